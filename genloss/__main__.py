@@ -1,0 +1,5 @@
+"""`python -m genloss` is `genloss`."""
+
+from genloss.commands import main
+
+main()

@@ -1,0 +1,1 @@
+"""What plugins are written against: losses, models and their turns, datasets, metrics."""

@@ -1,0 +1,251 @@
+"""What all definitions share: a name, a docstring, and options read from a signature."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import types
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from genloss.errors import DefinitionError
+
+MISSING = inspect.Parameter.empty
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def without_none(annotation: Any) -> Any:
+    """`A | None` → `A`; any other annotation as it is."""
+    if get_origin(annotation) not in (Union, types.UnionType):
+        return annotation
+    parts = [part for part in get_args(annotation) if part is not types.NoneType]
+    return Union[tuple(parts)]  # noqa: UP007 - the parts are known only here
+
+
+def describe(annotation: Any) -> str:
+    """An annotation as a person would write it: `float`, `float > 0`, `"mlp" | "conv"`."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        base, *constraints = get_args(annotation)
+        words = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+        bounds = [
+            f"{words[field]} {getattr(constraint, field):g}"
+            for constraint in constraints
+            for field in words
+            if getattr(constraint, field, None) is not None
+        ]
+        return " ".join([describe(base), " and ".join(bounds)]).strip()
+    if origin is Literal:
+        return " | ".join(json.dumps(value) for value in get_args(annotation))
+    if origin in (Union, types.UnionType):
+        return " | ".join(describe(part) for part in get_args(annotation))
+    if annotation is types.NoneType:
+        return "null"
+    if origin is tuple:
+        return f"list of {describe(get_args(annotation)[0])}"
+    if isinstance(annotation, type) and hasattr(annotation, "dim_str"):
+        return f"[{annotation.dim_str}]"
+    if origin is not None:
+        return str(annotation).replace("typing.", "")
+    return getattr(annotation, "__name__", str(annotation))
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A named value that a loss or a metric asks for, or that a model offers.
+
+    `annotation` is the jaxtyping annotation as it was written; `optional` says that it is passed only when
+    it is offered.
+    """
+
+    name: str
+    annotation: Any
+    optional: bool = False
+    doc: str = ""
+
+    @property
+    def shape(self) -> str:
+        """The shape as written in the annotation, such as `batch *event`; for other values, the type."""
+        annotation = without_none(self.annotation)
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        if get_origin(annotation) is list:
+            return f"list of {describe(get_args(annotation)[0])}"
+        return str(getattr(annotation, "dim_str", describe(annotation)))
+
+
+@dataclass(frozen=True)
+class Option:
+    """A keyword-only parameter: something that the YAML may set."""
+
+    name: str
+    annotation: Any
+    default: Any = MISSING
+
+    @property
+    def required(self) -> bool:
+        return self.default is MISSING
+
+    @property
+    def type(self) -> str:
+        """The type as a person would write it."""
+        return describe(self.annotation)
+
+    @property
+    def takes_schedule(self) -> bool:
+        """Whether the value may change from step to step: every `float` may."""
+        base = get_args(self.annotation)[0] if get_origin(self.annotation) is Annotated else self.annotation
+        return base is float
+
+    def validate(self, value: Any) -> Any:
+        """The value as the function wants it (a list becomes a tuple, say).
+
+        Raises:
+            ValueError: what was expected, and what came.
+            DefinitionError: no YAML can give a value of that type.
+        """
+        from pydantic import PydanticUserError, TypeAdapter, ValidationError
+
+        try:
+            # JSON's strict mode is what YAML's authors expect: 1 is a float, "1" and true are not.
+            given = json.dumps(value, default=os.fspath)
+            return TypeAdapter(self.annotation).validate_json(given, strict=True)
+        except PydanticUserError as error:
+            raise DefinitionError(
+                f"option `{self.name}` has the type `{self.type}`, which no YAML can give"
+            ) from error
+        except (ValidationError, TypeError) as error:
+            raise ValueError(f"expected {self.type}, got {json.dumps(value, default=str)}") from error
+
+
+class Definition:
+    """The base of losses, models, datasets and metrics as the catalogue holds them."""
+
+    kind: str
+    name: str
+    doc: str
+    options: Mapping[str, Option]
+    unavailable: str | None = None
+
+    @cached_property
+    def summary(self) -> str:
+        """The docstring's first line."""
+        return self.doc.strip().split("\n", 1)[0]
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.name}>"
+
+    def validated(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options as the function wants them.
+
+        Raises:
+            ValueError: a value that its option does not allow.
+        """
+        return {name: self.options[name].validate(value) for name, value in options.items()}
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A signature, divided into quantities and options."""
+
+    quantities: Mapping[str, Quantity]
+    options: Mapping[str, Option]
+    returns: Any
+
+
+def snake_case(name: str) -> str:
+    """`NormalizingFlow` → `normalizing_flow`, `VAE` → `vae`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def read_options(
+    function: Callable[..., Any], *, what: str, reserved: Iterable[str] = (), positional: int | None = None
+) -> dict[str, Option]:
+    """The keyword-only parameters of a function.
+
+    Args:
+        function: what has them.
+        what: its kind and name, for messages.
+        reserved: names that they cannot have.
+        positional: how many other parameters it may have; any number where they are quantities.
+
+    Raises:
+        DefinitionError: a parameter without annotation, a reserved name, or `**kwargs`.
+    """
+    hints = read_hints(function, what)
+    options = {}
+    others = 0
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD or parameter.kind is parameter.VAR_POSITIONAL:
+            raise DefinitionError(
+                f"{what} takes `{parameter}`, which would swallow misspelt options",
+                hint="name every parameter",
+            )
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            others += 1
+            if positional is not None and others > positional:
+                raise DefinitionError(
+                    f"`{parameter.name}` of {what} is no keyword-only parameter, so no YAML can set it",
+                    hint="options stand after `*`",
+                )
+            continue
+        if parameter.name in reserved:
+            raise DefinitionError(
+                f"{what} has an option named `{parameter.name}`, a key with a meaning of its own in the YAML",
+                hint="choose another name",
+            )
+        if parameter.name not in hints:
+            raise DefinitionError(f"option `{parameter.name}` of {what} has no type annotation")
+        options[parameter.name] = Option(parameter.name, hints[parameter.name], parameter.default)
+    return options
+
+
+def read_signature(
+    function: Callable[..., Any], *, what: str, reserved: Iterable[str] = (), skip: Iterable[str] = ()
+) -> Signature:
+    """Quantities (positional parameters), options (keyword-only ones) and the return annotation.
+
+    Raises:
+        DefinitionError: the signature does not say what its contract needs.
+    """
+    options = read_options(function, what=what, reserved=reserved)
+    hints = read_hints(function, what)
+    quantities = {}
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name in options or parameter.name in skip:
+            continue
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise DefinitionError(
+                f"quantity `{parameter.name}` of {what} is positional-only",
+                hint="quantities are passed by keyword: delete the `/`",
+            )
+        if parameter.name not in hints:
+            raise DefinitionError(f"quantity `{parameter.name}` of {what} has no type annotation")
+        if parameter.default not in (MISSING, None):
+            raise DefinitionError(
+                f"quantity `{parameter.name}` of {what} has the default {parameter.default!r}",
+                hint="a quantity has no default, or None if it is optional; an option stands after `*`",
+            )
+        quantities[parameter.name] = Quantity(
+            parameter.name, hints[parameter.name], optional=parameter.default is None
+        )
+    return Signature(quantities, options, hints.get("return", MISSING))
+
+
+def read_hints(function: Callable[..., Any], what: str) -> dict[str, Any]:
+    """The annotations of a function, by parameter, and `return`.
+
+    Raises:
+        DefinitionError: one names what is not there when the program runs.
+    """
+    try:
+        return get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise DefinitionError(
+            f"an annotation of {what} cannot be read: {error}",
+            hint="import the name outside of `if TYPE_CHECKING`",
+        ) from error

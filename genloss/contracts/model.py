@@ -1,0 +1,121 @@
+"""A model, its players, and their turns."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, ClassVar, Generic, TypeVar
+
+from jaxtyping import Num
+from torch import Tensor, nn
+
+from genloss.contracts.dataset import DataSpec
+from genloss.contracts.definition import NAME, Definition, Quantity, read_hints, read_options, snake_case
+from genloss.errors import DefinitionError
+
+M = TypeVar("M", bound="Model")
+
+
+class Turn(Generic[M]):
+    """What one player sees of one batch; its public cached properties are the quantities.
+
+    A quantity is computed when a loss first asks for it, and kept for the turn.
+
+    Attributes:
+        model: the model.
+        batch: the batch's fields by name, `x` among them, batch first.
+        needs: the names that the objective will ask for, so that an input can be made to track gradients
+            before its output is computed.
+    """
+
+    def __init__(self, model: M, batch: Mapping[str, Tensor], needs: frozenset[str] = frozenset()) -> None:
+        self.model = model
+        self.batch = batch
+        self.needs = needs
+
+    @cached_property
+    def x(self) -> Num[Tensor, "batch *event"]:
+        """The data."""
+        return self.batch["x"]
+
+    @cached_property
+    def dataset_size(self) -> int:
+        """Number of examples in the training set."""
+        return self.model.data.size
+
+    @classmethod
+    def quantities(cls) -> dict[str, Quantity]:
+        """What this turn offers, by name."""
+        offered = {}
+        for name in dir(cls):
+            attribute = inspect.getattr_static(cls, name)
+            if name.startswith("_") or not isinstance(attribute, cached_property):
+                continue
+            hints = read_hints(attribute.func, f"quantity `{name}` of `{cls.__name__}`")
+            if "return" not in hints:
+                raise DefinitionError(f"quantity `{name}` of `{cls.__name__}` has no return annotation")
+            offered[name] = Quantity(name, hints["return"], doc=inspect.getdoc(attribute.func) or "")
+        return offered
+
+
+class Model(nn.Module):
+    """Networks, the players that train them, and how to sample.
+
+    The constructor's keyword-only parameters are the YAML's options. A model whose data has a likelihood
+    under it also has a method `log_likelihood(x) -> Float[Tensor, "batch"]`, in nats; metrics ask for it by
+    that name.
+
+    Args:
+        data: what is known about the data before any of it is seen.
+
+    Attributes:
+        name: the name in the YAML; the class's own in snake case by default.
+        data: the same as the argument.
+    """
+
+    name: ClassVar[str]
+    data: DataSpec
+
+    def __init__(self, data: DataSpec) -> None:
+        super().__init__()
+        self.data = data
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if "name" not in cls.__dict__:
+            cls.name = snake_case(cls.__name__)
+
+    def turns(self) -> Mapping[str, type[Turn[Any]]]:
+        """Each player's turn; may depend on the options."""
+        raise DefinitionError(f"model `{self.name}` does not define `turns`")
+
+    def players(self) -> Mapping[str, nn.Module]:
+        """Each player's module, whose parameters it trains; disjoint, in the order of their updates."""
+        raise DefinitionError(f"model `{self.name}` does not define `players`")
+
+    def sample(self, count: int) -> Tensor:  # noqa: ARG002 - for whoever defines it
+        """`count` new examples, `[count, *event]`, on the model's device."""
+        raise DefinitionError(f"model `{self.name}` does not define `sample`")
+
+
+class ModelDefinition(Definition):
+    """A model class as the catalogue holds it."""
+
+    kind = "model"
+
+    def __init__(self, model: type[Model]) -> None:
+        if not (isinstance(model, type) and issubclass(model, Model)):
+            raise DefinitionError(f"{model!r} is no subclass of `genloss.Model`")
+        self.model = model
+        self.name = model.name
+        if not NAME.fullmatch(self.name):
+            raise DefinitionError(f"model `{self.name}` cannot bear that name")
+        self.doc = inspect.cleandoc(model.__doc__ or "")
+        self.options = read_options(
+            model.__init__, what=f"model `{model.name}`", reserved=("name",), positional=2
+        )
+
+    def build(self, data: DataSpec, **options: Any) -> Model:
+        """A new instance, its weights drawn from torch's generator."""
+        return self.model(data, **options)

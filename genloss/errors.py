@@ -1,0 +1,109 @@
+"""What can go wrong, as a tree.
+
+    GenlossError                 says what, where and what to do next; shown without a traceback
+    ├── RequestError             the request was wrong (exit code 2)
+    │   ├── ExperimentError      the YAML file or a `--set`
+    │   ├── DefinitionError      a plugin's loss, model, dataset or metric breaks its contract
+    │   ├── CatalogueError       a name that no plugin, or more than one, offers
+    │   └── DeviceError          a device that is not there
+    ├── RunError                 a run failed while training
+    │   ├── ContractError        a loss got or gave tensors that its signature does not allow
+    │   └── NonFiniteError       a loss value that is not finite
+    ├── RecordError              a run's folder that is missing, damaged or in use
+    └── TrackingError            MLflow's store cannot be used
+
+Anything else that is raised is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Location:
+    """A place in what the user wrote: a file with line and column (from 1), or a command-line option."""
+
+    source: str
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        return ":".join(str(part) for part in (self.source, self.line, self.column) if part is not None)
+
+
+class GenlossError(Exception):
+    """The base of all errors that a person is meant to read.
+
+    Args:
+        message: one sentence without a full stop, names in backticks.
+        where: the place of the mistake, if it has one.
+        hint: what to do next.
+    """
+
+    def __init__(self, message: str, *, where: Location | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        lines = [self.message]
+        if self.where is not None:
+            lines.append(f"  --> {self.where}")
+        if self.hint:
+            lines.append(f"hint: {self.hint}")
+        return "\n".join(lines)
+
+
+class RequestError(GenlossError):
+    """The request was wrong; nothing was trained."""
+
+
+class ExperimentError(RequestError):
+    """The experiment's YAML, or an override of it, is wrong."""
+
+
+class DefinitionError(RequestError):
+    """A plugin's definition breaks its contract."""
+
+
+class CatalogueError(RequestError, KeyError):
+    """A name that no installed plugin offers, or that several do; a KeyError, as of any mapping."""
+
+
+class DeviceError(RequestError):
+    """A device that does not exist here."""
+
+
+class RunError(GenlossError):
+    """A run failed while training."""
+
+
+class ContractError(RunError):
+    """A loss was given, or gave, tensors that its signature does not allow."""
+
+
+class NonFiniteError(RunError):
+    """A loss value became NaN or infinite."""
+
+
+class RecordError(GenlossError):
+    """A run's folder is missing, damaged or in use."""
+
+
+class TrackingError(GenlossError):
+    """MLflow's store cannot be used."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """A hint that names the nearest known names, or lists them all when none is near."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+    if near:
+        return "did you mean " + " or ".join(f"`{match}`" for match in near) + "?"
+    if known and len(known) <= 12:
+        return "known here: " + ", ".join(f"`{match}`" for match in known)
+    return None
