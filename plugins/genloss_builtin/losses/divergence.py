@@ -1,0 +1,121 @@
+"""Kullback-Leibler divergences of a posterior from its prior, in nats. β is a term's weight, no option."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+from jaxtyping import Float
+from torch import Tensor
+
+import genloss
+from genloss_builtin.losses._reduce import reduce_event
+
+
+@genloss.loss(family="divergence", unit="nats", source="Kingma & Welling 2014, arXiv:1312.6114")
+def gaussian_kl(
+    mu: Float[Tensor, "batch *latent"],
+    logvar: Float[Tensor, "batch *latent"],
+    prior_mu: Float[Tensor, "batch *latent"] | None = None,
+    prior_logvar: Float[Tensor, "batch *latent"] | None = None,
+    *,
+    free_bits: Annotated[float, Ge(0)] = 0.0,
+) -> Float[Tensor, "batch"]:
+    """KL(q‖p) of two diagonal Gaussians; the prior is N(0, I) unless the model offers another.
+
+    Free bits are given to each latent dimension of each example. Kingma et al. 2016 bound the mean of KL_j
+    over the batch instead, max(λ, mean KL_j). That couples the examples and has no value for one of them;
+    ours has, and is never less.
+
+    Formula:
+        Σ_j max(λ, KL_j),
+        KL_j = ½ [logvar_p − logvar + (exp(logvar) + (mu − mu_p)²) / exp(logvar_p) − 1]
+
+    Quantities:
+        mu: `[batch, *latent]`, the posterior's mean.
+        logvar: `[batch, *latent]`, its log variance.
+        prior_mu: `[batch, *latent]`, mu_p: the prior's mean; 0 where there is none.
+        prior_logvar: `[batch, *latent]`, logvar_p: its log variance; 0 where there is none.
+
+    Options:
+        free_bits: λ, default 0, in nats a latent dimension.
+
+    Source:
+        Kingma & Welling 2014, arXiv:1312.6114, appendix B; free bits: Kingma et al. 2016, arXiv:1606.04934.
+
+    Example:
+        KL(N(1, e)‖N(0, 1)) = (e − 1)/2.
+
+        >>> import torch
+        >>> from genloss_builtin.losses.divergence import gaussian_kl
+        >>> gaussian_kl(mu=torch.ones(1, 1), logvar=torch.ones(1, 1))
+        tensor([0.8591])
+    """
+    if prior_mu is None:
+        prior_mu = torch.zeros_like(mu)
+    if prior_logvar is None:
+        prior_logvar = torch.zeros_like(logvar)
+    log_ratio = logvar - prior_logvar
+    # exp(r) − 1 − r with expm1, which keeps its digits where posterior and prior are nearly the same.
+    kl = 0.5 * (log_ratio.expm1() - log_ratio + (mu - prior_mu).square() * (-prior_logvar).exp())
+    return reduce_event(kl.clamp_min(free_bits))
+
+
+@genloss.loss(family="divergence", unit="nats", source="Kullback & Leibler 1951")
+def categorical_kl(
+    posterior_logits: Float[Tensor, "batch *variables classes"],
+    prior_logits: Float[Tensor, "batch *variables classes"] | None = None,
+) -> Float[Tensor, "batch"]:
+    """KL(p‖q) of categorical distributions; the prior is uniform unless the model offers another.
+
+    Formula:
+        Σ p (log p − log q), p = softmax(posterior_logits), q = softmax(prior_logits)
+
+    Quantities:
+        posterior_logits: `[batch, *variables, classes]`, of the posterior p of each latent variable.
+        prior_logits: `[batch, *variables, classes]`, of the prior q; uniform where there is none.
+
+    Source:
+        Kullback & Leibler 1951.
+
+    Example:
+        A posterior that is sure, against two equal classes: ln 2.
+
+        >>> import torch
+        >>> from genloss_builtin.losses.divergence import categorical_kl
+        >>> categorical_kl(posterior_logits=torch.tensor([[[100.0, -100.0]]]))
+        tensor([0.6931])
+    """
+    log_p = posterior_logits.log_softmax(-1)
+    if prior_logits is None:
+        log_ratio = log_p + math.log(posterior_logits.shape[-1])
+    else:
+        log_ratio = log_p - prior_logits.log_softmax(-1)
+    return reduce_event(log_p.exp() * log_ratio)
+
+
+@genloss.loss(family="divergence", unit="nats", source="Kingma & Welling 2014, arXiv:1312.6114")
+def monte_carlo_kl(log_qz: Float[Tensor, "batch"], log_pz: Float[Tensor, "batch"]) -> Float[Tensor, "batch"]:
+    """KL(q‖p) estimated from one sample z of the posterior, for densities without a closed form.
+
+    Unbiased; a single value may be negative.
+
+    Formula:
+        log q(z|x) − log p(z)
+
+    Quantities:
+        log_qz: `[batch]`, log-density of z under the posterior that it was drawn from.
+        log_pz: `[batch]`, log-density of z under the prior.
+
+    Source:
+        Kingma & Welling 2014, arXiv:1312.6114, section 2.3.
+
+    Example:
+        >>> import torch
+        >>> from genloss_builtin.losses.divergence import monte_carlo_kl
+        >>> monte_carlo_kl(log_qz=torch.tensor([-1.0]), log_pz=torch.tensor([-3.0]))
+        tensor([2.])
+    """
+    return log_qz - log_pz
