@@ -1,0 +1,212 @@
+"""Points in the plane whose density is known: mixtures of Gaussians, and curves blurred by Gaussian noise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import torch
+from annotated_types import Ge, Gt
+from jaxtyping import Float
+from torch import Tensor
+
+import genloss
+
+Count = Annotated[int, Ge(2)]
+Modes = Annotated[int, Ge(1)]
+Positive = Annotated[float, Gt(0)]
+# The number of quadrature nodes grows with 1 / noise; below this bound the density would cost too much.
+Noise = Annotated[float, Ge(0.01)]
+
+
+@dataclass(frozen=True)
+class IsotropicMixture:
+    """The density Σ_k w_k N(x; c_k, s²I).
+
+    Attributes:
+        centres: `[components, dimensions]`, c_k.
+        log_weights: `[components]`, log w_k.
+        scale: s, in the data's unit.
+    """
+
+    centres: Float[Tensor, "components dimensions"]
+    log_weights: Float[Tensor, "components"]
+    scale: float
+
+    def log_density(self, x: Float[Tensor, "batch dimensions"]) -> Float[Tensor, "batch"]:
+        """log p(x) in nats, on the device and in the precision of `x`."""
+        centres, log_weights = self.centres.to(x), self.log_weights.to(x)
+        # The faster way by a matrix product cancels badly where s is small against x.
+        distances = torch.cdist(x, centres, compute_mode="donot_use_mm_for_euclid_dist")
+        exponents = log_weights - (distances / self.scale).square() / 2
+        return exponents.logsumexp(1) - x.shape[1] / 2 * math.log(2 * math.pi * self.scale**2)
+
+
+@genloss.dataset
+def gaussian_ring(
+    *,
+    modes: Modes = 8,
+    radius: Positive = 1.0,
+    scale: Positive = 0.01,
+    size: Count = 10_000,
+    held_out: Count = 2_500,
+    seed: int = 0,
+) -> genloss.Data:
+    """Equally likely Gaussians, evenly spaced on a circle; a generator easily forgets some of them.
+
+    Fields: `x` `[batch, 2]`. Truth: `modes`, `mode_scale`, `log_density`.
+
+    Options:
+        modes: number of Gaussians; 8 by default.
+        radius: of the circle; 1 by default.
+        scale: standard deviation of each; 0.01 by default.
+        size, held_out: examples to train on and examples held out; 10,000 and 2,500 by default.
+        seed: of the drawing; 0 by default.
+
+    Source: Lin et al. 2017, PacGAN (arXiv:1712.04086): the "2D-ring", with the radius of its code.
+    """
+    angle = 2 * math.pi * torch.arange(modes, dtype=torch.float64) / modes
+    centres = radius * torch.stack([angle.cos(), angle.sin()], 1)
+    return _mixture(centres, scale, size, held_out, seed)
+
+
+@genloss.dataset
+def gaussian_grid(
+    *,
+    side: Modes = 5,
+    spacing: Positive = 2.0,
+    scale: Positive = 0.05,
+    size: Count = 10_000,
+    held_out: Count = 2_500,
+    seed: int = 0,
+) -> genloss.Data:
+    """Equally likely Gaussians on a square grid around the origin: 25 by default.
+
+    Fields: `x` `[batch, 2]`. Truth: `modes`, `mode_scale`, `log_density`.
+
+    Options:
+        side: Gaussians along one side; 5 by default.
+        spacing: distance between neighbours; 2 by default.
+        scale: standard deviation of each; 0.05 by default.
+        size, held_out: examples to train on and examples held out; 10,000 and 2,500 by default.
+        seed: of the drawing; 0 by default.
+
+    Source: Lin et al. 2017, PacGAN (arXiv:1712.04086): the "2D-grid".
+    """
+    line = spacing * (torch.arange(side, dtype=torch.float64) - (side - 1) / 2)
+    return _mixture(torch.cartesian_prod(line, line), scale, size, held_out, seed)
+
+
+@genloss.dataset
+def two_moons(
+    *, noise: Noise = 0.1, size: Count = 10_000, held_out: Count = 2_500, seed: int = 0
+) -> genloss.Data:
+    """Two interleaving half circles of radius 1, blurred by Gaussian noise.
+
+    Formula: (cos t, sin t) or (1 − cos t, ½ − sin t), equally likely, t uniform on [0, π]; plus
+    noise · N(0, I).
+
+    Fields: `x` `[batch, 2]`. Truth: `log_density` (the integral over t by Gauss–Legendre quadrature).
+
+    Options:
+        noise: standard deviation; 0.1 by default.
+        size, held_out: examples to train on and examples held out; 10,000 and 2,500 by default.
+        seed: of the drawing; 0 by default.
+
+    Source: scikit-learn's make_moons, with t drawn at random, where it takes equal steps.
+    """
+
+    def moons(t: Tensor, lower: Tensor) -> Tensor:
+        upper_moon = torch.stack([t.cos(), t.sin()], 1)
+        lower_moon = torch.stack([1 - t.cos(), 0.5 - t.sin()], 1)
+        return torch.where(lower[:, None], lower_moon, upper_moon)
+
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(count: int) -> Tensor:
+        t = math.pi * torch.rand(count, generator=generator, dtype=torch.float64)
+        lower = torch.randint(2, (count,), generator=generator).bool()
+        return _blurred(moons(t, lower), noise, generator)
+
+    nodes, log_weights = _quadrature(0, math.pi, length=math.pi, scale=noise)
+    lower = torch.arange(2).bool().repeat_interleave(len(nodes))
+    density = IsotropicMixture(moons(nodes.repeat(2), lower), log_weights.repeat(2) - math.log(2), noise)
+    return _data(held_out=draw(held_out), train=draw(size), truth={"log_density": density.log_density})
+
+
+@genloss.dataset
+def swiss_roll(
+    *, noise: Noise = 0.2, size: Count = 10_000, held_out: Count = 2_500, seed: int = 0
+) -> genloss.Data:
+    """A spiral of one and a half turns in the plane, blurred by Gaussian noise.
+
+    Formula: t (cos t, sin t) / 5, t uniform on [3π/2, 9π/2]; plus noise · N(0, I).
+
+    Fields: `x` `[batch, 2]`. Truth: `log_density` (the integral over t by Gauss–Legendre quadrature).
+
+    Options:
+        noise: standard deviation; 0.2 by default.
+        size, held_out: examples to train on and examples held out; 10,000 and 2,500 by default.
+        seed: of the drawing; 0 by default.
+
+    Source: scikit-learn's make_swiss_roll without its second axis, scaled and blurred as by Grathwohl et
+    al. 2018, FFJORD (arXiv:1810.01367).
+    """
+
+    def roll(t: Tensor) -> Tensor:
+        return t[:, None] * torch.stack([t.cos(), t.sin()], 1) / 5
+
+    low, high = 1.5 * math.pi, 4.5 * math.pi
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(count: int) -> Tensor:
+        t = low + (high - low) * torch.rand(count, generator=generator, dtype=torch.float64)
+        return _blurred(roll(t), noise, generator)
+
+    fastest = math.hypot(1, high) / 5
+    nodes, log_weights = _quadrature(low, high, length=fastest * (high - low), scale=noise)
+    density = IsotropicMixture(roll(nodes), log_weights, noise)
+    return _data(held_out=draw(held_out), train=draw(size), truth={"log_density": density.log_density})
+
+
+def _mixture(centres: Tensor, scale: float, size: int, held_out: int, seed: int) -> genloss.Data:
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(count: int) -> Tensor:
+        chosen = torch.randint(len(centres), (count,), generator=generator)
+        return _blurred(centres[chosen], scale, generator)
+
+    log_weights = torch.full((len(centres),), -math.log(len(centres)), dtype=torch.float64)
+    density = IsotropicMixture(centres, log_weights, scale)
+    truth = {"modes": centres.float(), "mode_scale": scale, "log_density": density.log_density}
+    return _data(held_out=draw(held_out), train=draw(size), truth=truth)
+
+
+def _blurred(points: Tensor, scale: float, generator: torch.Generator) -> Tensor:
+    return points + scale * torch.randn(points.shape, generator=generator, dtype=torch.float64)
+
+
+def _data(*, held_out: Tensor, train: Tensor, truth: dict[str, object]) -> genloss.Data:
+    # Every generator draws the held-out points first: they stay the same when the training set grows.
+    return genloss.Data(
+        genloss.DataSpec((2,), "points", size=len(train)),
+        train={"x": train.float()},
+        held_out={"x": held_out.float()},
+        truth=truth,
+    )
+
+
+def _quadrature(low: float, high: float, *, length: float, scale: float) -> tuple[Tensor, Tensor]:
+    """Nodes and logarithms of the weights that average over t uniform on [low, high].
+
+    Panels of sixteen Gauss–Legendre nodes, each spanning at most four standard deviations of the noise along
+    a curve of that `length`: over such a panel a Gaussian is integrated to the last digits of float64.
+    """
+    panels = math.ceil(length / (4 * scale))
+    nodes, weights = np.polynomial.legendre.leggauss(16)
+    width = (high - low) / panels
+    starts = low + width * np.arange(panels)
+    t = starts[:, None] + width * (nodes + 1) / 2
+    return torch.from_numpy(t.ravel()), torch.from_numpy(np.log(np.tile(weights / 2 / panels, panels)))

@@ -1,0 +1,193 @@
+"""The space in which examples are compared: the data's own, or the features of a small classifier.
+
+The classifier is trained once on the training data and kept in a file, so that all runs of a study, and
+later studies of the same data, are measured alike.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from genloss.contracts.dataset import digest
+from genloss.errors import DefinitionError, RequestError
+
+Features = Literal["auto", "classifier", "data"]
+"""`data`: the flattened examples. `classifier`: the features of a `Classifier` trained on the training data.
+`auto`: `classifier` for labelled images, else `data`."""
+
+RECIPE = 1
+"""Part of the file's name; to be raised, with the metrics' versions, when training gives other weights."""
+
+
+class Classifier(nn.Module):
+    """A perceptron with two hidden layers; its features are the second one's 32 values before their ReLU.
+
+    The features are standardised: mean 0 and variance 1 over the training data. Their number is small since
+    covariances are estimated from a few hundred examples.
+    """
+
+    hidden_size = 128
+    feature_size = 32
+    input_mean: Tensor
+    input_scale: Tensor
+    feature_mean: Tensor
+    feature_scale: Tensor
+
+    def __init__(self, inputs: int, classes: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(inputs, self.hidden_size, device="meta", dtype=torch.float32)
+        self.second = nn.Linear(self.hidden_size, self.feature_size, device="meta", dtype=torch.float32)
+        self.output = nn.Linear(self.feature_size, classes, device="meta", dtype=torch.float32)
+        sizes = {
+            "input_mean": inputs,
+            "input_scale": 1,
+            "feature_mean": self.feature_size,
+            "feature_scale": self.feature_size,
+        }
+        for name, size in sizes.items():
+            self.register_buffer(name, torch.empty(size, device="meta", dtype=torch.float32))
+        # By way of the meta device no weight is drawn, and torch's generator stays as it is.
+        self.to_empty(device="cpu")
+
+    def features(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch features"]:
+        """The standardised features."""
+        return (self._raw_features(x) - self.feature_mean) / self.feature_scale
+
+    def forward(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch classes"]:
+        """The logits of the classes."""
+        logits: Tensor = self.output(self._raw_features(x).relu())
+        return logits
+
+    def fit(self, x: Float[Tensor, "batch *event"], classes: Tensor, *, steps: int = 1000) -> None:
+        """Trains from a fixed seed, on generators of its own, so that it gives the same weights again."""
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for layer in (self.first, self.second, self.output):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+                layer.bias.zero_()
+            flat = x.flatten(1)
+            self.input_mean.copy_(flat.mean(0))
+            # One scale for all inputs: a pixel that hardly ever changes is not blown up.
+            self.input_scale.copy_((flat - self.input_mean).square().mean().sqrt().clamp_min(1e-6))
+        optimizer = torch.optim.AdamW(self.parameters(), lr=1e-3, weight_decay=0.3, fused=True)
+        for _ in range(steps):
+            batch = torch.randint(len(x), (128,), generator=generator, device="cpu")
+            optimizer.zero_grad()
+            torch.autograd.backward(F.cross_entropy(self(x[batch]), classes[batch]))
+            optimizer.step()
+        with torch.no_grad():
+            features = self._raw_features(x)
+            self.feature_mean.copy_(features.mean(0))
+            self.feature_scale.copy_(features.std(0).clamp_min(1e-6))
+
+    def _raw_features(self, x: Tensor) -> Tensor:
+        inputs = (x.flatten(1) - self.input_mean) / self.input_scale
+        features: Tensor = self.second(self.first(inputs).relu())
+        return features
+
+
+def embed(
+    samples: Float[Tensor, "samples *event"],
+    held_out: Float[Tensor, "held_out *event"],
+    train: Float[Tensor, "train *event"],
+    train_labels: Tensor | None,
+    cache: Path,
+    features: Features,
+) -> tuple[Float[Tensor, "samples features"], Float[Tensor, "held_out features"]]:
+    """Samples and held-out examples in the space that `features` says, on the samples' device.
+
+    Raises:
+        DefinitionError: samples that are not shaped as the data.
+        RequestError: a classifier is asked for, and there are no labels of two or more classes.
+    """
+    if samples.shape[1:] != held_out.shape[1:]:
+        raise DefinitionError(
+            f"the model's samples have the shape {list(samples.shape[1:])}, the data's examples "
+            f"{list(held_out.shape[1:])}"
+        )
+    if features == "auto":
+        features = "classifier" if train_labels is not None and train.ndim > 2 else "data"
+    samples, held_out = samples.detach(), held_out.to(samples.device)
+    if features == "data":
+        dtype = held_out.dtype if held_out.is_floating_point() else torch.float32
+        return samples.flatten(1).to(dtype), held_out.flatten(1).to(dtype)
+    if train_labels is None:
+        raise RequestError(
+            "the features of a classifier need labels, which the data does not have",
+            hint="say `features: data`",
+        )
+    classifier = trained_classifier(train, train_labels, cache).to(samples.device)
+    with torch.no_grad():
+        return classifier.features(samples.float()), classifier.features(held_out.float())
+
+
+def trained_classifier(x: Float[Tensor, "train *event"], labels: Tensor, cache: Path) -> Classifier:
+    """The classifier of this data, on the CPU: from its file in `cache`, or trained and written there.
+
+    Of several processes one trains and the others wait. A damaged file is replaced.
+
+    Raises:
+        RequestError: the labels are not integers of two or more classes.
+    """
+    if labels.is_floating_point() or labels.shape != x.shape[:1]:
+        raise RequestError(
+            f"a classifier needs one integer label an example, got {list(labels.shape)} of {labels.dtype} "
+            f"for {len(x)} examples",
+            hint="say `features: data`",
+        )
+    file = cache / f"classifier-{RECIPE}-{digest({'x': x, 'label': labels})[:32]}.safetensors"
+    classifier = _read(file)
+    if classifier is None:
+        cache.mkdir(parents=True, exist_ok=True)
+        with file.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed, or the process dies
+            classifier = _read(file)
+            if classifier is None:
+                classifier = _train(x, labels)
+                _write(classifier, file)
+    return classifier
+
+
+def _train(x: Tensor, labels: Tensor) -> Classifier:
+    # Always on the CPU, in float32 and with gradients, wherever and however the caller evaluates.
+    with torch.inference_mode(False), torch.enable_grad():
+        x = x.detach().to("cpu", torch.float32, copy=True)
+        names, classes = torch.unique(labels.detach().to("cpu", copy=True), return_inverse=True)
+        if len(names) < 2:
+            raise RequestError(
+                "all labels are the same: there is nothing to classify", hint="say `features: data`"
+            )
+        classifier = Classifier(x.flatten(1).shape[1], len(names))
+        classifier.fit(x, classes)
+    return classifier.requires_grad_(False)
+
+
+def _write(classifier: Classifier, file: Path) -> None:
+    state = classifier.state_dict()
+    unfinished = file.with_suffix(".unfinished")
+    unfinished.write_bytes(save(state, metadata={"sha256": digest(state)}))
+    unfinished.replace(file)
+
+
+def _read(file: Path) -> Classifier | None:
+    """The classifier in that file; None if it is missing, damaged or changed."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return None
+    if metadata.get("sha256") != digest(state):
+        return None
+    classifier = Classifier(len(state["input_mean"]), len(state["output.bias"]))
+    classifier.load_state_dict(state)
+    return classifier.requires_grad_(False)
