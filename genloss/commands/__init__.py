@@ -1,0 +1,73 @@
+"""The command line: one file a command, each imported when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from genloss import __version__
+from genloss.errors import GenlossError, RunError
+
+NAMES = ("run", "plan", "list", "show", "plugins", "ui")
+
+
+class Commands(click.Group):
+    """The group, whose commands live in the modules of their names."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(NAMES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in NAMES:
+            return None
+        command: click.Command = importlib.import_module(f"genloss.commands.{cmd_name}").command
+        return command
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Begin with: genloss run experiments/gan.yaml",
+)
+@click.version_option(__version__, message="genloss %(version)s")
+def cli() -> None:
+    """Which loss should I use for my generative model, and what does it change?
+
+    genloss trains one model under several objectives with several seeds, records every loss value in
+    MLflow, and opens there a comparison that can be believed.
+    """
+
+
+def main() -> None:
+    """The entry point: runs a command, and says what went wrong in one message."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        result = cli.main(prog_name="genloss", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    except click.ClickException as error:
+        from genloss.commands.terminal import complain
+
+        hint = None
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            hint = f"`{error.ctx.command_path} --help` shows what it takes"
+        complain(GenlossError(error.format_message().rstrip("."), hint=hint))
+        return 2
+    except GenlossError as error:
+        from genloss.commands.terminal import complain
+
+        complain(error)
+        return 1 if isinstance(error, RunError) else 2
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

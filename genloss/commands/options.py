@@ -1,0 +1,59 @@
+"""The options that commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def experiment(function: F) -> F:
+    """What says which experiment is meant: the file, and what it is changed to."""
+    for decorate in (
+        click.option(
+            "--objective",
+            "objectives",
+            multiple=True,
+            metavar="NAME",
+            help="Only this objective; may be given several times.",
+        ),
+        click.option(
+            "--plugin",
+            "plugins",
+            multiple=True,
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help="A plugin file besides the installed ones; may be given several times.",
+        ),
+        click.option(
+            "--set",
+            "overrides",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="A value instead of the file's, such as training.steps=50.",
+        ),
+        click.argument("file", type=click.Path(path_type=Path)),
+    ):
+        function = decorate(function)
+    return function
+
+
+def plugin_files(function: F) -> F:
+    """`--plugin FILE`, where no experiment is meant."""
+    return click.option(
+        "--plugin",
+        "plugins",
+        multiple=True,
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="A plugin file besides the installed ones; may be given several times.",
+    )(function)
+
+
+def as_json(function: F) -> F:
+    """`--json`."""
+    return click.option("--json", "json_", is_flag=True, help="Print JSON, for programs.")(function)

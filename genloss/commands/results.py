@@ -1,0 +1,32 @@
+"""How a study's results are printed."""
+
+from __future__ import annotations
+
+import signal
+
+import click
+
+from genloss.commands.terminal import print_table, stderr, warn
+from genloss.launch.study import StudyResult
+
+
+def print_results(result: StudyResult) -> None:
+    """The table, what did not finish and how to see it again, and the line that opens the comparison."""
+    table = result.table
+    columns = table.columns()
+    print_table(columns, table.rows(), right=range(1, len(columns)))
+    if len(table.metrics) > 0:
+        stderr().print("mean ± standard deviation over seeds; ↓ lower is better, ↑ higher", style="dim")
+    unfinished = table.unfinished()
+    failed = [run for run in unfinished if run.status == "FAILED"]
+    for run in failed[:10]:
+        warn(f"`{run.name}` failed: {run.message}")
+        stderr().print(f"  {run.folder.artifacts / 'traceback.txt'} has the traceback and a line that reproduces it")
+    if len(failed) > 10:
+        warn(f"{len(failed) - 10} more runs failed")
+    if result.signal is not None:
+        word = "interrupted" if result.signal is signal.SIGINT else "terminated"
+        warn(f"{word}: {len(table.runs) - len(unfinished)} of {len(table.runs)} runs finished")
+    if not result.shipped:
+        warn(f"MLflow has not got all of it; the records are safe in `{result.folder}`")
+    click.echo(f"genloss ui {result.name}")

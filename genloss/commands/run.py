@@ -1,0 +1,37 @@
+"""`genloss run`: train an experiment and record it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from genloss.commands import options
+
+
+@click.command("run")
+@options.experiment
+def command(file: Path, overrides: tuple[str, ...], plugins: tuple[Path, ...], objectives: tuple[str, ...]) -> int:
+    """Train every objective of an experiment with every seed, and record all of it in MLflow.
+
+    Ends with a table of the results on stdout. Exit code: 0 if all runs finished, 1 if one failed, 2 if the
+    request was wrong, 130 and 143 after Ctrl-C and SIGTERM.
+
+    \b
+    Examples:
+      genloss run experiments/gan.yaml
+      genloss run experiments/gan.yaml --set training.steps=200 --set seeds=2
+      genloss run experiments/vae.yaml --plugin my_losses.py --objective beta_4
+    """
+    from genloss.commands.display import for_terminal
+    from genloss.commands.results import print_results
+    from genloss.commands.terminal import show_plugin_warnings, stderr
+    from genloss.experiment.plan import plan
+    from genloss.launch.study import launch
+
+    show_plugin_warnings()
+    with stderr().status("reading the experiment"):
+        planned = plan(file, plugins=plugins, overrides=overrides, objectives=objectives)
+    result = launch(planned, for_terminal())
+    print_results(result)
+    return result.exit_code

@@ -1,0 +1,92 @@
+"""What people see: results on stdout, everything else on stderr, readable without colour."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from genloss.errors import GenlossError
+from genloss.registry import PluginWarning
+
+PIPE_WIDTH = 160
+"""Columns of a table that is read by no terminal."""
+
+
+def stdout() -> Console:
+    """The console for results."""
+    console = Console(highlight=False, soft_wrap=False)
+    return console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
+
+
+def stderr() -> Console:
+    """The console for all else."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def complain(error: GenlossError) -> None:
+    """Prints an error: what, where, and what to do next."""
+    console = stderr()
+    console.print(Text.assemble(("error", "bold red"), (": ", "bold"), error.message))
+    if error.where is not None:
+        console.print(Text.assemble(("  --> ", "blue"), str(error.where)))
+    if error.hint:
+        console.print(Text.assemble(("hint", "bold cyan"), (": ", "bold"), error.hint))
+
+
+def warn(text: str) -> None:
+    """Prints a warning."""
+    stderr().print(Text.assemble(("warning", "bold yellow"), (": ", "bold"), text))
+
+
+def show_plugin_warnings() -> None:
+    """Lets `PluginWarning` read as a warning of ours, not as Python's."""
+    original = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, PluginWarning):
+            warn(str(message))
+        else:
+            original(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
+
+
+def print_json(value: Any) -> None:
+    """Prints a value as JSON, for programs."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> None:
+    """Prints columns, the first one bold; the last one wraps, the others keep their width."""
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    last = len(columns) - 1
+    for index, column in enumerate(columns):
+        table.add_column(
+            column,
+            style="bold" if index == 0 else "",
+            justify="right" if index in right else "left",
+            no_wrap=index != last,
+        )
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    stdout().print(table)
+
+
+def width() -> int:
+    """Columns of the terminal."""
+    return shutil.get_terminal_size().columns

@@ -1,0 +1,1 @@
+"""What a study's records say when its objectives are compared."""

@@ -1,0 +1,211 @@
+"""The Experiment: what the YAML means, resolved, validated and frozen. Workers read it back from JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+
+
+class Frozen(BaseModel):
+    """The base of all that is read from YAML: unknown keys are errors, nothing changes afterwards."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, validate_by_name=True, validate_by_alias=True
+    )
+
+
+class Ramp(Frozen):
+    """From one value to another in so many steps, and constant thereafter."""
+
+    start: FiniteFloat = Field(alias="from")
+    to: FiniteFloat
+    steps: PositiveInt
+
+
+class Cycle(Frozen):
+    """From one value to another in each period, linearly, then back at once."""
+
+    start: FiniteFloat = Field(alias="from")
+    to: FiniteFloat
+    period: PositiveInt
+
+
+class Schedule(Frozen):
+    """A number that changes with the step; exactly one of the forms is set."""
+
+    linear: Ramp | None = None
+    cosine: Ramp | None = None
+    cyclical: Cycle | None = None
+
+
+Number = FiniteFloat | Schedule
+
+
+class Choice(Frozen):
+    """A definition by name, with its options."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+class Term(Frozen):
+    """One loss in an objective.
+
+    Attributes:
+        loss: its name in the catalogue.
+        name: the term's own name, under which its values are recorded.
+        weight: what its mean is multiplied with.
+        bind: which quantity a parameter of the loss gets, where it is not the one of its own name; None
+            leaves an optional one out.
+        every: only each n-th step, beginning with step 0.
+        options: the loss's options; any float may be a schedule.
+    """
+
+    loss: str
+    name: str
+    weight: Number = 1.0
+    bind: dict[str, str | None] = {}
+    every: PositiveInt = 1
+    options: dict[str, Any] = {}
+
+
+class Player(Frozen):
+    """How one player is trained.
+
+    Attributes:
+        optimizer: its own optimizer; `training.optimizer` where there is none.
+        updates_per_step: updates in each step, each on a fresh batch.
+        clip_gradients: greatest norm of its gradient.
+    """
+
+    optimizer: Choice | None = None
+    updates_per_step: PositiveInt = 1
+    clip_gradients: PositiveFloat | None = None
+
+
+class Training(Frozen):
+    """How the players are trained; see design.md's table."""
+
+    steps: PositiveInt
+    batch_size: PositiveInt = 128
+    optimizer: Choice = Choice(name="adam", options={"lr": 1e-3})
+    players: dict[str, Player] = {}
+    order: Literal["alternating", "simultaneous"] = "alternating"
+    precision: Literal["float32", "float64"] = "float32"
+    checkpoint_every: PositiveInt | None = None
+    timeout: PositiveFloat | None = None
+    on_nonfinite: Literal["fail", "skip", "continue"] = "fail"
+
+
+class Evaluation(Frozen):
+    """When and how a model is judged: each `every` steps and after the last one."""
+
+    every: PositiveInt
+    samples: PositiveInt = 1000
+    metrics: tuple[Choice, ...] = ()
+
+
+class Tracking(Frozen):
+    """Where the study is shown: MLflow's own settings where nothing is set."""
+
+    uri: str | None = None
+    experiment: str | None = None
+
+
+class Objective(Frozen):
+    """For each player a weighted sum of terms; with the model and the training that hold for it."""
+
+    name: Name
+    players: dict[str, tuple[Term, ...]]
+    model: Choice
+    training: Training
+
+
+class Retry(Frozen):
+    """Train a failed run again, so many times."""
+
+    retry: PositiveInt
+
+
+class Experiment(Frozen):
+    """A whole experiment, resolved.
+
+    Attributes:
+        source: the file it was read from, as the user named it.
+        text: what the file says.
+        overrides: the `--set`s, as they were given.
+        plugins: plugin files, absolute.
+    """
+
+    name: Name
+    description: str = ""
+    source: str
+    text: str
+    overrides: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
+    data: Choice
+    objectives: tuple[Objective, ...]
+    baseline: str
+    seeds: tuple[NonNegativeInt, ...]
+    devices: tuple[str, ...] = ("auto",)
+    workers: PositiveInt | None = None
+    on_failure: Literal["continue", "stop"] | Retry = "continue"
+    evaluation: Evaluation | None = None
+    tracking: Tracking = Tracking()
+
+
+class Run(Frozen):
+    """One objective with one seed on one device: all that a worker needs."""
+
+    study: str
+    name: str
+    experiment: str
+    plugins: tuple[str, ...]
+    data: Choice
+    objective: Objective
+    seed: NonNegativeInt
+    device: str
+    threads: PositiveInt
+    evaluation: Evaluation | None
+    attempt: PositiveInt = 1
+    reproduce: str
+
+    def parameters(self) -> dict[str, str]:
+        """The configuration, flattened to dotted names, as MLflow's params."""
+        objective = self.objective
+        nested: dict[str, Any] = {
+            "objective": objective.name,
+            "seed": self.seed,
+            "data": {"name": self.data.name, **self.data.options},
+            "model": {"name": objective.model.name, **objective.model.options},
+            "training": objective.training.model_dump(by_alias=True, exclude_none=True),
+        }
+        for player, terms in objective.players.items():
+            nested[player] = {
+                term.name: {
+                    "loss": term.loss,
+                    **term.model_dump(by_alias=True, exclude_none=True, include={"weight", "every", "bind"}),
+                    **term.options,
+                }
+                for term in terms
+            }
+        if self.evaluation is not None:
+            nested["evaluation"] = {
+                "every": self.evaluation.every,
+                "samples": self.evaluation.samples,
+                "metrics": [metric.name for metric in self.evaluation.metrics],
+            }
+        return dict(_flatten(nested))
+
+
+def _flatten(value: Any, path: str = "") -> list[tuple[str, str]]:
+    if isinstance(value, dict):
+        return [
+            item
+            for key, inner in value.items()
+            for item in _flatten(inner, f"{path}.{key}" if path else str(key))
+        ]
+    return [(path, str(value))]

@@ -1,0 +1,177 @@
+"""The worker processes of a study."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, Self
+
+from genloss.experiment.schema import Run
+from genloss.record.folder import StudyFolder
+from genloss.record.journal import Journal
+from genloss.training.devices import Device
+
+LAST_WORDS = 4000
+"""Characters of a dead worker's output that are kept as its run's traceback."""
+
+
+class Worker:
+    """A process that trains one run at a time; it is started with its first run, and again if it died.
+
+    Attributes:
+        device: the device that it trains on.
+        run: what it trains now.
+        heard: when it was last heard of, by the monotonic clock.
+    """
+
+    def __init__(self, number: int, device: Device, log: Path) -> None:
+        self.device = device.name
+        self.run: Run | None = None
+        self.heard = 0.0
+        self._threads = device.threads
+        self._log = log / f"worker-{number}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.connection: Connection | None = None
+
+    def begin(self, run: Run, study: StudyFolder) -> None:
+        """Hands it a run."""
+        if self._process is None:
+            self._start()
+        assert self.connection is not None
+        self.run = run
+        self.heard = time.monotonic()
+        request = {"run": str(study.run(run.name).path), "threads": run.threads}
+        try:
+            self.connection.send_bytes(json.dumps(request).encode())
+        except OSError:
+            pass  # it has died already; the pool hears of that, and the run ends as failed
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        threads = str(self._threads)
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "genloss.launch.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C in the terminal reaches the launcher alone
+                env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"},
+            )
+        theirs.close()
+        self.connection = Connection(ours.detach())
+
+    def stop(self) -> None:
+        """Asks it to end its run after the step it is in."""
+        if self.run is not None and self.connection is not None:
+            try:
+                self.connection.send_bytes(b'{"stop": true}')
+            except OSError:
+                pass  # it has died; the pool hears of that
+
+    def kill(self) -> None:
+        """Ends the process at once."""
+        if self._process is not None:
+            self._process.kill()
+            self._reap()
+
+    def close(self) -> None:
+        """Lets the process end, its pipe being closed."""
+        if self._process is not None and self.connection is not None:
+            self.connection.close()
+            try:
+                self._process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+            self._reap()
+
+    def died(self) -> str:
+        """How the process ended; it is started anew for the next run."""
+        assert self._process is not None
+        code = self._process.wait()
+        self._reap()
+        if code < 0:
+            return f"the worker was ended by {signal.Signals(-code).name}"
+        return f"the worker ended by itself with exit code {code}"
+
+    def end(self, study: StudyFolder, status: str, reason: str) -> Run:
+        """Takes the run off; with a reason, writes what the process could not write any more."""
+        run = self.run
+        assert run is not None
+        self.run = None
+        if reason:
+            from genloss.launch.execute import fail
+
+            folder = study.run(run.name)
+            folder.artifacts.mkdir(exist_ok=True)
+            with Journal(folder.journal) as journal:
+                if status == "FAILED":
+                    fail(folder, journal, run, f"{reason}\n\n{self._last_words()}")
+                else:
+                    journal.event("status", status=status, message=reason)
+        return run
+
+    def _last_words(self) -> str:
+        return self._log.read_bytes()[-LAST_WORDS:].decode(errors="replace") if self._log.exists() else ""
+
+    def _reap(self) -> None:
+        if self._process is not None:
+            self._process.wait()
+        if self.connection is not None:
+            self.connection.close()
+        self._process = self.connection = None
+
+
+class Pool:
+    """All workers of a study; ends them when it is left."""
+
+    def __init__(self, devices: Sequence[Device], folder: StudyFolder) -> None:
+        log = folder.path / "logs"
+        log.mkdir(exist_ok=True)
+        slots = [device for device in devices for _ in range(device.workers)]
+        self.workers = [Worker(number, device, log) for number, device in enumerate(slots)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self.workers:
+            worker.close()
+
+    def free(self) -> list[Worker]:
+        return [worker for worker in self.workers if worker.run is None]
+
+    def busy(self) -> bool:
+        return any(worker.run is not None for worker in self.workers)
+
+    def messages(self, timeout: float) -> Iterator[tuple[Worker, dict[str, Any]]]:
+        """What the workers say within so many seconds; `{"died": how}` for one that has."""
+        open_ones = {worker.connection: worker for worker in self.workers if worker.connection is not None}
+        for ready in wait(list(open_ones), timeout):
+            worker = open_ones[ready]  # type: ignore[index]
+            worker.heard = time.monotonic()
+            try:
+                message = json.loads(worker.connection.recv_bytes())  # type: ignore[union-attr]
+            except (EOFError, OSError):
+                message = {"died": worker.died()}
+            yield worker, message
+
+    def stop(self) -> None:
+        for worker in self.workers:
+            worker.stop()
+
+    def kill(self) -> list[Worker]:
+        """Ends all processes; gives the workers that had a run."""
+        had = [worker for worker in self.workers if worker.run is not None]
+        for worker in had:
+            worker.kill()
+        return had

@@ -1,0 +1,79 @@
+"""The tracker's process, as the launcher sees it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Self
+
+from genloss.errors import TrackingError
+from genloss.record.folder import StudyFolder
+
+PATIENCE = 60.0
+"""Seconds without anything shipped, after training, until a study ends without it."""
+
+
+class Shipping:
+    """Runs the tracker beside the training.
+
+    Attributes:
+        error: why the store cannot be used, if it cannot.
+    """
+
+    def __init__(self, folder: StudyFolder, note: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._note = note
+        self._heard = time.monotonic()
+        self._done = False
+        self.error: TrackingError | None = None
+
+    def __enter__(self) -> Self:
+        log = (self._folder.path / "tracker.log").open("ab")
+        with log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "genloss.tracking.tracker", str(self._folder.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+        self._process.wait()
+        self._listener.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def finish(self, give_up: Callable[[], bool]) -> bool:
+        """Waits until all is shipped; False if nothing moves any more, or `give_up` says so."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._heard = time.monotonic()
+        while self._process.poll() is None:
+            if give_up() or time.monotonic() - self._heard > PATIENCE:
+                break
+            time.sleep(0.05)
+        self._listener.join(timeout=1)
+        return self._done
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            message = json.loads(line)
+            if message["event"] == "waiting":
+                self._note(f"MLflow does not answer, trying again: {message['why']}")
+                continue
+            self._heard = time.monotonic()
+            if message["event"] == "error":
+                self.error = TrackingError(message["message"], hint=message["hint"])
+            elif message["event"] == "done":
+                self._done = True

@@ -1,0 +1,299 @@
+"""A study: all runs of one `genloss run`, trained side by side in worker processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from genloss.comparison.table import RunResult, Table, read_table
+from genloss.experiment.plan import Plan, plan, runs
+from genloss.experiment.schema import Experiment, Retry, Run
+from genloss.launch import environment
+from genloss.launch.pool import Pool, Worker
+from genloss.launch.shipping import Shipping
+from genloss.record.folder import StudyFolder
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Display(Protocol):
+    """Who is told how a study goes on."""
+
+    def began(self, folder: StudyFolder, plan: Plan, runs: Sequence[Run]) -> None:
+        """The workers are being started."""
+
+    def progress(self, run: Run, message: Mapping[str, Any]) -> None:
+        """A run has come so far: `step` and the `values` there, or `evaluating`."""
+
+    def ended(self, run: Run, status: str, message: str) -> None:
+        """A run has ended."""
+
+    def note(self, text: str) -> None:
+        """Something that a person should know."""
+
+    def close(self) -> None:
+        """Nothing more will be told."""
+
+
+class Silence:
+    """A display that shows nothing."""
+
+    def began(self, folder: StudyFolder, plan: Plan, runs: Sequence[Run]) -> None: ...
+    def progress(self, run: Run, message: Mapping[str, Any]) -> None: ...
+    def ended(self, run: Run, status: str, message: str) -> None: ...
+    def note(self, text: str) -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a study came to.
+
+    Attributes:
+        name: the study's name.
+        folder: its records.
+        table: the results.
+        signal: what ended it early: SIGINT or SIGTERM.
+        shipped: whether MLflow has all of it.
+    """
+
+    name: str
+    folder: Path
+    table: Table
+    signal: signal.Signals | None = None
+    shipped: bool = True
+
+    @property
+    def runs(self) -> tuple[RunResult, ...]:
+        return self.table.runs
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all runs finished, 1 if one failed, 130 or 143 if it was interrupted or terminated."""
+        if self.signal is not None:
+            return 128 + self.signal
+        return 1 if self.table.unfinished() else 0
+
+
+def run(
+    experiment: str | Path | Mapping[str, Any],
+    *,
+    plugins: Sequence[str | Path] = (),
+    overrides: Sequence[str] = (),
+    objectives: Sequence[str] = (),
+    display: Display | None = None,
+) -> StudyResult:
+    """Runs an experiment: all its objectives with all its seeds.
+
+    Args:
+        experiment: a YAML file, or what one would hold.
+        plugins: plugin files.
+        overrides: values that replace the experiment's, as `training.steps=50`.
+        objectives: only these.
+        display: told how it goes on; nobody by default.
+
+    Raises:
+        RequestError: the experiment is wrong; nothing was trained.
+        TrackingError: the MLflow store cannot be used; what was trained until that was seen is recorded.
+    """
+    return launch(
+        plan(experiment, plugins=[Path(p) for p in plugins], overrides=overrides, objectives=objectives),
+        display or Silence(),
+    )
+
+
+def launch(planned: Plan, display: Display) -> StudyResult:
+    """Trains a plan's runs, and waits until MLflow has them."""
+    experiment = planned.experiment
+    folder = StudyFolder.create(f"{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}")
+    todo = runs(planned, folder.name)
+    _prepare(folder, planned, todo)
+    with Signals() as signals, Shipping(folder, display.note) as shipping:
+        study = Study(folder, planned, todo, display, signals, shipping)
+        try:
+            study.train()
+        finally:
+            display.close()
+        shipped = shipping.finish(lambda: signals.count > 1)
+    if shipping.error is not None:
+        raise shipping.error
+    return StudyResult(folder.name, folder.path, read_table(folder), signals.first, shipped)
+
+
+class Signals:
+    """Notes SIGINT and SIGTERM while it is entered, where this is the main thread.
+
+    Attributes:
+        first: the first that came.
+        count: how many came.
+    """
+
+    def __init__(self) -> None:
+        self.first: signal.Signals | None = None
+        self.count = 0
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is threading.main_thread():
+            for number in STOP_SIGNALS:
+                self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: object) -> None:
+        self.first = self.first or signal.Signals(number)
+        self.count += 1
+
+
+@dataclass
+class Study:
+    """The runs that are left, and the workers that train them."""
+
+    folder: StudyFolder
+    plan: Plan
+    todo: Sequence[Run]
+    display: Display
+    signals: Signals
+    shipping: Shipping
+    _pending: list[Run] = field(init=False)
+
+    def train(self) -> None:
+        """Trains until nothing is left, or a signal or `on_failure: stop` ends it."""
+        self._pending = list(self.todo)
+        self.display.began(self.folder, self.plan, self.todo)
+        with Pool(self.plan.devices, self.folder) as pool:
+            self._assign(pool)
+            self._write_floors()
+            stopping = False
+            while pool.busy():
+                for worker, message in pool.messages(timeout=0.2):
+                    self._hear(worker, message)
+                if (self.signals.count or self.shipping.error) and not stopping:
+                    stopping = True
+                    self._pending.clear()
+                    pool.stop()
+                    if self.signals.first is not None:
+                        self.display.note(f"{self.signals.first.name}: ending the runs; once more ends them at once")
+                if self.signals.count > 1:
+                    for worker in pool.kill():
+                        self._end(worker, "KILLED", "ended at once by a second signal")
+                self._check_timeouts(pool)
+                self._assign(pool)
+
+    def _assign(self, pool: Pool) -> None:
+        for worker in pool.free():
+            mine = next((run for run in self._pending if run.device == worker.device), None)
+            if mine is not None:
+                self._pending.remove(mine)
+                worker.begin(mine, self.folder)
+
+    def _hear(self, worker: Worker, message: Mapping[str, Any]) -> None:
+        if worker.run is None:
+            return
+        if "status" in message:
+            self._end(worker, message["status"], "")
+        elif "died" in message:
+            killed = self.signals.count > 1
+            self._end(worker, "KILLED" if killed else "FAILED", message["died"])
+        else:
+            self.display.progress(worker.run, message)
+
+    def _end(self, worker: Worker, status: str, reason: str) -> None:
+        """Closes the run that a worker had; `reason` is set where the worker could not do so itself."""
+        run = worker.end(self.folder, status, reason)
+        record = next(r for r in read_table(self.folder).runs if r.name == run.name)
+        self.display.ended(run, status, record.message)
+        if status != "FAILED":
+            return
+        on_failure = self.plan.experiment.on_failure
+        if on_failure == "stop":
+            self._pending.clear()
+        elif isinstance(on_failure, Retry) and run.attempt <= on_failure.retry:
+            name = f"{run.name.split('.retry-')[0]}.retry-{run.attempt}"
+            again = run.model_copy(update={"name": name, "attempt": run.attempt + 1})
+            write_run(self.folder, again)
+            self._pending.append(again)
+
+    def _check_timeouts(self, pool: Pool) -> None:
+        for worker in pool.workers:
+            run = worker.run
+            timeout = run.objective.training.timeout if run else None
+            if timeout is not None and time.monotonic() - worker.heard > timeout:
+                worker.kill()
+                self._end(worker, "FAILED", f"no progress for {timeout:g} s (`training.timeout`)")
+
+    def _write_floors(self) -> None:
+        """While the workers start, what a perfect model would get."""
+        settings = self.plan.experiment.evaluation
+        if settings is None:
+            return
+        from genloss.launch.execute import CACHE
+        from genloss.training.evaluation import floors, judges
+
+        found = floors(judges(settings, self.plan.catalogue.metrics), self.plan.data, settings.samples, CACHE)
+        (self.folder.path / "floors.json").write_text(json.dumps(found))
+
+
+def write_run(folder: StudyFolder, run: Run) -> None:
+    """Makes a run's folder with its run.json."""
+    path = folder.run(run.name)
+    path.path.mkdir()
+    path.run.write_text(run.model_dump_json(by_alias=True))
+
+
+def _prepare(folder: StudyFolder, planned: Plan, todo: Sequence[Run]) -> None:
+    from genloss.training.batches import length
+
+    experiment, data = planned.experiment, planned.data
+    metrics = [planned.catalogue.metrics[choice.name] for choice in _metrics(experiment)]
+    for name, text in (
+        ("experiment.yaml", experiment.text),
+        ("packages.txt", environment.packages()),
+        ("git.diff", environment.git_diff()),
+    ):
+        if text:
+            (folder.path / name).write_text(text)
+    for item in todo:
+        write_run(folder, item)
+    folder.write(
+        {
+            "study": folder.name,
+            "created": time.time_ns() // 1_000_000,
+            "command": environment.command(),
+            "experiment": experiment.model_dump(mode="json", by_alias=True),
+            "runs": [item.model_dump(mode="json", by_alias=True) for item in todo],
+            "metrics": {
+                name: {"higher_is_better": higher, "unit": metric.unit}
+                for metric in metrics
+                for name, higher in metric.higher_is_better.items()
+            },
+            "tags": environment.tags(experiment.source, planned.catalogue.plugins),
+            "data": {
+                "name": experiment.data.name,
+                "digest": data.digest,
+                "source": json.dumps(experiment.data.model_dump(mode="json")),
+                "profile": {
+                    "train": data.spec.size,
+                    "held_out": length(data.held_out),
+                    "event_shape": list(data.spec.event_shape),
+                    "kind": data.spec.kind,
+                },
+            },
+            "tracking_uri": experiment.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI"),
+            "experiment_name": experiment.tracking.experiment or experiment.name,
+        }
+    )
+
+
+def _metrics(experiment: Experiment) -> Sequence[Any]:
+    return experiment.evaluation.metrics if experiment.evaluation else ()

@@ -1,0 +1,88 @@
+"""`genloss.load`: the trained model of a run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genloss.errors import RecordError
+from genloss.record.folder import ROOT, RunFolder
+
+if TYPE_CHECKING:
+    from genloss.contracts.model import Model
+    from genloss.experiment.schema import Run
+
+MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def load(run: str | Path, *, tracking_uri: str | None = None) -> Model:
+    """The trained model of a run, on the CPU, in evaluation mode.
+
+    Args:
+        run: a run's folder; `STUDY/RUN`, a folder in `.genloss`; or the id of an MLflow run.
+        tracking_uri: where MLflow has it, for an id; MLflow's own setting by default.
+
+    Raises:
+        RecordError: there is no such run, or it has no weights.
+    """
+    import json
+
+    from safetensors.torch import load_model
+
+    from genloss.contracts.dataset import DataSpec
+    from genloss.registry import catalogue
+    from genloss.training.trainer import DTYPES
+
+    artifacts = _artifacts(run, tracking_uri)
+    weights = artifacts / "weights.safetensors"
+    if not weights.exists():
+        raise RecordError(f"the run `{run}` has no weights", hint="only a run that FINISHED has some")
+    saved = json.loads((artifacts / "model.json").read_text())
+    spec = saved["data"]
+    definition = catalogue(*saved["plugins"]).models[saved["model"]["name"]]
+    model = definition.build(
+        DataSpec(
+            event_shape=tuple(spec["event_shape"]),
+            kind=spec["kind"],
+            size=spec["size"],
+            value_range=spec["value_range"] and tuple(spec["value_range"]),
+            vocabulary=spec["vocabulary"],
+        ),
+        **definition.validated(saved["model"]["options"]),
+    ).to(DTYPES[saved["precision"]])
+    load_model(model, str(weights))
+    return model.eval()
+
+
+def save(model: Model, run: Run, artifacts: Path) -> list[str]:
+    """Writes what `load` needs; gives the files' names."""
+    import dataclasses
+    import json
+
+    from safetensors.torch import save_model
+
+    save_model(model, str(artifacts / "weights.safetensors"))
+    saved = {
+        "model": run.objective.model.model_dump(mode="json"),
+        "data": dataclasses.asdict(model.data),
+        "precision": run.objective.training.precision,
+        "plugins": list(run.plugins),
+    }
+    (artifacts / "model.json").write_text(json.dumps(saved, indent=1))
+    return ["weights.safetensors", "model.json"]
+
+
+def _artifacts(run: str | Path, tracking_uri: str | None) -> Path:
+    for path in (Path(run), ROOT / run):
+        if (path / "run.json").exists():
+            return RunFolder(path).artifacts
+    if MLFLOW_ID.fullmatch(str(run)):
+        from genloss.tracking import store
+
+        store.download(str(run), "model.json", store.resolve_uri(tracking_uri))
+        return store.download(str(run), "weights.safetensors", store.resolve_uri(tracking_uri)).parent
+    raise RecordError(
+        f"there is no run `{run}`",
+        hint="name a run's folder, `STUDY/RUN` of the folder `.genloss` here, or the id of an MLflow run",
+    )

@@ -1,0 +1,152 @@
+"""Judging a model: metrics on samples, the loss terms on held-out data, and pictures of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genloss.contracts.dataset import Data
+from genloss.contracts.metric import MetricDefinition
+from genloss.contracts.model import Model
+from genloss.experiment.schema import Evaluation
+from genloss.training import pictures, seeds
+from genloss.training.batches import gather, whole
+from genloss.training.trainer import Trainer
+
+SAMPLE_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A metric with its options."""
+
+    metric: MetricDefinition[Any]
+    options: Mapping[str, Any]
+
+    def numbers(self, offered: Mapping[str, Any]) -> dict[str, float]:
+        """The metric's numbers, of what it asks for."""
+        asked = {name: offered[name] for name, q in self.metric.quantities.items() if name in offered or not q.optional}
+        return self.metric.numbers(self.metric(**asked, **self.options))
+
+
+def judges(settings: Evaluation, metrics: Mapping[str, MetricDefinition[Any]]) -> list[Judge]:
+    """The metrics of an evaluation, their options as they want them."""
+    return [
+        Judge(metrics[choice.name], metrics[choice.name].validated(choice.options)) for choice in settings.metrics
+    ]
+
+
+def offered_by_data(data: Data, *, device: torch.device, dtype: torch.dtype, cache: Path) -> dict[str, Any]:
+    """What metrics may ask for that no model is needed for."""
+    train = gather(data.train, device=device, dtype=dtype)
+    held_out = gather(data.held_out, device=device, dtype=dtype)
+    offered: dict[str, Any] = {
+        **{name: _moved(value, device, dtype) for name, value in data.truth.items()},
+        "truth": data.truth,
+        "train": train["x"],
+        "held_out": held_out["x"],
+        "cache": cache,
+    }
+    if "label" in train and "label" in held_out:
+        offered |= {"train_labels": train["label"], "held_out_labels": held_out["label"]}
+    return offered
+
+
+def floors(judges: list[Judge], data: Data, samples: int, cache: Path) -> dict[str, float]:
+    """What a perfect model would get: each metric with training examples in the place of samples.
+
+    A metric that asks for `log_likelihood` gets the data's exact density; where that is not known, it has
+    no floor.
+    """
+    offered = offered_by_data(data, device=torch.device("cpu"), dtype=torch.float32, cache=cache)
+    offered["samples"] = offered["train"][:samples]
+    if "log_density" in offered:
+        offered["log_likelihood"] = offered["log_density"]
+    found: dict[str, float] = {}
+    with torch.no_grad(), seeds.forked(0, torch.device("cpu")):
+        for judge in judges:
+            if all(name in offered or q.optional for name, q in judge.metric.quantities.items()):
+                found |= judge.numbers(offered)
+    return found
+
+
+class Evaluator:
+    """Evaluates the model of a trainer, without a trace in how training goes on.
+
+    Each evaluation of a run uses the same noise, so that two differ by the model alone.
+
+    Args:
+        settings: what to evaluate.
+        metrics: the catalogue's metrics.
+        data: the run's data.
+        seed: the run's.
+        cache: a folder for what depends on the data alone.
+        artifacts: where pictures go.
+    """
+
+    def __init__(
+        self,
+        settings: Evaluation,
+        metrics: Mapping[str, MetricDefinition[Any]],
+        data: Data,
+        *,
+        trainer: Trainer,
+        seed: int,
+        cache: Path,
+        artifacts: Path,
+    ) -> None:
+        self._settings = settings
+        self._judges = judges(settings, metrics)
+        self._data = data
+        self._trainer = trainer
+        self._seed = seeds.derive(seed, "evaluation")
+        self._artifacts = artifacts
+        self._offered = offered_by_data(data, device=trainer.device, dtype=trainer.dtype, cache=cache)
+
+    def evaluate(self) -> tuple[dict[str, float], Path | None]:
+        """The numbers by MLflow key, and a picture of samples if the data can be drawn."""
+        model = self._trainer.model.eval()
+        with seeds.forked(self._seed, self._trainer.device):
+            numbers = {f"held_out/{key}": value for key, value in self._held_out().items()}
+            with torch.no_grad():
+                samples = sample(model, self._settings.samples)
+                offered = {**self._offered, "model": model, "samples": samples}
+                if hasattr(model, "log_likelihood"):
+                    offered["log_likelihood"] = model.log_likelihood
+                for judge in self._judges:
+                    numbers |= {f"eval/{name}": value for name, value in judge.numbers(offered).items()}
+        path = self._artifacts / "samples" / f"step-{self._trainer.step:07d}.png"
+        drawn = pictures.draw(samples, self._data.spec, path, reference=self._offered["held_out"])
+        return numbers, path if drawn else None
+
+    def _held_out(self) -> dict[str, float]:
+        """Each term's mean over the held-out data, in batches of the training's size."""
+        trainer = self._trainer
+        sums: dict[str, Tensor] = {}
+        counts: dict[str, int] = {}
+        batch_size = trainer.training.batch_size
+        for batch in whole(self._data.held_out, batch_size, device=trainer.device, dtype=trainer.dtype):
+            size = len(batch["x"])
+            for player in trainer.players:
+                turn = player.turn(trainer.model, batch, player.objective.needs)
+                for term in player.objective.terms:
+                    key = f"{player.name}/{term.name}"
+                    value = term.value(turn, trainer.step).detach().mean()
+                    sums[key] = sums.get(key, torch.zeros_like(value)) + size * value
+                    counts[key] = counts.get(key, 0) + size
+        return {key: float(total) / counts[key] for key, total in sums.items()}
+
+
+def sample(model: Model, count: int) -> Tensor:
+    """Samples in chunks, so that memory does not grow with their number."""
+    sizes = [SAMPLE_CHUNK] * (count // SAMPLE_CHUNK) + [count % SAMPLE_CHUNK]
+    return torch.cat([model.sample(size) for size in sizes if size])
+
+
+def _moved(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    return value.to(device, dtype) if isinstance(value, Tensor) and value.is_floating_point() else value

@@ -1,0 +1,77 @@
+"""Samples as a person looks at them: a grid of images, or points in the plane."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from genloss.contracts.dataset import DataSpec
+
+GRID = 8
+SMALLEST_SIDE = 40
+"""Pixels: a smaller image is enlarged by a whole factor, so that its pixels can be seen."""
+
+
+def draw(samples: Tensor, data: DataSpec, path: Path, *, reference: Tensor | None = None) -> bool:
+    """Writes a PNG of samples `[count, *event]`; says whether this kind of data can be drawn.
+
+    Args:
+        samples: generated examples.
+        data: what they are examples of.
+        path: the file to write.
+        reference: real examples, drawn behind points in the plane.
+    """
+    if data.kind == "image":
+        path.parent.mkdir(parents=True, exist_ok=True)
+        grid(samples[: GRID * GRID], data.value_range or (0.0, 1.0)).save(path)
+        return True
+    if data.kind == "points" and data.event_shape == (2,):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _scatter(samples, reference, path)
+        return True
+    return False
+
+
+def grid(images: Tensor, value_range: tuple[float, float]) -> Image.Image:
+    """Images `[count, channels, height, width]` in rows of eight, values clamped to their range."""
+    low, high = value_range
+    shares = (images.detach().float().cpu() - low) / (high - low)
+    levels = shares.clamp(0, 1).mul(255).round().to(torch.uint8)
+    count, channels, height, width = levels.shape
+    factor = max(1, -(-SMALLEST_SIDE // min(height, width)))
+    levels = levels.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    rows = -(-count // GRID)
+    edge = 2
+    down, right = height * factor + edge, width * factor + edge
+    sheet = torch.full((channels, rows * down + edge, GRID * right + edge), 96, dtype=torch.uint8)
+    for index, image in enumerate(levels):
+        top, left = (index // GRID) * down + edge, (index % GRID) * right + edge
+        sheet[:, top : top + down - edge, left : left + right - edge] = image
+    pixels = sheet.permute(1, 2, 0).numpy()
+    return Image.fromarray(pixels[..., 0] if channels < 3 else pixels[..., :3])
+
+
+def _scatter(samples: Tensor, reference: Tensor | None, path: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4, 4), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    limits = None
+    if reference is not None:
+        real = reference.detach().cpu().numpy()
+        axes.scatter(real[:, 0], real[:, 1], s=3, color="0.75", label="data", linewidths=0)
+        low, high = real.min(0), real.max(0)
+        limits = (low - 0.25 * (high - low), high + 0.25 * (high - low))
+    points = samples.detach().cpu().numpy()
+    axes.scatter(points[:, 0], points[:, 1], s=3, color="#0072B2", label="samples", linewidths=0)
+    if limits is not None:
+        axes.set_xlim(limits[0][0], limits[1][0])
+        axes.set_ylim(limits[0][1], limits[1][1])
+    axes.set_aspect("equal")
+    axes.legend(loc="upper right", markerscale=3, frameon=False)
+    figure.savefig(path)

@@ -1,0 +1,226 @@
+"""The trainer: one run, from the first step to the last.
+
+    check the first batch against what the losses' signatures say
+    until the last step:
+        advance:  for each step
+                      for each player, in their order (or all at once, if simultaneous)
+                          for each of its updates in a step
+                              draw a batch; take the player's turn at it
+                              objective → total, and each term's value
+                              gradients of the total by the player's own parameters
+                              clip; update
+                      the recorder keeps the step's values on the device
+        then what is due: evaluate, checkpoint
+
+Nothing in a step reads the device, calls a hook or writes a file. (`on_nonfinite: skip` alone looks at each
+gradient before it is used.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genloss.contracts.loss import Loss
+from genloss.contracts.model import Model, Turn
+from genloss.errors import GenlossError
+from genloss.experiment.schema import Choice, Objective as ObjectiveConfig, Player as PlayerConfig, Training
+from genloss.record.journal import Column
+from genloss.record.recorder import Recorder
+from genloss.training import optimizers, seeds
+from genloss.training.batches import Batches
+from genloss.training.objective import Objective
+
+NORM_EVERY = 10
+"""Steps from one recorded gradient norm to the next: it is no loss, and costs as much as a small update."""
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+class Interrupted(GenlossError):
+    """The run was asked to stop."""
+
+
+class Player:
+    """A player with its optimizer and objective.
+
+    Attributes:
+        parameters: of its networks and of its losses.
+    """
+
+    def __init__(
+        self, name: str, module: nn.Module, turn: type[Turn[Any]], objective: Objective, config: PlayerConfig, default: Choice
+    ) -> None:
+        self.name = name
+        self.turn = turn
+        self.objective = objective
+        self.parameters = [p for part in (module, objective.modules) for p in part.parameters() if p.requires_grad]
+        self.updates = config.updates_per_step
+        self.clip = config.clip_gradients
+        choice = config.optimizer or default
+        self.optimizer = optimizers.build(choice.name, self.parameters, **choice.options)
+
+    def columns(self) -> list[Column]:
+        """What it records each step."""
+        terms = [Column(f"{self.name}/{term.name}", term.every) for term in self.objective.terms]
+        return [*terms, Column(f"{self.name}/total"), Column(f"{self.name}/gradient_norm", NORM_EVERY)]
+
+    def differentiate(self, model: Model, batch: Mapping[str, Tensor], step: int) -> list[Tensor | None]:
+        """Leaves the gradient of its objective in its parameters; gives the values of `columns`."""
+        turn = self.turn(model, batch, self.objective.needs)
+        total, values = self.objective(turn, step)
+        gradients = torch.autograd.grad(total, self.parameters, allow_unused=True)
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        norm = None
+        if self.clip is not None or step % NORM_EVERY == 0:
+            norm = torch.nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
+        if self.clip is not None and norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.clip, norm)
+        return [*values, total, None if step % NORM_EVERY else norm]
+
+
+class Trainer:
+    """Trains one objective with one seed.
+
+    Args:
+        model: builds the model; called with torch seeded for the weights.
+        config: the objective with its training.
+        losses: the losses that it names.
+        batches: the training data.
+        seed: the run's.
+        device: where it is trained.
+        should_stop: asked before each step; training ends with `Interrupted` when it says so.
+
+    Attributes:
+        step: steps done.
+    """
+
+    def __init__(
+        self,
+        model: Callable[[], Model],
+        config: ObjectiveConfig,
+        losses: Mapping[str, Loss[Any]],
+        batches: Batches,
+        *,
+        seed: int,
+        device: torch.device,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        training = config.training
+        torch.manual_seed(seeds.derive(seed, "weights"))
+        self.dtype = DTYPES[training.precision]
+        self.model = model().to(device, self.dtype)
+        turns, modules = self.model.turns(), self.model.players()
+        self.players = []
+        for name, module in modules.items():
+            objective = Objective(name, config.players[name], losses, turns[name].quantities())
+            objective.modules.to(device, self.dtype)
+            player = training.players.get(name, PlayerConfig())
+            self.players.append(Player(name, module, turns[name], objective, player, training.optimizer))
+        self.groups = [self.players] if training.order == "simultaneous" else [[p] for p in self.players]
+        self.training = training
+        self.batches = batches
+        self.device = device
+        self.step = 0
+        self.should_stop = should_stop
+        self.seed = seed
+
+    def columns(self) -> list[Column]:
+        """What each step records."""
+        return [column for player in self.players for column in player.columns()]
+
+    def check(self) -> None:
+        """Compares a first batch with what the losses' signatures say; changes nothing.
+
+        Raises:
+            ContractError: they disagree.
+        """
+        batch = self.batches.first()
+        with seeds.forked(0, self.device):
+            for player in self.players:
+                player.objective.check(player.turn(self.model, batch, player.objective.needs), player.parameters)
+
+    def train(self, recorder: Recorder, due: Mapping[int, Sequence[Callable[[], None]]]) -> None:
+        """Trains to the last step; `due` is what to do once so many steps are done.
+
+        Raises:
+            Interrupted: it was asked to stop.
+            NonFiniteError: a value was not finite, and the run is to fail then.
+        """
+        if self.step == 0:
+            torch.manual_seed(seeds.derive(self.seed, "noise"))
+        self.model.train()
+        recorder.begin(self.step)
+        while self.step < self.training.steps:
+            self.advance(min([step for step in due if step > self.step] + [self.training.steps]), recorder)
+            recorder.flush()
+            for action in due.get(self.step, ()):
+                action()
+                self.model.train()
+
+    def advance(self, until: int, recorder: Recorder) -> None:
+        """The loop."""
+        skip = self.training.on_nonfinite == "skip"
+        while self.step < until:
+            if self.should_stop():
+                recorder.flush()
+                raise Interrupted(f"interrupted at step {self.step}")
+            row: list[Tensor | None] = []
+            for group in self.groups:
+                updates = []
+                for _ in range(group[0].updates):
+                    batch = next(self.batches)
+                    updates.append([v for player in group for v in player.differentiate(self.model, batch, self.step)])
+                    for player in group:
+                        if skip and not all(p.grad is None or p.grad.isfinite().all() for p in player.parameters):
+                            continue
+                        player.optimizer.step()
+                row += updates[0] if len(updates) == 1 else mean(updates)
+            recorder.write(row)
+            self.step += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that decides how training goes on."""
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "losses": {player.name: player.objective.modules.state_dict() for player in self.players},
+            "optimizers": {player.name: player.optimizer.state_dict() for player in self.players},
+            "batches": self.batches.state_dict(),
+            "generators": _generators(self.device),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on where `state_dict` was taken."""
+        self.step = state["step"]
+        self.model.load_state_dict(state["model"])
+        for player in self.players:
+            player.objective.modules.load_state_dict(state["losses"][player.name])
+            player.optimizer.load_state_dict(state["optimizers"][player.name])
+        self.batches.load_state_dict(state["batches"])
+        torch.set_rng_state(state["generators"]["cpu"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["generators"]["cuda"], self.device)
+        elif self.device.type == "mps":
+            torch.mps.set_rng_state(state["generators"]["mps"])
+
+
+def mean(updates: Sequence[Sequence[Tensor | None]]) -> list[Tensor | None]:
+    """The mean of each value over a step's updates."""
+    return [
+        None if any(v is None for v in values) else torch.stack([v for v in values if v is not None]).mean()
+        for values in zip(*updates, strict=True)
+    ]
+
+
+def _generators(device: torch.device) -> dict[str, Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states

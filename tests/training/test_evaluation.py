@@ -1,0 +1,100 @@
+"""Evaluation: what it gives, and that training goes on as if it had not been."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+import genloss
+from genloss.experiment.schema import Choice, Evaluation
+from genloss.training.evaluation import Evaluator, floors, judges, sample
+from tests.training.support import NON_SATURATING, WGAN_GP, points, same, term, train, trainer, weights
+
+DATA = genloss.Data(
+    spec=genloss.DataSpec(event_shape=(2,), kind="points", size=200),
+    train={"x": points()},
+    held_out={"x": points() + 1},
+    truth={"log_density": lambda x: -x.square().sum(1)},
+)
+
+
+@genloss.metric(unit="data", higher_is_better=False)
+def mean_distance(samples: Float[Tensor, "samples *event"], held_out: Float[Tensor, "held_out *event"]) -> float:
+    """Distance of the means."""
+    return float((samples.mean(0) - held_out.mean(0)).norm())
+
+
+@genloss.metric(unit="nats", higher_is_better={"worst": False, "best": False})
+def extremes(log_likelihood: Any, held_out: Float[Tensor, "held_out *event"]) -> dict[str, float]:
+    """The least and the most likely held-out example."""
+    nll = -log_likelihood(held_out)
+    return {"worst": float(nll.max()), "best": float(nll.min())}
+
+
+METRICS: dict[str, Any] = {"mean_distance": mean_distance, "extremes": extremes}
+
+
+def evaluator(trained: Any, tmp_path: Path, *metrics: str, samples: int = 50) -> Evaluator:
+    settings = Evaluation(every=5, samples=samples, metrics=tuple(Choice(name=name) for name in metrics))
+    return Evaluator(settings, METRICS, DATA, trainer=trained, seed=0, cache=tmp_path, artifacts=tmp_path)
+
+
+def test_it_leaves_no_trace_in_training(tmp_path: Path) -> None:
+    judged, alone = trainer(WGAN_GP), trainer(WGAN_GP)
+    evaluate = evaluator(judged, tmp_path, "mean_distance").evaluate
+    with_it = train(judged, {step: [evaluate] for step in (3, 9, 20)})
+    assert np.array_equal(with_it.values, train(alone).values)
+    assert same(weights(judged), weights(alone))
+
+
+def test_it_gives_metrics_held_out_terms_and_a_picture(tmp_path: Path) -> None:
+    trained = trainer(NON_SATURATING)
+    numbers, picture = evaluator(trained, tmp_path, "mean_distance").evaluate()
+    assert set(numbers) == {
+        "eval/mean_distance",
+        "held_out/discriminator/minimax_discriminator",
+        "held_out/generator/non_saturating_generator",
+    }
+    assert picture is not None
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_held_out_terms_are_means_over_all_held_out_examples(tmp_path: Path) -> None:
+    trained = trainer({"network": (term("squared_error"),)}, model="autoencoder")
+    numbers, _ = evaluator(trained, tmp_path).evaluate()
+    x = DATA.held_out["x"]  # type: ignore[index]
+    turn = trained.players[0].turn(trained.model, {"x": x})
+    expected = (turn.x_hat - x).square().sum(1).mean().item()
+    assert numbers["held_out/network/squared_error"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_two_evaluations_of_one_model_agree(tmp_path: Path) -> None:
+    judge = evaluator(trainer(NON_SATURATING), tmp_path, "mean_distance")
+    assert judge.evaluate()[0] == judge.evaluate()[0]
+
+
+def test_the_floor_is_training_data_in_the_place_of_samples(tmp_path: Path) -> None:
+    settings = Evaluation(every=5, samples=120, metrics=(Choice(name="mean_distance"), Choice(name="extremes")))
+    found = floors(judges(settings, METRICS), DATA, 120, tmp_path)
+    x, held_out = points()[:120], DATA.held_out["x"]  # type: ignore[index]
+    assert found["mean_distance"] == pytest.approx(float((x.mean(0) - held_out.mean(0)).norm()))
+    assert found["worst"] == pytest.approx(float(held_out.square().sum(1).max()))
+
+
+def test_a_metric_that_needs_what_is_not_known_has_no_floor(tmp_path: Path) -> None:
+    unknown = genloss.Data(spec=DATA.spec, train=DATA.train, held_out=DATA.held_out)
+    settings = Evaluation(every=5, metrics=(Choice(name="extremes"),))
+    assert floors(judges(settings, METRICS), unknown, 10, tmp_path) == {}
+
+
+def test_samples_come_in_chunks_and_are_as_many_as_asked_for() -> None:
+    model = trainer(NON_SATURATING).model
+    assert sample(model, 2500).shape == (2500, 2)
+    assert sample(model, 3).shape == (3, 2)
+    assert torch.isfinite(sample(model, 1024)).all()
