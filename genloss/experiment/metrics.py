@@ -1,0 +1,93 @@
+"""The metrics of an evaluation, checked against what model and data offer to them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genloss.errors import ExperimentError, Location
+from genloss.experiment.fields import named_item
+from genloss.experiment.nodes import Node
+from genloss.experiment.offers import Offer
+from genloss.experiment.options import check_options, find
+from genloss.experiment.schema import Choice, Evaluation
+
+if TYPE_CHECKING:
+    from genloss.contracts.dataset import Data
+    from genloss.contracts.metric import MetricDefinition
+    from genloss.registry import Catalogue
+
+ALWAYS = ("samples", "held_out", "train", "model", "truth", "cache")
+LABELS = ("held_out_labels", "train_labels")
+
+
+def check_evaluation(
+    evaluation: Evaluation,
+    node: Node,
+    *,
+    catalogue: Catalogue,
+    folder: Path,
+    data: Data,
+    models: Collection[Offer],
+) -> Evaluation:
+    """The evaluation with the options of its metrics checked.
+
+    Args:
+        evaluation: as it was read.
+        node: what it was read from.
+        catalogue: of the metrics.
+        folder: what paths are relative to.
+        data: the experiment's.
+        models: what the models offer that are evaluated.
+
+    Raises:
+        ExperimentError: a metric that does not exist or cannot be computed here, or a number given twice.
+    """
+    metrics: list[Choice] = []
+    origin: dict[str, str] = {}
+    for index, choice in enumerate(evaluation.metrics):
+        where, nodes = named_item(node.at("metrics", index))
+        metric = find(catalogue.metrics, choice.name, where)
+        options = check_options(metric, nodes, folder, where)
+        for number in metric.higher_is_better:
+            if number in origin:
+                raise ExperimentError(
+                    f"metric `{choice.name}` gives the number `{number}`, as `{origin[number]}` does",
+                    where=where,
+                    hint="delete one of the two: a number is recorded under its name alone",
+                )
+            origin[number] = choice.name
+        _check_asked(metric, where, data, models)
+        metrics.append(choice.model_copy(update={"options": options}))
+    return evaluation.model_copy(update={"metrics": tuple(metrics)})
+
+
+def _check_asked(
+    metric: MetricDefinition[Any], where: Location, data: Data, models: Collection[Offer]
+) -> None:
+    labelled = _has_labels(data.train) and _has_labels(data.held_out)
+    for name, quantity in metric.quantities.items():
+        if quantity.optional or name in ALWAYS or name in data.truth:
+            continue
+        if name in LABELS:
+            if labelled:
+                continue
+            lack = "the data has no field `label`"
+        elif name == "log_likelihood":
+            without = next((offer.model for offer in models if not offer.log_likelihood), None)
+            if without is None:
+                continue
+            lack = f"model `{without}` has no method of that name"
+        else:
+            known = ", ".join(f"`{entry}`" for entry in data.truth) or "nothing"
+            lack = f"of the truth, this data knows {known}"
+        raise ExperimentError(
+            f"metric `{metric.name}` asks for `{name}`, and {lack}",
+            where=where,
+            hint="leave this metric out; `genloss list metrics` shows the others",
+        )
+
+
+def _has_labels(part: Any) -> bool:
+    return "label" in (part if isinstance(part, Mapping) else part[0])

@@ -1,0 +1,141 @@
+"""Options of losses, models, datasets and metrics, checked against what their signatures say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from genloss.errors import CatalogueError, ExperimentError, Location, RequestError
+from genloss.experiment.fields import read_schedule, suggestion
+from genloss.experiment.files import existing
+from genloss.experiment.nodes import Node, one_line, show
+
+if TYPE_CHECKING:
+    from genloss.contracts.definition import Definition, Option
+    from genloss.registry import Definitions
+
+D = TypeVar("D", bound="Definition")
+
+
+@contextmanager
+def calling(definition: Definition, verb: str, where: Location) -> Iterator[None]:
+    """Makes errors of the request of what a plugin's code finds wrong with its options.
+
+    Args:
+        definition: whose code is called.
+        verb: what is done with it: `loaded`, `built`.
+        where: the place in the experiment that led there.
+    """
+    try:
+        with located(where):
+            yield
+    except (ValueError, RuntimeError, OSError) as error:
+        raise ExperimentError(
+            f"{definition.kind} `{definition.name}` cannot be {verb}: {one_line(str(error), 300)}",
+            where=where,
+            hint=f"`genloss show {definition.name}` tells what its options mean",
+        ) from error
+
+
+@contextmanager
+def located(where: Location) -> Iterator[None]:
+    """Gives the errors of others the place in the experiment that led to them."""
+    try:
+        yield
+    except CatalogueError as error:
+        raise ExperimentError(error.message, where=where, hint=error.hint) from None
+    except RequestError as error:
+        error.where = error.where or where
+        raise
+
+
+def find(definitions: Definitions[D], name: str, where: Location) -> D:
+    """The definition of that name.
+
+    Raises:
+        ExperimentError: no plugin offers it, several do, or it cannot be used here.
+    """
+    with located(where):
+        definition = definitions[name]
+    if definition.unavailable is not None:
+        raise ExperimentError(
+            f"{definition.kind} `{name}` cannot be used here: {definition.unavailable}",
+            where=where,
+            hint=f"`genloss list {definitions.kind}` shows what can",
+        )
+    return definition
+
+
+def check_options(
+    definition: Definition,
+    nodes: Mapping[str, Node],
+    folder: Path,
+    where: Location,
+    *,
+    also: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """The options as JSON has them: paths absolute, all else as it was written.
+
+    Args:
+        definition: what they are for.
+        nodes: the options.
+        folder: what paths are relative to.
+        where: the place of the definition's name.
+        also: keys that may stand beside them, for the hint.
+
+    Raises:
+        ExperimentError: an unknown or missing option, or a value that it does not allow.
+    """
+    what = f"{definition.kind} `{definition.name}`"
+    checked = {}
+    for name, node in nodes.items():
+        if name not in definition.options:
+            raise ExperimentError(
+                f"{what} has no option {show(name)}",
+                where=node.label,
+                hint=suggestion(name, [*definition.options, *also]) or "it has none",
+            )
+        option = definition.options[name]
+        if definition.kind == "loss" and option.takes_schedule and node.items:
+            checked[name] = _schedule(option, node, definition)
+        else:
+            value = _validate(option, node.plain, node, definition)
+            checked[name] = _absolute(value, node, folder)
+    for option in definition.options.values():
+        if option.required and option.name not in nodes:
+            raise ExperimentError(
+                f"{what} needs the option `{option.name}`",
+                where=where,
+                hint=f"add `{option.name}: …`, a value of the type {option.type}",
+            )
+    return checked
+
+
+def _validate(option: Option, value: Any, node: Node, definition: Definition) -> Any:
+    try:
+        return option.validate(value)
+    except ValueError as error:
+        raise ExperimentError(
+            f"option `{option.name}` of {definition.kind} `{definition.name}`: {error}",
+            where=node.where,
+            hint=f"`genloss show {definition.name}` tells what it means",
+        ) from None
+
+
+def _schedule(option: Option, node: Node, definition: Definition) -> Any:
+    schedule = read_schedule(node, option.name)
+    for form, ramp in schedule:
+        if ramp is not None:
+            _validate(option, ramp.start, node.at(form, "from"), definition)
+            _validate(option, ramp.to, node.at(form, "to"), definition)
+    return node.plain
+
+
+def _absolute(value: Any, node: Node, folder: Path) -> Any:
+    if isinstance(value, Path):
+        return existing(str(node.plain), folder, where=node.where)
+    if isinstance(value, list | tuple) and isinstance(node.value, tuple):
+        return [_absolute(inner, child, folder) for inner, child in zip(value, node.value, strict=False)]
+    return node.plain

@@ -1,0 +1,168 @@
+"""A plan: an experiment that has been checked, with its data and devices; and its runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genloss import registry
+from genloss.errors import DeviceError, ExperimentError, Location, RequestError
+from genloss.experiment.check import check
+from genloss.experiment.fields import suggestion
+from genloss.experiment.files import existing
+from genloss.experiment.nodes import Node, one_line, show
+from genloss.experiment.read import Draft, read
+from genloss.experiment.schema import Experiment, Objective, Run
+from genloss.experiment.source import MAPPING, from_file, from_mapping
+
+if TYPE_CHECKING:
+    from genloss.contracts.dataset import Data
+    from genloss.registry import Catalogue
+    from genloss.training.devices import Device
+
+REPLACED = re.compile(r"\s*(seeds|workers)\s*[.=]")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study will do.
+
+    Attributes:
+        experiment: checked, with the chosen objectives.
+        catalogue: what its plugins offer.
+        data: loaded.
+        devices: those that it trains on.
+        plugins: plugin files that were given beside the experiment, as they were given.
+    """
+
+    experiment: Experiment
+    catalogue: Catalogue
+    data: Data
+    devices: tuple[Device, ...]
+    plugins: tuple[Path, ...] = ()
+
+
+def plan(
+    source: Path | str | Mapping[str, Any],
+    *,
+    plugins: Sequence[Path] = (),
+    overrides: Sequence[str] = (),
+    objectives: Sequence[str] = (),
+) -> Plan:
+    """Reads and checks an experiment; trains nothing.
+
+    Args:
+        source: a YAML file, or what one would hold.
+        plugins: plugin files, besides those that the experiment names.
+        overrides: values that replace the experiment's, as `training.steps=50`.
+        objectives: only these; all by default.
+
+    Raises:
+        RequestError: the experiment is wrong, with the place of the mistake and what to do.
+    """
+    written = from_mapping(source) if isinstance(source, Mapping) else from_file(source)
+    draft = _select(read(written.overridden(overrides)), objectives)
+    files = _plugin_files(draft, plugins)
+    catalogue = _catalogue(files)
+    experiment, data = check(draft, catalogue)
+    experiment = experiment.model_copy(update={"plugins": tuple(files)})
+    return Plan(experiment, catalogue, data, _devices(experiment, draft.source.root), tuple(plugins))
+
+
+def runs(plan: Plan, study: str) -> tuple[Run, ...]:
+    """The runs of a plan: all objectives with the first seed, then with the next, so that what an interrupted
+    study has can be compared. Runs are dealt out to the workers of the devices in turn.
+    """
+    experiment = plan.experiment
+    slots = [device for device in plan.devices for _ in range(device.workers)]
+    pairs = [(objective, seed) for seed in experiment.seeds for objective in experiment.objectives]
+    return tuple(
+        Run(
+            study=study,
+            name=f"{objective.name}-{seed}",
+            experiment=experiment.name,
+            plugins=experiment.plugins,
+            data=experiment.data,
+            objective=objective,
+            seed=seed,
+            device=slots[index % len(slots)].name,
+            threads=slots[index % len(slots)].threads,
+            evaluation=experiment.evaluation,
+            reproduce=_command(plan, study, objective, seed, slots[index % len(slots)].workers),
+        )
+        for index, (objective, seed) in enumerate(pairs)
+    )
+
+
+def _command(plan: Plan, study: str, objective: Objective, seed: int, workers: int) -> str:
+    """The shell's line that trains this run alone."""
+    experiment = plan.experiment
+    file = experiment.source
+    if experiment.source == MAPPING:
+        file = f".genloss/{study}/experiment.yaml"
+    others = [override for override in experiment.overrides if not REPLACED.match(override)]
+    words = ["genloss", "run", file, "--objective", objective.name]
+    # As many workers as there were give the run as many threads, and so the same bits.
+    for override in [f"seeds=[{seed}]", f"workers={workers}", *others]:
+        words += ["--set", override]
+    for plugin in plan.plugins:
+        words += ["--plugin", str(plugin)]
+    return shlex.join(words)
+
+
+def _select(draft: Draft, names: Sequence[str]) -> Draft:
+    """The experiment with only these objectives."""
+    if not names:
+        return draft
+    known = [objective.name for objective in draft.experiment.objectives]
+    for name in names:
+        if name not in known:
+            raise ExperimentError(
+                f"there is no objective {show(name)} in `{draft.source.name}`",
+                where=Location(f"--objective {one_line(name)}"),
+                hint=suggestion(name, known),
+            )
+    chosen = tuple(objective for objective in draft.experiment.objectives if objective.name in names)
+    baseline = draft.experiment.baseline
+    if baseline not in names:
+        baseline = chosen[0].name
+    experiment = draft.experiment.model_copy(update={"objectives": chosen, "baseline": baseline})
+    return replace(draft, experiment=experiment)
+
+
+def _plugin_files(draft: Draft, given: Sequence[Path]) -> dict[str, Location]:
+    """The plugin files of the experiment and of the command, absolute, with the places that name them."""
+    node = draft.source.root.at("plugins")
+    files = {file: node.at(index).where for index, file in enumerate(draft.experiment.plugins)}
+    for file in given:
+        where = Location(f"--plugin {file}")
+        path = existing(str(file), Path.cwd(), where=where, what="plugin file", pattern="*.py")
+        files.setdefault(path, where)
+    return files
+
+
+def _catalogue(files: Mapping[str, Location]) -> Catalogue:
+    """The catalogue; a broken plugin file's error gets the place that names the file."""
+    try:
+        return registry.catalogue(*files)
+    except RequestError as error:
+        error.where = next((where for file, where in files.items() if file in error.message), None)
+        raise
+
+
+def _devices(experiment: Experiment, root: Node) -> tuple[Device, ...]:
+    from genloss.training.devices import choose
+
+    count = len(experiment.objectives) * len(experiment.seeds)
+    node = root.at("devices")
+    try:
+        return choose(experiment.devices, runs=count, workers=experiment.workers)
+    except DeviceError as error:
+        items = node.value if isinstance(node.value, tuple) else ()
+        culprit = next((item for item in items if show(item.plain) in error.message), node)
+        error.where = culprit.where
+        raise
