@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from genloss.contracts.model import Model
     from genloss.experiment.schema import Run
 
+FOLDER, WEIGHTS, CONFIG = "model", "weights.safetensors", "model.json"
 MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -34,11 +35,11 @@ def load(run: str | Path, *, tracking_uri: str | None = None) -> Model:
     from genloss.registry import catalogue
     from genloss.training.trainer import DTYPES
 
-    artifacts = _artifacts(run, tracking_uri)
-    weights = artifacts / "weights.safetensors"
+    folder = _folder(run, tracking_uri)
+    weights = folder / WEIGHTS
     if not weights.exists():
         raise RecordError(f"the run `{run}` has no weights", hint="only a run that FINISHED has some")
-    saved = json.loads((artifacts / "model.json").read_text())
+    saved = json.loads((folder / CONFIG).read_text())
     spec = saved["data"]
     definition = catalogue(*saved["plugins"]).models[saved["model"]["name"]]
     model = definition.build(
@@ -56,32 +57,33 @@ def load(run: str | Path, *, tracking_uri: str | None = None) -> Model:
 
 
 def save(model: Model, run: Run, artifacts: Path) -> list[str]:
-    """Writes what `load` needs; gives the files' names."""
+    """Writes what `load` needs; gives the files, relative to the artifacts."""
     import dataclasses
     import json
 
     from safetensors.torch import save_model
 
-    save_model(model, str(artifacts / "weights.safetensors"))
+    folder = artifacts / FOLDER
+    folder.mkdir(exist_ok=True)
+    save_model(model, str(folder / WEIGHTS))
     saved = {
         "model": run.objective.model.model_dump(mode="json"),
         "data": dataclasses.asdict(model.data),
         "precision": run.objective.training.precision,
         "plugins": list(run.plugins),
     }
-    (artifacts / "model.json").write_text(json.dumps(saved, indent=1))
-    return ["weights.safetensors", "model.json"]
+    (folder / CONFIG).write_text(json.dumps(saved, indent=1))
+    return [f"{FOLDER}/{WEIGHTS}", f"{FOLDER}/{CONFIG}"]
 
 
-def _artifacts(run: str | Path, tracking_uri: str | None) -> Path:
+def _folder(run: str | Path, tracking_uri: str | None) -> Path:
     for path in (Path(run), ROOT / run):
         if (path / "run.json").exists():
-            return RunFolder(path).artifacts
+            return RunFolder(path).artifacts / FOLDER
     if MLFLOW_ID.fullmatch(str(run)):
         from genloss.tracking import store
 
-        store.download(str(run), "model.json", store.resolve_uri(tracking_uri))
-        return store.download(str(run), "weights.safetensors", store.resolve_uri(tracking_uri)).parent
+        return store.download(str(run), FOLDER, store.resolve(tracking_uri))
     raise RecordError(
         f"there is no run `{run}`",
         hint="name a run's folder, `STUDY/RUN` of the folder `.genloss` here, or the id of an MLflow run",

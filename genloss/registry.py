@@ -150,25 +150,30 @@ def file_plugin(path: Path) -> Plugin:
     Raises:
         ExperimentError: there is no such file.
     """
-    if not path.is_file():
-        raise ExperimentError(f"there is no plugin file `{path}`")
-    version = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    version = _digest(path)
 
     def load() -> ModuleType:
         name = f"genloss_plugin_{path.stem}_{version}"
         spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None:
+        if spec is None:
             raise ImportError("not a Python file")
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         try:
-            spec.loader.exec_module(module)
+            # Its loader might take bytecode that is of an earlier version, if that is but a second old.
+            exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), vars(module))
         except BaseException:
             del sys.modules[name]
             raise
         return module
 
     return Plugin(path.name, version, str(path), load)
+
+
+def _digest(path: Path) -> str:
+    if not path.is_file():
+        raise ExperimentError(f"there is no plugin file `{path}`")
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
 def _importer(entry: EntryPoint) -> Callable[[], ModuleType]:
@@ -198,6 +203,17 @@ class Definitions(Mapping[str, D], Generic[D]):
         Raises:
             CatalogueError: no plugin offers it, or several do.
         """
+        return self._offer(name)[1]
+
+    def provider(self, name: str) -> Plugin:
+        """The plugin that offers it.
+
+        Raises:
+            CatalogueError: no plugin offers it, or several do.
+        """
+        return self._offer(name)[0]
+
+    def _offer(self, name: str) -> tuple[Plugin, D]:
         plugin_name, _, short = name.rpartition(":")
         offers = self._offers.get(short, [])
         if plugin_name:
@@ -215,9 +231,9 @@ class Definitions(Mapping[str, D], Generic[D]):
             hints.append(f"`genloss list {self.kind}` shows all")
             raise CatalogueError(
                 f"no plugin offers a {self._singular} named `{name}`",
-                hint="; ".join(hint for hint in hints if hint),
+                hint="; ".join(hint for hint in hints if hint).replace("?;", "?"),
             )
-        return offers[0][1]
+        return offers[0]
 
     def __contains__(self, name: object) -> bool:
         try:
@@ -234,11 +250,6 @@ class Definitions(Mapping[str, D], Generic[D]):
 
     def __len__(self) -> int:
         return sum(len(offers) for offers in self._offers.values())
-
-    def provider(self, name: str) -> Plugin:
-        """The plugin that offers it."""
-        definition = self[name]
-        return next(p for p, d in self._offers[definition.name] if d is definition)
 
     @property
     def _singular(self) -> str:
@@ -270,18 +281,21 @@ def catalogue(*files: str | Path) -> Catalogue:
         ExperimentError: a file that is not there.
         DefinitionError: a file that is broken.
     """
-    return _catalogue(tuple(Path(file).resolve() for file in files))
+    paths = dict.fromkeys(Path(file).resolve() for file in files)
+    return _catalogue(tuple((path, _digest(path)) for path in paths))
 
 
 @cache
-def _catalogue(files: tuple[Path, ...]) -> Catalogue:
-    plugins = installed_plugins() + [file_plugin(path) for path in dict.fromkeys(files)]
+def _catalogue(files: tuple[tuple[Path, str], ...]) -> Catalogue:
+    """Read once for the same content of the files: in a notebook, they are edited between two runs."""
+    sources = [str(path) for path, _ in files]
+    plugins = installed_plugins() + [file_plugin(path) for path, _ in files]
     for plugin in plugins:
         plugin.register()
         plugin.collect()
         if plugin.error is not None:
             message = f"plugin `{plugin}` ({plugin.source}) could not be loaded: {plugin.error}"
-            if plugin.source in map(str, files):
+            if plugin.source in sources:
                 raise DefinitionError(message)
             warnings.warn(message, PluginWarning, stacklevel=3)
     return Catalogue(

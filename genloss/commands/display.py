@@ -53,7 +53,9 @@ class PlainDisplay:
         style = {"FINISHED": "green", "FAILED": "bold red"}.get(status, "yellow")
         seconds = time.monotonic() - self._began.pop(run.name, time.monotonic())
         count = f"[{self.done:>{len(str(self.total))}}/{self.total}]"
-        line = Text.assemble((count, "dim"), f" {run.name} ", (status.lower(), style), f" after {seconds:.1f} s")
+        line = Text.assemble(
+            (count, "dim"), f" {run.name} ", (status.lower(), style), f" after {seconds:.1f} s"
+        )
         if message:
             line.append(f": {message}")
         self.console.print(line)
@@ -108,7 +110,9 @@ class LiveDisplay(PlainDisplay):
         steps, step = run.objective.training.steps, message["step"]
         elapsed = time.monotonic() - since
         speed = (step - first) / elapsed if step > first and elapsed > 0 else 0.0
-        values = "  ".join(f"{key.split('/')[0]} {value:.3g}" for key, value in message.get("values", {}).items())
+        values = "  ".join(
+            f"{key.split('/')[0]} {value:.3g}" for key, value in message.get("values", {}).items()
+        )
         left = "evaluating" if message.get("evaluating") else clock((steps - step) / speed) if speed else ""
         return [
             Text(run.name, "bold"),
@@ -124,7 +128,9 @@ class LiveDisplay(PlainDisplay):
         failed = f", {self._failed} failed" if self._failed else ""
         left = ""
         if self.done:
-            partial = sum(m["step"] / r.objective.training.steps for r, _, _, m in list(self._running.values()))
+            partial = sum(
+                m["step"] / r.objective.training.steps for r, _, _, m in list(self._running.values())
+            )
             rate = (self.done + partial) / elapsed
             left = f", about {clock((self.total - self.done - partial) / rate)} left"
         return Text(f"{self.done} of {self.total} runs{failed}, {clock(elapsed)} so far{left}", "dim")
@@ -133,4 +139,8 @@ class LiveDisplay(PlainDisplay):
 def clock(seconds: float) -> str:
     """Minutes and seconds."""
     whole = max(0, round(seconds))
-    return f"{whole // 3600}:{whole % 3600 // 60:02}:{whole % 60:02}" if whole >= 3600 else f"{whole // 60}:{whole % 60:02}"
+    return (
+        f"{whole // 3600}:{whole % 3600 // 60:02}:{whole % 60:02}"
+        if whole >= 3600
+        else f"{whole // 60}:{whole % 60:02}"
+    )

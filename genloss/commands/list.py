@@ -39,7 +39,9 @@ def command(kind: str | None, plugins: tuple[Path, ...], json_: bool) -> None:
                         "summary": definition.summary,
                         "plugin": str(getattr(known, kind).provider(name)),
                         "options": {o.name: o.type for o in definition.options.values()},
-                        **({"family": definition.family, "unit": definition.unit} if kind == "losses" else {}),
+                        **(
+                            {"family": definition.family, "unit": definition.unit} if kind == "losses" else {}
+                        ),
                         **({"unavailable": definition.unavailable} if definition.unavailable else {}),
                     }
                     for name, definition in getattr(known, kind).items()
@@ -54,9 +56,13 @@ def command(kind: str | None, plugins: tuple[Path, ...], json_: bool) -> None:
         definitions = getattr(known, each)
         if each == "losses":
             ordered = sorted(definitions.items(), key=lambda item: (item[1].family, item[0]))
-            print_table(["name", "family", "unit", ""], [[n, d.family, d.unit, _summary(d)] for n, d in ordered])
+            print_table(
+                ["name", "family", "unit", ""], [[n, d.family, d.unit, _summary(d)] for n, d in ordered]
+            )
         else:
-            print_table(["name", ""], [[name, _summary(definition)] for name, definition in definitions.items()])
+            print_table(
+                ["name", ""], [[name, _summary(definition)] for name, definition in definitions.items()]
+            )
 
 
 def _summary(definition: object) -> str:

@@ -13,7 +13,11 @@ from genloss.commands import options
 @options.experiment
 @options.as_json
 def command(
-    file: Path, overrides: tuple[str, ...], plugins: tuple[Path, ...], objectives: tuple[str, ...], json_: bool
+    file: Path,
+    overrides: tuple[str, ...],
+    plugins: tuple[Path, ...],
+    objectives: tuple[str, ...],
+    json_: bool,
 ) -> None:
     """Check everything in an experiment that can be checked without training, and print its runs.
 
@@ -36,7 +40,12 @@ def command(
                 "experiment": experiment.model_dump(mode="json", by_alias=True, exclude={"text"}),
                 "devices": [vars(device) for device in planned.devices],
                 "runs": [
-                    {"name": run.name, "objective": run.objective.name, "seed": run.seed, "device": run.device}
+                    {
+                        "name": run.name,
+                        "objective": run.objective.name,
+                        "seed": run.seed,
+                        "device": run.device,
+                    }
                     for run in todo
                 ],
             }
@@ -44,13 +53,16 @@ def command(
         return
 
     def term(term: Term) -> str:
-        weight = "" if term.weight == 1.0 else f"{f"{term.weight:g}" if isinstance(term.weight, float) else "scheduled "}·"
-        return f"{weight}{term.name}"
+        if term.weight == 1.0:
+            return term.name
+        weight = f"{term.weight:g}" if isinstance(term.weight, float) else "scheduled"
+        return f"{weight}·{term.name}"
 
     console = stdout()
     shape = "×".join(map(str, data.spec.event_shape))
     console.print(f"[bold]{experiment.name}[/bold]  {experiment.description}")
-    console.print(f"data    {experiment.data.name}: {data.spec.size:,} training examples, {data.spec.kind} of shape {shape}")
+    size = f"{data.spec.size:,} training examples"
+    console.print(f"data    {experiment.data.name}: {size}, {data.spec.kind} of shape {shape}")
     console.print(f"model   {experiment.objectives[0].model.name}")
     for device in planned.devices:
         console.print(f"{device}")

@@ -39,7 +39,11 @@ def command(offers: bool, plugins: tuple[Path, ...], json_: bool) -> None:
                     "source": plugin.source,
                     "hooks": list(plugin.hooks),
                     "error": plugin.error,
-                    **({"offers": {k: [d.name for d in ds] for k, ds in plugin.offers.items()}} if offers else {}),
+                    **(
+                        {"offers": {k: [d.name for d in ds] for k, ds in plugin.offers.items()}}
+                        if offers
+                        else {}
+                    ),
                 }
                 for plugin in found
             ]
@@ -49,5 +53,7 @@ def command(offers: bool, plugins: tuple[Path, ...], json_: bool) -> None:
     for plugin in found:
         hooks = [hook.removeprefix("genloss_") for hook in plugin.hooks]
         said = ", ".join(f"{len(plugin.offers.get(hook, []))} {hook}" if offers else hook for hook in hooks)
-        rows.append([plugin.name, plugin.version, plugin.source, f"broken: {plugin.error}" if plugin.error else said])
+        rows.append(
+            [plugin.name, plugin.version, plugin.source, f"broken: {plugin.error}" if plugin.error else said]
+        )
     print_table(["plugin", "version", "source", "offers"], rows)

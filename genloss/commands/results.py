@@ -21,7 +21,9 @@ def print_results(result: StudyResult) -> None:
     failed = [run for run in unfinished if run.status == "FAILED"]
     for run in failed[:10]:
         warn(f"`{run.name}` failed: {run.message}")
-        stderr().print(f"  {run.folder.artifacts / 'traceback.txt'} has the traceback and a line that reproduces it")
+        stderr().print(
+            f"  {run.folder.artifacts / 'traceback.txt'} has the traceback and a line that reproduces it"
+        )
     if len(failed) > 10:
         warn(f"{len(failed) - 10} more runs failed")
     if result.signal is not None:

@@ -11,7 +11,9 @@ from genloss.commands import options
 
 @click.command("run")
 @options.experiment
-def command(file: Path, overrides: tuple[str, ...], plugins: tuple[Path, ...], objectives: tuple[str, ...]) -> int:
+def command(
+    file: Path, overrides: tuple[str, ...], plugins: tuple[Path, ...], objectives: tuple[str, ...]
+) -> int:
     """Train every objective of an experiment with every seed, and record all of it in MLflow.
 
     Ends with a table of the results on stdout. Exit code: 0 if all runs finished, 1 if one failed, 2 if the

@@ -76,7 +76,8 @@ def _facts(definition: Definition) -> dict[str, Any]:
         facts |= _offers(definition)  # type: ignore[arg-type]
     if definition.options:
         facts["options"] = {
-            o.name: o.type + (", required" if o.required else f" = {o.default!r}") for o in definition.options.values()
+            o.name: o.type + (", required" if o.required else f" = {o.default!r}")
+            for o in definition.options.values()
         }
     facts["doc"] = definition.doc
     return facts
@@ -88,7 +89,9 @@ def _offers(definition: ModelDefinition) -> dict[str, Any]:
     if model is None:
         return {}
     return {
-        f"offers to {player}": {q.name: f"[{q.shape}]  {q.doc.split(chr(10))[0]}" for q in turn.quantities().values()}
+        f"offers to {player}": {
+            q.name: f"[{q.shape}]  {q.doc.split(chr(10))[0]}" for q in turn.quantities().values()
+        }
         for player, turn in model.turns().items()
     }
 
@@ -107,6 +110,6 @@ def _example(definition: ModelDefinition) -> Model | None:
         try:
             with torch.device("meta"):
                 return definition.build(spec)
-        except Exception:  # noqa: S112 - a plugin's model may refuse data in any way it likes
+        except Exception:
             continue
     return None

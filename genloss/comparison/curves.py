@@ -38,8 +38,14 @@ def loss_curves(folder: RunFolder, path: Path) -> bool:
             terms = terms[:1]
         for colour, (index, column) in zip(COLOURS * len(terms), terms, strict=False):
             steps = np.arange(0, len(values), column.every)
-            axes.plot(*_binned(steps, values[steps, index]), color=colour, lw=1.2, label=column.key.split("/")[1])
-            held_out = {s: n[f"held_out/{column.key}"] for s, n in record.evaluations.items() if f"held_out/{column.key}" in n}
+            axes.plot(
+                *_binned(steps, values[steps, index]), color=colour, lw=1.2, label=column.key.split("/")[1]
+            )
+            held_out = {
+                s: n[f"held_out/{column.key}"]
+                for s, n in record.evaluations.items()
+                if f"held_out/{column.key}" in n
+            }
             if held_out:
                 axes.plot(list(held_out), list(held_out.values()), "o", ms=4, color=colour, mfc="white")
         axes.set_title(player, fontsize=10)

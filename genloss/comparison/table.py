@@ -85,7 +85,9 @@ class Table:
 
     def rows(self) -> list[list[str]]:
         """The rows, an objective each and the floor last."""
-        rows = [[o, self.seeds(o), *(self.cell(o, metric) for metric in self.metrics)] for o in self.objectives]
+        rows = [
+            [o, self.seeds(o), *(self.cell(o, metric) for metric in self.metrics)] for o in self.objectives
+        ]
         if any(metric in self.floors for metric in self.metrics):
             floor = [number(self.floors[m]) if m in self.floors else "–" for m in self.metrics]
             rows.append(["floor: data against data", "", *floor])
@@ -147,9 +149,14 @@ def markdown(folder: StudyFolder) -> str:
     lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
     lines += ["| " + " | ".join(row) + " |" for row in table.rows()]
     if table.metrics:
-        lines += ["", "Mean ± standard deviation over the seeds, after the last step; ↓ lower is better, ↑ higher."]
+        lines += [
+            "",
+            "Mean ± standard deviation over the seeds, after the last step; ↓ lower is better, ↑ higher.",
+        ]
     unfinished = table.unfinished()
     if unfinished:
         lines += ["", f"**{len(unfinished)} of {len(table.runs)} runs did not finish:**", ""]
-        lines += [f"* `{run.name}` {run.status}" + (f": {run.message}" if run.message else "") for run in unfinished]
+        lines += [
+            f"* `{run.name}` {run.status}" + (f": {run.message}" if run.message else "") for run in unfinished
+        ]
     return "\n".join(lines)

@@ -29,7 +29,9 @@ def tags(source: str, plugins: tuple[Plugin, ...]) -> dict[str, str]:
     if commit:
         found["mlflow.source.git.commit"] = commit
         found["mlflow.source.git.branch"] = _git("rev-parse", "--abbrev-ref", "HEAD") or ""
-        found["genloss.git.dirty"] = "true" if _git("status", "--porcelain", "--untracked-files=no") else "false"
+        found["genloss.git.dirty"] = (
+            "true" if _git("status", "--porcelain", "--untracked-files=no") else "false"
+        )
     return found
 
 

@@ -6,6 +6,7 @@ import shutil
 import traceback
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -70,6 +71,7 @@ def fail(folder: RunFolder, journal: Journal, run: Run, error: Exception | str) 
 def _train(
     run: Run, folder: RunFolder, journal: Journal, report: Report, should_stop: Callable[[], bool]
 ) -> None:
+    report({"step": 0})
     known = catalogue(*run.plugins)
     device = torch.device(run.device)
     training = run.objective.training
@@ -136,7 +138,9 @@ def _train(
             numbers, picture = evaluator.evaluate()
             journal.event("evaluation", step=trainer.step, values=numbers)
             if picture is not None:
-                journal.event("image", key="samples", step=trainer.step, path=str(picture.relative_to(folder.path)))
+                journal.event(
+                    "image", key="samples", step=trainer.step, path=str(picture.relative_to(folder.path))
+                )
 
         for step in {*range(run.evaluation.every, training.steps, run.evaluation.every), training.steps}:
             due.setdefault(step, []).append(evaluate)
@@ -149,7 +153,7 @@ def _train(
     if loss_curves(folder, folder.artifacts / "loss_curves.png"):
         names.append("loss_curves.png")
     for name in names:
-        journal.event("artifact", path=f"artifacts/{name}", to="")
+        journal.event("artifact", path=f"artifacts/{name}", to=str(Path(name).parent).removeprefix("."))
     shutil.rmtree(folder.checkpoints, ignore_errors=True)  # of no use once the weights are there
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +19,9 @@ from genloss.experiment.schema import Run
 from genloss.record.folder import StudyFolder
 from genloss.record.journal import Journal
 from genloss.training.devices import Device
+
+STARTING_SECONDS = 60.0
+"""What a process may take to import torch before `training.timeout` counts."""
 
 LAST_WORDS = 4000
 """Characters of a dead worker's output that are kept as its run's traceback."""
@@ -43,16 +47,16 @@ class Worker:
 
     def begin(self, run: Run, study: StudyFolder) -> None:
         """Hands it a run."""
+        self.heard = time.monotonic()
         if self._process is None:
             self._start()
+            self.heard += STARTING_SECONDS
         assert self.connection is not None
         self.run = run
-        self.heard = time.monotonic()
         request = {"run": str(study.run(run.name).path), "threads": run.threads}
-        try:
+        # If it has died already, the pool hears of that, and the run ends as failed.
+        with suppress(OSError):
             self.connection.send_bytes(json.dumps(request).encode())
-        except OSError:
-            pass  # it has died already; the pool hears of that, and the run ends as failed
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
@@ -65,7 +69,12 @@ class Worker:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C in the terminal reaches the launcher alone
-                env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"},
+                env={
+                    **os.environ,
+                    "OMP_NUM_THREADS": threads,
+                    "MKL_NUM_THREADS": threads,
+                    "PYTHONUNBUFFERED": "1",
+                },
             )
         theirs.close()
         self.connection = Connection(ours.detach())
@@ -73,10 +82,8 @@ class Worker:
     def stop(self) -> None:
         """Asks it to end its run after the step it is in."""
         if self.run is not None and self.connection is not None:
-            try:
+            with suppress(OSError):
                 self.connection.send_bytes(b'{"stop": true}')
-            except OSError:
-                pass  # it has died; the pool hears of that
 
     def kill(self) -> None:
         """Ends the process at once."""

@@ -183,7 +183,9 @@ class Study:
                     self._pending.clear()
                     pool.stop()
                     if self.signals.first is not None:
-                        self.display.note(f"{self.signals.first.name}: ending the runs; once more ends them at once")
+                        self.display.note(
+                            f"{self.signals.first.name}: ending the runs; once more ends them at once"
+                        )
                 if self.signals.count > 1:
                     for worker in pool.kill():
                         self._end(worker, "KILLED", "ended at once by a second signal")

@@ -44,7 +44,8 @@ def choose(names: Sequence[str], *, runs: int, workers: int | None = None) -> tu
 
     Several small runs side by side keep a machine busier than one run of many threads, so the CPU gets as
     many workers as cores (or runs, if they are fewer), and the cores are shared out among them. Another
-    device gets one worker.
+    device gets one worker. A run's threads decide the order of sums, and so its last bits: `workers` settles
+    them, however many runs there are.
 
     Args:
         names: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
@@ -55,9 +56,9 @@ def choose(names: Sequence[str], *, runs: int, workers: int | None = None) -> tu
         DeviceError: a device that is not there.
     """
     chosen = dict(_resolve(name) for name in names)
-    counts = {name: min(workers or (cores() if name == "cpu" else 1), runs) for name in chosen}
+    counts = {name: workers or (min(cores(), runs) if name == "cpu" else 1) for name in chosen}
     threads = max(1, cores() // sum(counts.values()))
-    return tuple(Device(name, reason, counts[name], threads) for name, reason in chosen.items())
+    return tuple(Device(name, reason, min(counts[name], runs), threads) for name, reason in chosen.items())
 
 
 def _resolve(name: str) -> tuple[str, str]:

@@ -30,14 +30,19 @@ class Judge:
 
     def numbers(self, offered: Mapping[str, Any]) -> dict[str, float]:
         """The metric's numbers, of what it asks for."""
-        asked = {name: offered[name] for name, q in self.metric.quantities.items() if name in offered or not q.optional}
+        asked = {
+            name: offered[name]
+            for name, q in self.metric.quantities.items()
+            if name in offered or not q.optional
+        }
         return self.metric.numbers(self.metric(**asked, **self.options))
 
 
 def judges(settings: Evaluation, metrics: Mapping[str, MetricDefinition[Any]]) -> list[Judge]:
     """The metrics of an evaluation, their options as they want them."""
     return [
-        Judge(metrics[choice.name], metrics[choice.name].validated(choice.options)) for choice in settings.metrics
+        Judge(metrics[choice.name], metrics[choice.name].validated(choice.options))
+        for choice in settings.metrics
     ]
 
 

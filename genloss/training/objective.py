@@ -72,7 +72,11 @@ class Objective:
     """
 
     def __init__(
-        self, player: str, terms: Sequence[Term], losses: Mapping[str, Loss[Any]], offered: Mapping[str, Quantity]
+        self,
+        player: str,
+        terms: Sequence[Term],
+        losses: Mapping[str, Loss[Any]],
+        offered: Mapping[str, Quantity],
     ) -> None:
         self.player = player
         self.terms = [BoundTerm(term, losses[term.loss], offered) for term in terms]
@@ -82,7 +86,7 @@ class Objective:
         )
 
     def __call__(self, turn: Turn[Any], step: int) -> tuple[Tensor, list[Tensor | None]]:
-        """The weighted sum, and each term's mean over the batch; None for a term that this step leaves out."""
+        """The weighted sum, and each term's mean over the batch; None for one that this step leaves out."""
         total: Tensor | None = None
         values: list[Tensor | None] = []
         for term in self.terms:

@@ -27,7 +27,9 @@ from torch import Tensor, nn
 from genloss.contracts.loss import Loss
 from genloss.contracts.model import Model, Turn
 from genloss.errors import GenlossError
-from genloss.experiment.schema import Choice, Objective as ObjectiveConfig, Player as PlayerConfig, Training
+from genloss.experiment.schema import Choice
+from genloss.experiment.schema import Objective as ObjectiveConfig
+from genloss.experiment.schema import Player as PlayerConfig
 from genloss.record.journal import Column
 from genloss.record.recorder import Recorder
 from genloss.training import optimizers, seeds
@@ -52,12 +54,20 @@ class Player:
     """
 
     def __init__(
-        self, name: str, module: nn.Module, turn: type[Turn[Any]], objective: Objective, config: PlayerConfig, default: Choice
+        self,
+        name: str,
+        module: nn.Module,
+        turn: type[Turn[Any]],
+        objective: Objective,
+        config: PlayerConfig,
+        default: Choice,
     ) -> None:
         self.name = name
         self.turn = turn
         self.objective = objective
-        self.parameters = [p for part in (module, objective.modules) for p in part.parameters() if p.requires_grad]
+        self.parameters = [
+            p for part in (module, objective.modules) for p in part.parameters() if p.requires_grad
+        ]
         self.updates = config.updates_per_step
         self.clip = config.clip_gradients
         choice = config.optimizer or default
@@ -142,7 +152,9 @@ class Trainer:
         batch = self.batches.first()
         with seeds.forked(0, self.device):
             for player in self.players:
-                player.objective.check(player.turn(self.model, batch, player.objective.needs), player.parameters)
+                player.objective.check(
+                    player.turn(self.model, batch, player.objective.needs), player.parameters
+                )
 
     def train(self, recorder: Recorder, due: Mapping[int, Sequence[Callable[[], None]]]) -> None:
         """Trains to the last step; `due` is what to do once so many steps are done.
@@ -174,9 +186,13 @@ class Trainer:
                 updates = []
                 for _ in range(group[0].updates):
                     batch = next(self.batches)
-                    updates.append([v for player in group for v in player.differentiate(self.model, batch, self.step)])
+                    updates.append(
+                        [v for player in group for v in player.differentiate(self.model, batch, self.step)]
+                    )
                     for player in group:
-                        if skip and not all(p.grad is None or p.grad.isfinite().all() for p in player.parameters):
+                        if skip and not all(
+                            p.grad is None or p.grad.isfinite().all() for p in player.parameters
+                        ):
                             continue
                         player.optimizer.step()
                 row += updates[0] if len(updates) == 1 else mean(updates)

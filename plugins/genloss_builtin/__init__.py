@@ -43,6 +43,16 @@ def genloss_datasets() -> Iterable[DatasetDefinition[Any]]:
 def genloss_metrics() -> Iterable[MetricDefinition[Any]]:
     from genloss_builtin.metrics.likelihood import negative_log_likelihood
     from genloss_builtin.metrics.mixture import mixture_coverage
-    from genloss_builtin.metrics.two_sample import frechet_distance, maximum_mean_discrepancy, precision_recall
+    from genloss_builtin.metrics.two_sample import (
+        frechet_distance,
+        maximum_mean_discrepancy,
+        precision_recall,
+    )
 
-    yield from (frechet_distance, maximum_mean_discrepancy, mixture_coverage, negative_log_likelihood, precision_recall)
+    yield from (
+        frechet_distance,
+        maximum_mean_discrepancy,
+        mixture_coverage,
+        negative_log_likelihood,
+        precision_recall,
+    )

@@ -103,7 +103,12 @@ def genloss_loop(data: Tensor, journal: Journal) -> Callable[[int], None]:
     batches = Batches({"x": data}, batch_size=BATCH, seed=0, device=CPU, dtype=torch.float32)
     model = catalogue.models["gan"]
     trainer = Trainer(
-        lambda: model.build(SPEC, latent_dim=2, hidden=(64, 64)), config, catalogue.losses, batches, seed=0, device=CPU
+        lambda: model.build(SPEC, latent_dim=2, hidden=(64, 64)),
+        config,
+        catalogue.losses,
+        batches,
+        seed=0,
+        device=CPU,
     )
     recorder = Recorder(trainer.columns(), journal.values, device=CPU, dtype=torch.float32)
     return lambda steps: trainer.advance(trainer.step + steps, recorder)
@@ -135,7 +140,9 @@ def measure(steps: int, rounds: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=15)
     arguments = parser.parse_args()

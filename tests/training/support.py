@@ -24,7 +24,10 @@ def term(loss: str, **settings: Any) -> Term:
     return Term(loss=loss, **{"name": loss, **settings})
 
 
-NON_SATURATING = {"discriminator": (term("minimax_discriminator"),), "generator": (term("non_saturating_generator"),)}
+NON_SATURATING = {
+    "discriminator": (term("minimax_discriminator"),),
+    "generator": (term("non_saturating_generator"),),
+}
 WGAN_GP = {
     "discriminator": (term("wasserstein_discriminator"), term("gradient_penalty", weight=10.0)),
     "generator": (term("wasserstein_generator"),),
@@ -107,5 +110,3 @@ def weights(trained: Trainer) -> dict[str, torch.Tensor]:
 def same(a: Mapping[str, torch.Tensor], b: Mapping[str, torch.Tensor]) -> bool:
     """Bit for bit."""
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-

@@ -25,7 +25,9 @@ DATA = genloss.Data(
 
 
 @genloss.metric(unit="data", higher_is_better=False)
-def mean_distance(samples: Float[Tensor, "samples *event"], held_out: Float[Tensor, "held_out *event"]) -> float:
+def mean_distance(
+    samples: Float[Tensor, "samples *event"], held_out: Float[Tensor, "held_out *event"]
+) -> float:
     """Distance of the means."""
     return float((samples.mean(0) - held_out.mean(0)).norm())
 
@@ -80,7 +82,9 @@ def test_two_evaluations_of_one_model_agree(tmp_path: Path) -> None:
 
 
 def test_the_floor_is_training_data_in_the_place_of_samples(tmp_path: Path) -> None:
-    settings = Evaluation(every=5, samples=120, metrics=(Choice(name="mean_distance"), Choice(name="extremes")))
+    settings = Evaluation(
+        every=5, samples=120, metrics=(Choice(name="mean_distance"), Choice(name="extremes"))
+    )
     found = floors(judges(settings, METRICS), DATA, 120, tmp_path)
     x, held_out = points()[:120], DATA.held_out["x"]  # type: ignore[index]
     assert found["mean_distance"] == pytest.approx(float((x.mean(0) - held_out.mean(0)).norm()))

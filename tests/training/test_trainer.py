@@ -1,4 +1,4 @@
-"""The loop: the same numbers as loops written by hand, the same run twice, and every key of the YAML's table."""
+"""The loop: the same numbers as loops written by hand, the same run twice, every key of the YAML's table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,17 @@ from genloss.experiment.schema import Choice, Player, Ramp, Schedule
 from genloss.record import checkpoint
 from genloss.training import seeds
 from genloss.training.trainer import Interrupted
-from tests.training.support import NON_SATURATING, WGAN_GP, Rows, recorder, same, term, train, trainer, weights
+from tests.training.support import (
+    NON_SATURATING,
+    WGAN_GP,
+    Rows,
+    recorder,
+    same,
+    term,
+    train,
+    trainer,
+    weights,
+)
 
 VAE = {"network": (term("squared_error"), term("gaussian_kl"))}
 
@@ -42,7 +52,7 @@ def test_objectives_of_one_seed_share_initial_weights_and_batches() -> None:
 
 
 def by_hand(trained: Any, steps: int, *, updates: int = 1, simultaneous: bool = False) -> list[list[float]]:
-    """Trains a twin of a non-saturating GAN with what every tutorial does; gives the two losses of each step."""
+    """Trains a non-saturating GAN as tutorials do; gives the two losses of each step."""
     model = trained.model
     d = torch.optim.Adam(model.discriminator.parameters(), lr=1e-3)
     g = torch.optim.Adam(model.generator.parameters(), lr=1e-3)
@@ -100,7 +110,9 @@ def test_the_loop_gives_the_numbers_of_one_written_by_hand(settings: dict[str, A
     rows = train(ours)
     torch.manual_seed(seeds.derive(0, "noise"))
     said = _hand(twin, settings)
-    for index, key in enumerate(("discriminator/minimax_discriminator", "generator/non_saturating_generator")):
+    for index, key in enumerate(
+        ("discriminator/minimax_discriminator", "generator/non_saturating_generator")
+    ):
         np.testing.assert_allclose(rows.of(ours, key), [losses[index] for losses in said], rtol=1e-10)
     for ours_now, theirs in zip(ours.model.parameters(), twin.model.parameters(), strict=True):
         torch.testing.assert_close(ours_now, theirs, rtol=1e-8, atol=1e-10)
@@ -144,7 +156,10 @@ def test_a_weight_may_follow_a_schedule() -> None:
 def test_an_option_may_follow_a_schedule() -> None:
     smoothing = {"linear": {"from": 0.0, "to": 1.0, "steps": 20}}
     scheduled = trainer(
-        {**NON_SATURATING, "discriminator": (term("minimax_discriminator", options={"label_smoothing": smoothing}),)},
+        {
+            **NON_SATURATING,
+            "discriminator": (term("minimax_discriminator", options={"label_smoothing": smoothing}),),
+        },
         steps=2,
     )
     constant = trainer(steps=2)
@@ -155,14 +170,22 @@ def test_an_option_may_follow_a_schedule() -> None:
 
 
 def test_a_term_each_nth_step_has_a_row_at_those_steps_alone() -> None:
-    lazy = {**WGAN_GP, "discriminator": (WGAN_GP["discriminator"][0], term("gradient_penalty", weight=10.0, every=4))}
+    lazy = {
+        **WGAN_GP,
+        "discriminator": (WGAN_GP["discriminator"][0], term("gradient_penalty", weight=10.0, every=4)),
+    }
     trained = trainer(lazy)
     rows = train(trained)
     assert len(rows.of(trained, "discriminator/gradient_penalty")) == 5
-    total, raw = rows.of(trained, "discriminator/total"), rows.of(trained, "discriminator/wasserstein_discriminator")
+    total, raw = (
+        rows.of(trained, "discriminator/total"),
+        rows.of(trained, "discriminator/wasserstein_discriminator"),
+    )
     due = np.arange(20) % 4 == 0
     np.testing.assert_array_equal(total[~due], raw[~due])
-    np.testing.assert_allclose(total[due], (raw + 0)[due] + 10 * rows.of(trained, "discriminator/gradient_penalty"), rtol=1e-5)
+    np.testing.assert_allclose(
+        total[due], (raw + 0)[due] + 10 * rows.of(trained, "discriminator/gradient_penalty"), rtol=1e-5
+    )
 
 
 def test_clipping_bounds_the_gradient() -> None:
@@ -177,7 +200,9 @@ def test_clipping_bounds_the_gradient() -> None:
 
 
 def test_each_player_may_have_its_own_optimizer() -> None:
-    trained = trainer(training_players={"generator": Player(optimizer=Choice(name="sgd", options={"lr": 0.1}))})
+    trained = trainer(
+        training_players={"generator": Player(optimizer=Choice(name="sgd", options={"lr": 0.1}))}
+    )
     assert [type(player.optimizer).__name__ for player in trained.players] == ["Adam", "SGD"]
 
 
@@ -240,7 +265,10 @@ def broken_at_step_11(**training: Any) -> Any:
 def test_a_value_that_is_not_finite_ends_the_run_with_its_step() -> None:
     trained = broken_at_step_11()
     rows = Rows()
-    with pytest.raises(NonFiniteError, match=r"`generator/logarithmic` became nan at step 11; the last finite values, at step 10"):
+    with pytest.raises(
+        NonFiniteError,
+        match=r"`generator/logarithmic` became nan at step 11; the last finite values, at step 10",
+    ):
         trained.train(recorder(trained, rows), {})
     assert len(rows.values) == 12
 
@@ -275,7 +303,7 @@ def scalar(x_hat: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch"]:
     ("loss", "message"),
     [
         (detached, "no parameter of `network` gets a gradient from `detached`"),
-        (scalar, r"loss `scalar` must return one value per example, shape \(16,\), got float32 \[\]"),
+        (scalar, r"loss `scalar` must return one value per example, shape \[16\], got float32 \[\]"),
     ],
 )
 def test_the_first_batch_shows_a_loss_that_breaks_its_contract(loss: Any, message: str) -> None:
@@ -298,7 +326,9 @@ class ScaledError(nn.Module):
         super().__init__()
         self.log_scale = nn.Parameter(torch.tensor(start))
 
-    def forward(self, x: Float[Tensor, "batch *event"], x_hat: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch"]:
+    def forward(
+        self, x: Float[Tensor, "batch *event"], x_hat: Float[Tensor, "batch *event"]
+    ) -> Float[Tensor, "batch"]:
         error = (x - x_hat).square().flatten(1).sum(1)
         return 0.5 * error * torch.exp(-2 * self.log_scale) + self.log_scale
 

@@ -9,9 +9,9 @@ import stat
 import numpy as np
 import pytest
 import torch
-from genloss_builtin.datasets.arrays import arrays
 
 from genloss.errors import RequestError
+from genloss_builtin.datasets.arrays import arrays
 
 rng = np.random.default_rng(0)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from genloss_builtin.datasets.digits import digits
 from sklearn.datasets import load_digits
+
+from genloss_builtin.datasets.digits import digits
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ import math
 
 import pytest
 import torch
-from genloss_builtin.datasets.points import gaussian_grid, gaussian_ring, swiss_roll, two_moons
 from scipy.integrate import quad
+
+from genloss_builtin.datasets.points import gaussian_grid, gaussian_ring, swiss_roll, two_moons
 
 ALL = [gaussian_ring, gaussian_grid, two_moons, swiss_roll]
 every_dataset = pytest.mark.parametrize("dataset", ALL, ids=lambda dataset: dataset.name)

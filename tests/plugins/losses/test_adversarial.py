@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+
 from genloss_builtin.losses.adversarial import (
     feature_matching,
     gradient_penalty,

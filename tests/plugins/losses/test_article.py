@@ -1,11 +1,12 @@
 """The code of the article that genloss comes from gives the same numbers as genloss's losses."""
 
 import torch
+from torch import nn
+
 from genloss_builtin.losses.adversarial import minimax_discriminator
 from genloss_builtin.losses.divergence import gaussian_kl
 from genloss_builtin.losses.likelihood import categorical_nll
 from genloss_builtin.losses.reconstruction import squared_error
-from torch import nn
 
 
 def assert_equal(ours, theirs):

@@ -2,8 +2,9 @@ import math
 
 import pytest
 import torch
-from genloss_builtin.losses.divergence import categorical_kl, gaussian_kl, monte_carlo_kl
 from torch.distributions import Categorical, Independent, Normal, kl_divergence
+
+from genloss_builtin.losses.divergence import categorical_kl, gaussian_kl, monte_carlo_kl
 
 
 def column(*values):

@@ -4,8 +4,9 @@ import doctest
 import json
 import re
 
-import genloss_builtin
 import pytest
+
+import genloss_builtin
 
 every_loss = pytest.mark.parametrize(
     "loss", list(genloss_builtin.genloss_losses()), ids=lambda loss: loss.name

@@ -3,6 +3,8 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.distributions import Bernoulli, ContinuousBernoulli, Normal
+
 from genloss_builtin.losses.likelihood import (
     bernoulli_nll,
     categorical_nll,
@@ -12,7 +14,6 @@ from genloss_builtin.losses.likelihood import (
     normalizing_flow_nll,
     z_loss,
 )
-from torch.distributions import Bernoulli, ContinuousBernoulli, Normal
 
 EXTREMES = [-1e4, -30.0, 0.0, 30.0, 1e4]
 

@@ -2,11 +2,12 @@
 
 from typing import get_args
 
-import genloss_builtin
 import pytest
 import torch
 from jaxtyping import AbstractArray
 from torch import Tensor
+
+import genloss_builtin
 
 BATCH = 4
 SIZES = {

@@ -3,6 +3,8 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+
+import genloss
 from genloss_builtin.losses.reconstruction import (
     absolute_error,
     charbonnier,
@@ -13,8 +15,6 @@ from genloss_builtin.losses.reconstruction import (
     ssim_distance,
     total_variation,
 )
-
-import genloss
 
 ELEMENTWISE = [squared_error, absolute_error, huber, charbonnier, log_cosh]
 elementwise = pytest.mark.parametrize("loss", ELEMENTWISE, ids=lambda loss: loss.name)

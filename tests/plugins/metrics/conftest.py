@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from genloss_builtin.datasets.digits import digits
 
 

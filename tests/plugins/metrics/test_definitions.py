@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import genloss_builtin
 import pytest
 
+import genloss_builtin
 from genloss.contracts.metric import OFFERED
 
 METRICS = list(genloss_builtin.genloss_metrics())

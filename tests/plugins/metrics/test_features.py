@@ -8,10 +8,10 @@ import sys
 
 import pytest
 import torch
-from genloss_builtin.metrics import features
-from genloss_builtin.metrics.features import embed, trained_classifier
 
 from genloss.errors import DefinitionError, RequestError
+from genloss_builtin.metrics import features
+from genloss_builtin.metrics.features import embed, trained_classifier
 
 
 @pytest.fixture(scope="module")

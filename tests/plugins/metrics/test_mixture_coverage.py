@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+
 from genloss_builtin.datasets.points import gaussian_grid, gaussian_ring
 from genloss_builtin.metrics.mixture import mixture_coverage
 

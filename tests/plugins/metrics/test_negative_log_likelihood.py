@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from genloss_builtin.datasets.points import gaussian_grid, two_moons
-from genloss_builtin.metrics.likelihood import negative_log_likelihood
 
 from genloss.errors import DefinitionError
+from genloss_builtin.datasets.points import gaussian_grid, two_moons
+from genloss_builtin.metrics.likelihood import negative_log_likelihood
 
 
 def test_uniform_binary_images_cost_one_bit_a_pixel():

@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from genloss_builtin.metrics import two_sample
-from genloss_builtin.metrics.two_sample import frechet_distance, maximum_mean_discrepancy, precision_recall
 from scipy.linalg import sqrtm
 from scipy.stats import qmc
 from torch import nn
 
 from genloss.errors import RequestError
+from genloss_builtin.metrics import two_sample
+from genloss_builtin.metrics.two_sample import frechet_distance, maximum_mean_discrepancy, precision_recall
 
 METRICS = [frechet_distance, precision_recall, maximum_mean_discrepancy]
 every_metric = pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)

@@ -1,0 +1,99 @@
+"""`genloss ui`: look at a study in MLflow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from genloss.record.folder import StudyFolder
+
+
+@click.command("ui")
+@click.argument("study", required=False)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Serve there. [default: 5000, or any that is free]"
+)
+@click.option(
+    "--open/--no-open", "open_", default=None, help="Open the page in a browser. [default: on a terminal]"
+)
+@click.option("--tracking-uri", metavar="URI", help="Where MLflow has it. [default: where it was recorded]")
+def command(study: str | None, port: int | None, open_: bool | None, tracking_uri: str | None) -> int:
+    """Open the comparison of STUDY, or of the latest study here, in MLflow's UI.
+
+    Starts MLflow's UI on this machine, for this machine alone, until Ctrl-C; a study that was recorded on a
+    server is shown there. Prints the page's address on stdout.
+
+    \b
+    Examples:
+      genloss ui
+      genloss ui gan-losses-20250131-093000 --port 8080
+      genloss ui --no-open
+    """
+    import sys
+
+    from genloss.commands.terminal import stderr
+
+    folder = _find(study)
+    with stderr().status("opening MLflow"):
+        from genloss.tracking import server, store, views
+
+        store.fail_fast()
+        content = folder.read()
+        uri = store.resolve(tracking_uri or content["tracking_uri"])
+        experiment_id = views.find(uri, content)
+    show = sys.stdout.isatty() if open_ is None else open_
+    if store.is_server(uri):
+        _present(views.page(uri, experiment_id, folder.name), show)
+        return 0
+    _end_on_signals()
+    free = server.free_port(port)
+    with stderr().status("starting MLflow's server") as status, server.serving(uri, free) as process:
+        status.stop()
+        _present(views.page(f"http://{server.HOST}:{free}", experiment_id, folder.name), show)
+        stderr().print("Ctrl-C ends the server", style="dim")
+        process.wait()
+    stderr().print("MLflow's server has ended")
+    return 1
+
+
+def _find(name: str | None) -> StudyFolder:
+    from genloss.errors import RequestError, did_you_mean
+    from genloss.record.folder import ROOT, StudyFolder, latest_study
+
+    if name is None:
+        latest = latest_study()
+        if latest is None:
+            raise RequestError(
+                "there is no study in this folder",
+                hint="`genloss run EXPERIMENT` makes one; `genloss ui` wants the folder that it was run in",
+            )
+        return latest
+    known = [path.parent.name for path in ROOT.glob("*/study.json")]
+    if name not in known:
+        raise RequestError(f"there is no study `{name}` in this folder", hint=did_you_mean(name, known))
+    return StudyFolder(ROOT / name)
+
+
+def _present(page: str, show: bool) -> None:
+    click.echo(page)
+    if show:
+        import webbrowser
+
+        webbrowser.open(page)
+
+
+def _end_on_signals() -> None:
+    """Lets the server be ended first, once."""
+    import signal
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def end(number: int, _: object) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    for number in numbers:
+        signal.signal(number, end)

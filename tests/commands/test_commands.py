@@ -1,0 +1,117 @@
+"""The commands that train nothing: what they print, and how they end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from genloss.commands import NAMES
+from tests.commands.conftest import Said
+
+Genloss = Callable[..., Said]
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+
+def test_help_names_every_command(genloss: Genloss) -> None:
+    said = genloss("--help")
+    assert said.code == 0
+    for name in NAMES:
+        assert f"\n  {name} " in said.out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_command_shows_examples(genloss: Genloss, name: str) -> None:
+    said = genloss(name, "--help")
+    assert said.code == 0
+    assert "Examples:" in said.out
+    assert f"  genloss {name}" in said.out
+
+
+def test_a_misspelt_command_is_one_message(genloss: Genloss) -> None:
+    said = genloss("rum")
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("error: No such command 'rum'")
+    assert "hint: `genloss --help` shows what it takes" in said.err
+
+
+@pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_experiment_here_is_right(genloss: Genloss, path: Path) -> None:
+    said = genloss("plan", path)
+    assert said.code == 0, said.err
+    assert "nothing was trained" in said.out
+    assert path.read_text().startswith("# Question: ")
+
+
+def test_plan_gives_the_runs_as_json(genloss: Genloss) -> None:
+    said = genloss("plan", EXPERIMENTS / "gan.yaml", "--json", "--set", "seeds=[4]", "--objective", "hinge")
+    runs = json.loads(said.out)["runs"]
+    assert [(run["name"], run["objective"], run["seed"]) for run in runs] == [("hinge-4", "hinge", 4)]
+
+
+def test_an_objective_that_is_not_there(genloss: Genloss) -> None:
+    said = genloss("plan", EXPERIMENTS / "gan.yaml", "--objective", "hinges")
+    assert said.code == 2
+    assert "did you mean `hinge`?" in said.err
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("losses", "gaussian_kl"), ("models", "gan"), ("datasets", "digits"), ("metrics", "frechet_distance")],
+)
+def test_list_names_what_there_is(genloss: Genloss, kind: str, name: str) -> None:
+    assert name in genloss("list", kind).out
+    listed = json.loads(genloss("list", kind, "--json").out)
+    assert list(listed) == [kind]
+    assert name in [definition["name"] for definition in listed[kind]]
+    assert name in genloss("list").out
+
+
+def test_show_a_loss(genloss: Genloss) -> None:
+    said = genloss("show", "gaussian_kl")
+    for word in ("loss", "family: divergence", "unit: nats", "prior_mu", "optional", "free_bits", "Formula:"):
+        assert word in said.out
+    (facts,) = json.loads(genloss("show", "gaussian_kl", "--json").out)
+    assert facts["asks for"]["mu"] == "[batch *latent]"
+
+
+def test_show_a_model_lists_what_it_offers_to_whom(genloss: Genloss) -> None:
+    said = genloss("show", "gan")
+    assert "offers to discriminator:" in said.out
+    assert "interpolated_gradient" in said.out
+
+
+def test_show_what_is_not_there(genloss: Genloss) -> None:
+    said = genloss("show", "gausian_kl")
+    assert said.code == 2
+    assert said.err == (
+        "error: no plugin offers a loss, model, dataset or metric named `gausian_kl`\n"
+        "hint: did you mean `gaussian_kl` or `gaussian_nll`?\n"
+    )
+
+
+def test_plugins_lists_the_builtin_one(genloss: Genloss) -> None:
+    (plugin,) = [p for p in json.loads(genloss("plugins", "--json").out) if p["name"] == "genloss"]
+    assert plugin["source"] == "genloss_builtin"
+    assert plugin["hooks"] == ["genloss_datasets", "genloss_losses", "genloss_metrics", "genloss_models"]
+    assert "losses" in genloss("plugins", "--offers").out
+
+
+def test_a_broken_plugin_file_is_listed_with_its_cause(genloss: Genloss, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("import genloss\nraise ValueError('planted')\n")
+    said = genloss("plugins", "--plugin", tmp_path / "broken.py")
+    assert said.code == 0
+    assert "broken: ValueError: planted" in said.out
+    said = genloss("list", "--plugin", tmp_path / "broken.py")
+    assert said.code == 2
+    assert "ValueError: planted" in said.err
+    assert "Traceback" not in said.err
+
+
+def test_no_colour_where_none_is_wanted(genloss: Genloss, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[" in genloss("show", "nothing_of_that_name").err
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[3" not in genloss("show", "nothing_of_that_name").err

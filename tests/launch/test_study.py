@@ -1,0 +1,249 @@
+"""Whole studies: real processes, a real store, and what each part of the record holds afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Run as MlflowRun
+
+import genloss
+from tests.launch.conftest import experiment
+
+
+def shown(folder: Path) -> dict[str, MlflowRun]:
+    """What MLflow has, by run name."""
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    ids = [found.experiment_id for found in client.search_experiments()]
+    return {run.info.run_name: run for run in client.search_runs(ids, max_results=500)}
+
+
+def artifacts(folder: Path, run: MlflowRun) -> set[str]:
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    return {item.path for item in client.list_artifacts(run.info.run_id)}
+
+
+GAN = {
+    "name": "small-gan",
+    "description": "Two objectives on a ring",
+    "data": {"name": "gaussian_ring", "size": 500},
+    "model": {"name": "gan", "latent_dim": 2, "hidden": [16]},
+    "objectives": {
+        "non_saturating": {"discriminator": "minimax_discriminator", "generator": "non_saturating_generator"},
+        "wgan_gp": {
+            "discriminator": ["wasserstein_discriminator", {"gradient_penalty": {"weight": 10, "every": 2}}],
+            "generator": "wasserstein_generator",
+            "with": {"training.players.discriminator.updates_per_step": 2},
+        },
+    },
+    "training": {"steps": 60, "batch_size": 32},
+    "seeds": [3, 5],
+    "evaluation": {"every": 25, "samples": 200, "metrics": ["mixture_coverage"]},
+}
+
+
+def test_a_study_is_in_mlflow_whole(here: Path) -> None:
+    result = genloss.run(GAN)
+    assert result.exit_code == 0
+    assert result.shipped
+    runs = shown(here)
+    assert set(runs) == {"non_saturating-3", "non_saturating-5", "wgan_gp-3", "wgan_gp-5"}
+    client = MlflowClient(f"sqlite:///{here}/mlflow.db")
+    for name, run in runs.items():
+        objective, seed = name.split("-")
+        assert run.info.status == "FINISHED"
+        assert (run.data.params["objective"], run.data.params["seed"]) == (objective, seed)
+        assert "mlflow.parentRunId" not in run.data.tags
+        assert {
+            "mlflow.user",
+            "mlflow.source.name",
+            "genloss.version",
+            "genloss.torch",
+            "genloss.plugins",
+        } <= set(run.data.tags)
+        assert {
+            "config.yaml",
+            "experiment.yaml",
+            "packages.txt",
+            "loss_curves.png",
+            "model",
+        } <= artifacts(here, run)
+        assert run.inputs.dataset_inputs[0].dataset.name == "gaussian_ring"
+        images = client.list_artifacts(run.info.run_id, "images")
+        assert len([image for image in images if image.path.endswith(".png")]) >= 3
+        terms = ["discriminator/total", "generator/total"]
+        terms += (
+            ["discriminator/minimax_discriminator", "generator/non_saturating_generator"]
+            if objective == "non_saturating"
+            else ["discriminator/wasserstein_discriminator", "generator/wasserstein_generator"]
+        )
+        for key in terms:
+            steps = [metric.step for metric in client.get_metric_history(run.info.run_id, key)]
+            assert sorted(steps) == list(range(60)), key
+        evaluated = client.get_metric_history(run.info.run_id, "eval/modes_captured")
+        assert [metric.step for metric in evaluated] == [25, 50, 60]
+        assert f"held_out/{terms[2]}" in run.data.metrics
+        assert "generator/gradient_norm" in run.data.metrics
+    penalty = client.get_metric_history(runs["wgan_gp-3"].info.run_id, "discriminator/gradient_penalty")
+    assert sorted(metric.step for metric in penalty) == list(range(0, 60, 2))
+    found = client.get_experiment(runs["wgan_gp-3"].info.experiment_id)
+    note = found.tags["mlflow.note.content"]
+    for word in ("non_saturating", "wgan_gp", "modes_captured", "±", "floor", result.name):
+        assert word in note
+    view = json.loads(found.tags[f"mlflow.sharedViewState.{result.name}"])
+    assert view["groupBy"]["groupByKeys"] == [{"mode": "param", "groupByData": "objective"}]
+
+    # The model of a run comes back, from its folder and from MLflow.
+    here_model = genloss.load(result.runs[0].folder.path)
+    there_model = genloss.load(runs[result.runs[0].name].info.run_id)
+    for model in (here_model, there_model):
+        torch.manual_seed(1)
+        assert model.sample(5).shape == (5, 2)
+    for ours, theirs in zip(here_model.parameters(), there_model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+    # The recorded configuration alone gives the same run again.
+    config = yaml.safe_load((result.runs[0].folder.artifacts / "config.yaml").read_text())
+    assert config["objective"]["training"]["steps"] == 60
+
+
+def test_a_run_that_goes_wrong_fails_alone(here: Path) -> None:
+    result = genloss.run(experiment("none", "raise", "kill", "exit", "nan", "hang", training=timed(4)))
+    status = {run.objective: run.status for run in result.runs}
+    assert status == {"none": "FINISHED", **dict.fromkeys(["raise", "kill", "exit", "nan", "hang"], "FAILED")}
+    assert result.exit_code == 1
+    messages = {run.objective: run.message for run in result.runs}
+    assert messages["raise"] == "ZeroDivisionError: planted"
+    assert messages["kill"] == "the worker was ended by SIGKILL"
+    assert messages["exit"] == "the worker ended by itself with exit code 0"
+    assert messages["hang"] == "no progress for 4 s (`training.timeout`)"
+    assert messages["nan"].startswith(
+        "`network/faulty` became nan at step 21; the last finite values, at step 20"
+    )
+    runs = shown(here)
+    assert {name: run.info.status for name, run in runs.items()} == {
+        f"{objective}-0": said for objective, said in status.items()
+    }
+    for run in runs.values():
+        assert ("traceback.txt" in artifacts(here, run)) == (run.info.status == "FAILED")
+    traceback = (result.folder / "raise-0" / "artifacts" / "traceback.txt").read_text()
+    assert 'raise ZeroDivisionError("planted")' in traceback
+    assert "genloss run" in traceback
+    assert "--objective raise" in traceback
+    note = (
+        MlflowClient(f"sqlite:///{here}/mlflow.db")
+        .get_experiment_by_name("faults")
+        .tags["mlflow.note.content"]
+    )
+    assert "5 of 6 runs did not finish" in note
+
+
+def timed(seconds: float) -> dict[str, Any]:
+    return {"steps": 40, "batch_size": 16, "timeout": seconds}
+
+
+def test_a_failed_run_is_tried_again(here: Path) -> None:
+    result = genloss.run(experiment("raise", "none", on_failure={"retry": 2}))
+    folders = sorted(path.name for path in result.folder.glob("raise-0*"))
+    assert folders == ["raise-0", "raise-0.retry-1", "raise-0.retry-2"]
+    assert [run.status for run in result.runs] == ["FAILED", "FINISHED"]
+    assert {name for name, run in shown(here).items() if run.info.status == "FAILED"} == set(folders)
+
+
+def test_on_failure_stop_begins_no_more_runs(here: Path) -> None:
+    result = genloss.run(experiment("raise", "none", on_failure="stop", seeds=3, workers=1))
+    assert [run.status for run in result.runs].count("NOT STARTED") >= 4
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+)
+def test_a_signal_ends_the_runs_as_killed(here: Path, number: signal.Signals, code: int) -> None:
+    (here / "slow.yaml").write_text(yaml.safe_dump(experiment("slow", steps=2000, seeds=3)))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "genloss", "run", "slow.yaml"], stderr=subprocess.PIPE, text=True
+    )
+    wait_for_values(here, at_least=2)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code, said
+    runs = shown(here)
+    assert len(runs) == 2
+    assert {run.info.status for run in runs.values()} == {"KILLED"}
+    assert "0 of 3 runs finished" in said
+    assert "Traceback" not in said
+
+
+def test_a_second_signal_ends_them_at_once(here: Path) -> None:
+    (here / "hang.yaml").write_text(yaml.safe_dump(experiment("hang", steps=400)))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "genloss", "run", "hang.yaml"], stderr=subprocess.PIPE, text=True
+    )
+    wait_for_values(here, at_least=1)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    assert process.poll() is None  # the step that hangs does not end
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+
+
+def test_workers_end_when_their_launcher_is_killed(here: Path) -> None:
+    (here / "slow.yaml").write_text(yaml.safe_dump(experiment("slow", steps=4000, seeds=1)))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "genloss", "run", "slow.yaml"], stderr=subprocess.DEVNULL
+    )
+    wait_for_values(here, at_least=1)
+    children = descendants(process.pid)
+    assert len(children) >= 2
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 40
+    while any(map(alive, children)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not [child for child in children if alive(child)]
+
+
+def wait_for_values(here: Path, *, at_least: int) -> None:
+    """Until so many runs have recorded values."""
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        begun = [path for path in here.glob(".genloss/*/*/journal") if path.stat().st_size > 1500]
+        if len(begun) >= at_least:
+            return
+        time.sleep(0.1)
+    raise AssertionError("no run has begun")
+
+
+def descendants(process: int) -> list[int]:
+    listing = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+    ).stdout
+    return [
+        int(pid) for pid, parent in (line.split() for line in listing.splitlines()) if int(parent) == process
+    ]
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return (
+        "Z"
+        not in subprocess.run(
+            ["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True
+        ).stdout
+    )
