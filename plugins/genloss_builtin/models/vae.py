@@ -1,0 +1,221 @@
+"""The variational autoencoder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import torch
+from annotated_types import Gt
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import genloss
+from genloss.errors import DefinitionError
+from genloss_builtin.models.networks import Network, Positive, decoder, encoder, normal, to_value_range
+
+LOG_2PI = math.log(2 * math.pi)
+
+IMPORTANCE_SAMPLES = 256
+"""Samples of the posterior for each example in `VAE.log_likelihood`."""
+
+MIN_X_LOGVAR = -8.0
+"""Soft lower bound of a learned log variance. A pixel that never changes would otherwise drive its variance
+to zero and its density to infinity (the soft clipping of Rybkin et al. 2021, "Simple and Effective VAE
+Training with Calibrated Decoders")."""
+
+
+class VAETurn(genloss.Turn["VAE"]):
+    """What a VAE offers to losses, whatever its decoder."""
+
+    @cached_property
+    def _posterior(self) -> tuple[Tensor, Tensor]:
+        return self.model.posterior(self.x)
+
+    @cached_property
+    def _noise(self) -> Tensor:
+        return torch.randn_like(self.mu)
+
+    @cached_property
+    def _decoded(self) -> Tensor:
+        return self.model.decode(self.z)
+
+    @cached_property
+    def mu(self) -> Float[Tensor, "batch latent"]:
+        """Posterior mean of z given x."""
+        return self._posterior[0]
+
+    @cached_property
+    def logvar(self) -> Float[Tensor, "batch latent"]:
+        """Log variance of the posterior; unbounded, since the divergence from the prior holds it."""
+        return self._posterior[1]
+
+    @cached_property
+    def z(self) -> Float[Tensor, "batch latent"]:
+        """A sample of the posterior, through which gradients flow to `mu` and `logvar`."""
+        return self.mu + (0.5 * self.logvar).exp() * self._noise
+
+    @cached_property
+    def z_prior(self) -> Float[Tensor, "batch latent"]:
+        """A sample of the prior N(0, I)."""
+        return normal(self.x, len(self.x), self.model.latent_dim)
+
+    @cached_property
+    def log_qz(self) -> Float[Tensor, "batch"]:
+        """Log-density of z under the posterior, in nats."""
+        return log_normal(self._noise, self.logvar)
+
+    @cached_property
+    def log_pz(self) -> Float[Tensor, "batch"]:
+        """Log-density of z under the prior, in nats."""
+        return log_normal(self.z)
+
+    @cached_property
+    def x_hat(self) -> Float[Tensor, "batch *event"]:
+        """Mean of the decoder given z, in data space."""
+        return self.model.mean(self._decoded)
+
+
+class BernoulliVAETurn(VAETurn):
+    """What a VAE with a Bernoulli decoder offers to losses."""
+
+    @cached_property
+    def x_logits(self) -> Float[Tensor, "batch *event"]:
+        """Logits of the Bernoulli decoder given z."""
+        return self._decoded
+
+
+class GaussianVAETurn(VAETurn):
+    """What a VAE with a Gaussian decoder offers to losses."""
+
+    @cached_property
+    def x_logvar(self) -> Float[Tensor, "batch *event"]:
+        """Log variance of the Gaussian decoder given z, for each element; constant unless it is learned."""
+        return self.model.x_logvar(self._decoded)
+
+
+class VAE(genloss.Model):
+    """A latent-variable model p(x|z) p(z) with an encoder for the posterior q(z|x).
+
+    The prior is N(0, I), the posterior a Gaussian with a diagonal covariance. `sample` gives the decoder's
+    means for z from the prior, as is customary for images; it adds no noise of the decoder.
+
+    Options:
+        latent_dim: dimensions of z (16).
+        likelihood: the decoder's distribution; "bernoulli" is for data in [0, 1] ("gaussian").
+        variance: of the Gaussian decoder, in the data's unit squared, or "learned": one for each element,
+            given z. It is offered as `x_logvar`, and `log_likelihood` has the same (1).
+        network: "mlp", or "conv" for images ("mlp").
+        hidden: widths of the encoder's hidden layers, which the decoder has in reverse; with "conv" the
+            channels of layers that halve the image ([128, 128]).
+
+    Source:
+        Kingma & Welling 2014, "Auto-Encoding Variational Bayes", arXiv:1312.6114.
+    """
+
+    def __init__(
+        self,
+        data: genloss.DataSpec,
+        *,
+        latent_dim: Positive = 16,
+        likelihood: Literal["gaussian", "bernoulli"] = "gaussian",
+        variance: Annotated[float, Gt(0)] | Literal["learned"] = 1.0,
+        network: Network = "mlp",
+        hidden: tuple[Positive, ...] = (128, 128),
+    ) -> None:
+        super().__init__(data)
+        if likelihood == "bernoulli":
+            _check_bernoulli(data, variance)
+        self.latent_dim = latent_dim
+        self.likelihood = likelihood
+        self.variance = variance
+        self.encoder = encoder(data, 2 * latent_dim, network=network, hidden=hidden)
+        per_element = 2 if variance == "learned" else 1
+        self.decoder = decoder(data, latent_dim, network=network, hidden=hidden, per_element=per_element)
+        self.to_mean = nn.Sigmoid() if likelihood == "bernoulli" else to_value_range(data)
+
+    def turns(self) -> Mapping[str, type[genloss.Turn[Any]]]:
+        if self.likelihood == "bernoulli":
+            return {"network": BernoulliVAETurn}
+        return {"network": GaussianVAETurn}
+
+    def players(self) -> Mapping[str, nn.Module]:
+        return {"network": self}
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of q(z|x), each `[batch, latent]`."""
+        mu, logvar = self.encoder(x).chunk(2, dim=1)
+        return mu, logvar
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The decoder's raw values for z `[batch, latent]`, from which `mean` and `x_logvar` follow."""
+        decoded: Tensor = self.decoder(z)
+        return decoded
+
+    def mean(self, decoded: Tensor) -> Tensor:
+        """Mean of p(x|z) `[batch, *event]`, from what the decoder gives for z."""
+        if self.variance == "learned":
+            decoded = decoded.chunk(2, dim=1)[0]
+        mean: Tensor = self.to_mean(decoded)
+        return mean
+
+    def x_logvar(self, decoded: Tensor) -> Tensor:
+        """Log variance of a Gaussian p(x|z) `[batch, *event]`, from what the decoder gives for z."""
+        if not isinstance(self.variance, str):
+            return torch.full_like(decoded, math.log(self.variance))
+        return MIN_X_LOGVAR + F.softplus(decoded.chunk(2, dim=1)[1] - MIN_X_LOGVAR)
+
+    def sample(self, count: int) -> Tensor:
+        """The decoder's means for z ~ N(0, I)."""
+        with torch.no_grad():
+            return self.mean(self.decode(normal(next(self.parameters()), count, self.latent_dim)))
+
+    def log_likelihood(self, x: Tensor) -> Float[Tensor, "batch"]:
+        """A lower bound of log p(x) in nats: importance-weighted with 256 samples of the posterior.
+
+        The bound is below log p(x) in expectation and nears it as the posterior does the true one. For a
+        Gaussian decoder it is a log-density, for a Bernoulli decoder a log-probability; the two cannot be
+        compared. With a Bernoulli decoder, a grey value stands for the probability of a one, and the value is
+        a bound of the expected log-probability of the image binarised at random.
+
+        Source:
+            Burda, Grosse & Salakhutdinov 2016, "Importance Weighted Autoencoders", arXiv:1509.00519.
+        """
+        with torch.no_grad():
+            mu, logvar = self.posterior(x)
+            log_weights = []
+            for _ in range(IMPORTANCE_SAMPLES):
+                noise = torch.randn_like(mu)
+                z = mu + (0.5 * logvar).exp() * noise
+                log_qz = log_normal(noise, logvar)
+                log_weights.append(self._log_px(x, self.decode(z)) + log_normal(z) - log_qz)
+            return torch.stack(log_weights).logsumexp(0) - math.log(IMPORTANCE_SAMPLES)
+
+    def _log_px(self, x: Tensor, decoded: Tensor) -> Tensor:
+        if self.likelihood == "bernoulli":
+            return -F.binary_cross_entropy_with_logits(decoded, x, reduction="none").flatten(1).sum(1)
+        error = (x - self.mean(decoded)).flatten(1)
+        logvar = self.x_logvar(decoded).flatten(1)
+        return log_normal(error * (-0.5 * logvar).exp(), logvar)
+
+
+def log_normal(standardised: Tensor, logvar: Tensor | float = 0.0) -> Tensor:
+    """Log-density in nats `[batch]` of a diagonal Gaussian, at (value − mean) / deviation `[batch, d]`."""
+    return -0.5 * (standardised.square() + (logvar + LOG_2PI)).sum(1)
+
+
+def _check_bernoulli(data: genloss.DataSpec, variance: float | str) -> None:
+    if data.value_range is None or data.value_range[0] < 0 or data.value_range[1] > 1:
+        bounds = "unbounded" if data.value_range is None else f"in {list(data.value_range)}"
+        raise DefinitionError(
+            f"`likelihood: bernoulli` needs data in [0, 1], and this data is {bounds}",
+            hint="`likelihood: gaussian` takes any values",
+        )
+    if variance != 1.0:
+        raise DefinitionError(
+            f"`variance` is {variance!r}, and a Bernoulli decoder has none",
+            hint="leave it out, or set `likelihood: gaussian`",
+        )

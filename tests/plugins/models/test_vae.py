@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import MultivariateNormal, Normal
+
+import genloss
+from genloss.errors import DefinitionError
+from genloss_builtin.losses.divergence import gaussian_kl, monte_carlo_kl
+from genloss_builtin.losses.likelihood import bernoulli_nll, gaussian_nll
+from genloss_builtin.models.vae import MIN_X_LOGVAR, VAE, VAETurn
+
+DIGITS = genloss.DataSpec((1, 8, 8), "image", 100, value_range=(0.0, 1.0), vocabulary=17)
+POINTS = genloss.DataSpec((2,), "points", 100)
+
+
+def turn_of(model: VAE, x: Tensor) -> Any:
+    return model.turns()["network"](model, {"x": x})
+
+
+def test_densities_of_z_and_their_gradients_are_those_of_torch_distributions() -> None:
+    torch.manual_seed(0)
+    model = VAE(POINTS, latent_dim=3).double()
+    turn = turn_of(model, torch.randn(6, 2, dtype=torch.float64))
+    log_qz = Normal(turn.mu, (0.5 * turn.logvar).exp()).log_prob(turn.z).sum(1)
+    log_pz = Normal(0.0, 1.0).log_prob(turn.z).sum(1)
+    torch.testing.assert_close(turn.log_qz, log_qz)
+    torch.testing.assert_close(turn.log_pz, log_pz)
+    parameters = list(model.encoder.parameters())
+    for ours, theirs in ((turn.log_qz, log_qz), (turn.log_pz, log_pz)):
+        gradients = [
+            torch.autograd.grad(value.sum(), parameters, retain_graph=True) for value in (ours, theirs)
+        ]
+        torch.testing.assert_close(*gradients)
+
+
+def test_the_kl_by_samples_agrees_with_the_kl_by_formula() -> None:
+    torch.manual_seed(0)
+    model = VAE(POINTS, latent_dim=2)
+    turn = turn_of(model, torch.ones(50_000, 2))
+    by_samples = monte_carlo_kl(log_qz=turn.log_qz, log_pz=turn.log_pz)
+    by_formula = gaussian_kl(mu=turn.mu, logvar=turn.logvar)[0]
+    error = by_samples.std() / math.sqrt(len(by_samples))
+    assert (by_samples.mean() - by_formula).abs() < 4 * error
+    assert error < 0.01
+
+
+def test_z_is_a_sample_of_the_posterior() -> None:
+    torch.manual_seed(0)
+    model = VAE(POINTS, latent_dim=1)
+    turn = turn_of(model, torch.ones(50_000, 2))
+    standardised = (turn.z - turn.mu) / (0.5 * turn.logvar).exp()
+    torch.testing.assert_close(standardised.mean(), torch.tensor(0.0), rtol=0, atol=0.02)
+    torch.testing.assert_close(standardised.std(), torch.tensor(1.0), rtol=0, atol=0.02)
+
+
+def test_the_mean_of_a_bernoulli_decoder_is_a_probability() -> None:
+    model = VAE(DIGITS, likelihood="bernoulli")
+    turn = turn_of(model, torch.rand(4, 1, 8, 8))
+    torch.testing.assert_close(turn.x_hat, turn.x_logits.sigmoid())
+    assert "x_logvar" not in type(turn).quantities()
+
+
+def test_a_fixed_variance_is_offered_as_it_is() -> None:
+    for variance in (1.0, 0.25):
+        turn = turn_of(VAE(POINTS, variance=variance), torch.randn(4, 2))
+        torch.testing.assert_close(turn.x_logvar, torch.full((4, 2), math.log(variance)))
+        assert "x_logits" not in type(turn).quantities()
+
+
+def test_a_learned_variance_is_one_for_each_element_and_bounded_below() -> None:
+    torch.manual_seed(0)
+    model = VAE(DIGITS, variance="learned", network="conv", hidden=(4,))
+    turn = turn_of(model, torch.rand(4, 1, 8, 8))
+    assert turn.x_logvar.std(0).min() > 0
+    assert turn.x_logvar.flatten(1).std(1).min() > 0
+    raw = torch.tensor([-1000.0, MIN_X_LOGVAR, 3.0]).view(1, 1, 3)
+    bounded = model.x_logvar(torch.cat([torch.zeros(1, 1, 3), raw], dim=1)).flatten()
+    torch.testing.assert_close(bounded[0], torch.tensor(MIN_X_LOGVAR))
+    torch.testing.assert_close(bounded[1], torch.tensor(MIN_X_LOGVAR + math.log(2)))
+    torch.testing.assert_close(bounded[2], torch.tensor(3.0), rtol=0, atol=1e-4)
+
+
+def test_what_is_not_asked_for_is_not_computed() -> None:
+    model = VAE(POINTS)
+    calls: list[str] = []
+    model.encoder.register_forward_hook(lambda *_: calls.append("encoder"))
+    model.decoder.register_forward_hook(lambda *_: calls.append("decoder"))
+    turn = turn_of(model, torch.randn(4, 2))
+    assert isinstance(turn, VAETurn)
+    assert turn.z_prior.shape == (4, 16)
+    assert calls == []
+    assert turn.log_qz.shape == turn.log_pz.shape
+    assert calls == ["encoder"]
+    assert turn.x_hat.shape == turn.x_logvar.shape
+    assert calls == ["encoder", "decoder"]
+
+
+def test_samples_are_means_of_the_decoder() -> None:
+    model = VAE(DIGITS, variance="learned", latent_dim=3)
+    torch.manual_seed(3)
+    samples = model.sample(5)
+    torch.manual_seed(3)
+    assert torch.equal(samples, model.mean(model.decode(torch.randn(5, 3))))
+
+
+def set_linear(layer: Any, weight: Tensor, bias: Tensor) -> None:
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
+
+
+def linear_gaussian(variance: float) -> tuple[VAE, MultivariateNormal, Tensor, Tensor]:
+    """A linear VAE, the exact p(x) and the exact posterior as weight and bias of its encoder."""
+    model = VAE(POINTS, latent_dim=2, hidden=(), variance=variance).double()
+    slope, centre = torch.tensor([1.5, -0.5]).double(), torch.tensor([0.3, -1.0]).double()
+    set_linear(model.decoder[0], slope.diag(), centre)
+    marginal = MultivariateNormal(centre, (slope.square() + variance).diag())
+    gain = slope / (slope.square() + variance)
+    weight = torch.cat([gain.diag(), torch.zeros(2, 2).double()])
+    bias = torch.cat([-gain * centre, (variance / (slope.square() + variance)).log()])
+    return model, marginal, weight, bias
+
+
+@pytest.mark.parametrize("variance", [1.0, 0.1])
+def test_with_the_exact_posterior_the_bound_is_the_likelihood(variance: float) -> None:
+    model, marginal, weight, bias = linear_gaussian(variance)
+    set_linear(model.encoder[0], weight, bias)
+    x = marginal.sample((20,))
+    torch.testing.assert_close(model.log_likelihood(x), marginal.log_prob(x))
+
+
+def test_with_another_posterior_the_bound_is_below_the_likelihood_and_above_the_elbo() -> None:
+    torch.manual_seed(0)
+    model, marginal, weight, bias = linear_gaussian(variance=0.5)
+    set_linear(model.encoder[0], weight, bias + torch.tensor([1.0, -1.0, -1.0, -1.0]))
+    x = marginal.sample((500,))
+    turn = turn_of(model, x)
+    nll = gaussian_nll(x=x, x_hat=turn.x_hat, x_logvar=turn.x_logvar)
+    elbo = -(nll + monte_carlo_kl(log_qz=turn.log_qz, log_pz=turn.log_pz)).mean()
+    bound = model.log_likelihood(x).mean()
+    assert elbo < bound - 0.5
+    assert bound < marginal.log_prob(x).mean()
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"variance": 0.3}, {"variance": "learned"}, {"likelihood": "bernoulli"}], ids=str
+)
+def test_the_likelihood_is_the_one_that_the_losses_train(options: dict[str, Any]) -> None:
+    """Where the latent says nothing, −log p(x) is the decoder's loss."""
+    torch.manual_seed(0)
+    model = VAE(DIGITS, latent_dim=2, hidden=(), **options).double()
+    with torch.no_grad():
+        for parameter in model.encoder.parameters():
+            parameter.zero_()
+        model.decoder[0].weight.zero_()
+        model.decoder[0].bias.normal_()
+    x = torch.rand(3, 1, 8, 8, dtype=torch.float64)
+    turn = turn_of(model, x)
+    if options.get("likelihood") == "bernoulli":
+        nll = bernoulli_nll(x=x, x_logits=turn.x_logits)
+    else:
+        nll = gaussian_nll(x=x, x_hat=turn.x_hat, x_logvar=turn.x_logvar)
+    torch.testing.assert_close(model.log_likelihood(x), -nll)
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "message"),
+    [
+        (POINTS, {}, r"needs data in \[0, 1\], and this data is unbounded"),
+        (
+            genloss.DataSpec((1, 8, 8), "image", 10, value_range=(-1.0, 1.0)),
+            {},
+            r"needs data in \[0, 1\], and this data is in \[-1.0, 1.0\]",
+        ),
+        (DIGITS, {"variance": "learned"}, "`variance` is 'learned', and a Bernoulli decoder has none"),
+    ],
+)
+def test_a_bernoulli_decoder_that_does_not_fit_is_refused(
+    data: genloss.DataSpec, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DefinitionError, match=message) as caught:
+        VAE(data, likelihood="bernoulli", **options)
+    assert "`likelihood: gaussian`" in (caught.value.hint or "")
