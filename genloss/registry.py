@@ -6,6 +6,7 @@ distribution, version and cause, and offers nothing.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import sys
@@ -78,7 +79,6 @@ class Plugin:
         except (Exception, SystemExit) as error:
             said = error.message if isinstance(error, DefinitionError) else f"{type(error).__name__}: {error}"
             self.error = " ".join(said.split())
-            self.offers = {}
 
     def _register(self) -> None:
         module = self.load()
@@ -137,11 +137,19 @@ def installed_plugins() -> list[Plugin]:
     """The plugins of all installed distributions, not yet imported."""
     found = {}
     for entry in entry_points(group=GROUP):
-        # A distribution whose metadata are damaged has neither name nor version.
-        name = (entry.dist and entry.dist.name) or entry.name
-        version = (entry.dist and entry.dist.version) or "unknown"
+        name, version = _identity(entry)
         found[name, entry.value] = Plugin(name, version, entry.value, _importer(entry))
     return sorted(found.values(), key=lambda plugin: (plugin.name, plugin.source))
+
+
+def _identity(entry: EntryPoint) -> tuple[str, str]:
+    """Name and version of its distribution; what a half-removed one leaves behind has neither."""
+    name = version = None
+    if entry.dist is not None:
+        # The standard library gives None; its backport, once anybody has imported it, raises.
+        with contextlib.suppress(Exception):
+            name, version = entry.dist.name, entry.dist.version
+    return name or entry.name, version or "unknown"
 
 
 def file_plugin(path: Path) -> Plugin:

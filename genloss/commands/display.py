@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,10 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from genloss.commands.terminal import stderr
-from genloss.experiment.plan import Plan
-from genloss.experiment.schema import Run
-from genloss.launch.study import Display
-from genloss.record.folder import StudyFolder
+
+if TYPE_CHECKING:
+    from genloss.experiment.plan import Plan
+    from genloss.experiment.schema import Run
+    from genloss.launch.study import Display
+    from genloss.record.folder import StudyFolder
 
 
 def for_terminal() -> Display:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import signal
+from typing import TYPE_CHECKING
 
 import click
 
 from genloss.commands.terminal import print_table, stderr, warn
-from genloss.launch.study import StudyResult
+
+if TYPE_CHECKING:
+    from genloss.launch.study import StudyResult
 
 
 def print_results(result: StudyResult) -> None:

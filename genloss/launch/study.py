@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -171,9 +172,9 @@ class Study:
         """Trains until nothing is left, or a signal or `on_failure: stop` ends it."""
         self._pending = list(self.todo)
         self.display.began(self.folder, self.plan, self.todo)
-        with Pool(self.plan.devices, self.folder) as pool:
+        with Pool(self.plan.devices, self.folder) as pool, ThreadPoolExecutor(1) as beside:
             self._assign(pool)
-            self._write_floors()
+            floors = beside.submit(self._write_floors)
             stopping = False
             while pool.busy():
                 for worker, message in pool.messages(timeout=0.2):
@@ -191,6 +192,9 @@ class Study:
                         self._end(worker, "KILLED", "ended at once by a second signal")
                 self._check_timeouts(pool)
                 self._assign(pool)
+            problem = floors.exception()
+            if problem is not None:  # the runs that the same metric failed in keep the traceback
+                self.display.note(f"the floors are unknown: {type(problem).__name__}: {problem}")
 
     def _assign(self, pool: Pool) -> None:
         for worker in pool.free():
@@ -235,7 +239,7 @@ class Study:
                 self._end(worker, "FAILED", f"no progress for {timeout:g} s (`training.timeout`)")
 
     def _write_floors(self) -> None:
-        """While the workers start, what a perfect model would get."""
+        """Computes what a perfect model would get."""
         settings = self.plan.experiment.evaluation
         if settings is None:
             return

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import pickle
 import re
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from typing import Any
 import torch
 
 from genloss.errors import RecordError
+from genloss.record.files import publish
 
 KEEP = 2
 _NAME = re.compile(r"step-(\d+)\.pt")
@@ -61,16 +61,6 @@ def load(folder: Path) -> tuple[int, dict[str, Any]] | None:
     if found:
         raise RecordError(f"no checkpoint in `{folder}` is whole", hint="train the run from its beginning")
     return None
-
-
-def publish(path: Path, content: bytes) -> None:
-    """Writes a file so that it is there whole, or as it was before."""
-    temporary = path.with_name(f"{path.name}.part")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _found(folder: Path) -> list[Path]:

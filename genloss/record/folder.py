@@ -21,7 +21,7 @@ from typing import Any
 
 from genloss.errors import RecordError
 from genloss.record import journal
-from genloss.record.checkpoint import publish
+from genloss.record.files import publish
 from genloss.record.journal import Column, Event, Values
 
 ROOT = Path(".genloss")

@@ -12,24 +12,31 @@ from torch.utils.data import DataLoader, Dataset
 from genloss.contracts.dataset import Fields
 from genloss.errors import DefinitionError
 
+CPU = torch.device("cpu")
+
 DEVICE_LIMIT = 2**30
 """Bytes up to which a data set lives on the device whole."""
 
 
 class Order:
-    """Endless batches of indices: a new permutation each epoch, its last incomplete batch left out."""
+    """Endless batches of indices: a new permutation each epoch, its last incomplete batch left out.
 
-    def __init__(self, size: int, batch_size: int, seed: int) -> None:
+    Drawn on the CPU, so that all devices see one order; kept on the device, so that a step copies nothing.
+    """
+
+    def __init__(self, size: int, batch_size: int, seed: int, device: torch.device = CPU) -> None:
         if batch_size > size:
             raise DefinitionError(f"no batch of {batch_size} can be drawn from {size} examples")
         self._size = size
         self._batch_size = batch_size
         self._generator = torch.Generator().manual_seed(seed)
+        self._device = device
         self._begin_epoch()
 
     def _begin_epoch(self) -> None:
         self._epoch = self._generator.get_state()
-        self._batches = torch.split(torch.randperm(self._size, generator=self._generator), self._batch_size)
+        permutation = torch.randperm(self._size, generator=self._generator).to(self._device)
+        self._batches = torch.split(permutation, self._batch_size)
         self._left = self._size // self._batch_size
         self._taken = 0
 
@@ -76,15 +83,14 @@ class Batches:
         self._batch_size = batch_size
         self._data = data
         if isinstance(data, Dataset):
-            self._order = Order(len(data), batch_size, seed)  # type: ignore[arg-type]
+            self._order = Order(length(data), batch_size, seed)
             self._stream = self._load(data)
         else:
-            self._order = Order(len(data["x"]), batch_size, seed)
-            if sum(tensor.nbytes for tensor in data.values()) <= DEVICE_LIMIT:
+            fits = sum(tensor.nbytes for tensor in data.values()) <= DEVICE_LIMIT
+            if fits:
                 data = self._data = self._move(data)
-                self._stream = self._index(data)
-            else:
-                self._stream = map(self._move, self._index(data))
+            self._order = Order(length(data), batch_size, seed, data["x"].device)
+            self._stream = self._index(data) if fits else map(self._move, self._index(data))
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         return self._stream
@@ -97,10 +103,8 @@ class Batches:
         return next(whole(self._data, self._batch_size, device=self._device, dtype=self._dtype))
 
     def _index(self, data: Fields) -> Iterator[dict[str, Tensor]]:
-        device = data["x"].device
         for indices in self._order:
-            here = indices.to(device, non_blocking=True)
-            yield {name: tensor.index_select(0, here) for name, tensor in data.items()}
+            yield {name: tensor.index_select(0, indices) for name, tensor in data.items()}
 
     def _load(self, data: Dataset[Any]) -> Iterator[dict[str, Tensor]]:
         sampler = (indices.tolist() for indices in self._order)

@@ -46,6 +46,7 @@ def trainer(
     losses: Mapping[str, Any] | None = None,
     data: torch.Tensor | None = None,
     seed: int = 0,
+    device: torch.device = CPU,
     **training: Any,
 ) -> Trainer:
     """A trainer of small networks on points in the plane."""
@@ -64,7 +65,7 @@ def trainer(
         {"x": data},
         batch_size=settings.batch_size,
         seed=seeds.derive(seed, "order"),
-        device=CPU,
+        device=device,
         dtype=DTYPES[settings.precision],
     )
     definition = known.models[model]
@@ -74,7 +75,7 @@ def trainer(
         {**known.losses, **(losses or {})},
         batches,
         seed=seed,
-        device=CPU,
+        device=device,
     )
 
 
@@ -93,7 +94,7 @@ class Rows(list[Values]):
 
 
 def recorder(trained: Trainer, rows: Rows, **settings: Any) -> Recorder:
-    return Recorder(trained.columns(), rows.append, device=CPU, dtype=trained.dtype, **settings)
+    return Recorder(trained.columns(), rows.append, device=trained.device, dtype=trained.dtype, **settings)
 
 
 def train(trained: Trainer, due: Mapping[int, Any] | None = None, **settings: Any) -> Rows:

@@ -1,0 +1,106 @@
+"""MLflow's server as a child process, for as long as somebody looks at it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from genloss.errors import RequestError, TrackingError
+
+HOST = "127.0.0.1"
+PORT = 5000
+PATIENCE_SECONDS = 60.0
+GRACE_SECONDS = 5.0
+# The server is on this machine, whatever proxy the environment names.
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def free_port(wanted: int | None) -> int:
+    """The wanted port; if it is all the same, MLflow's own, or one that is free.
+
+    Raises:
+        RequestError: the wanted port is taken.
+    """
+    if _can_bind(wanted or PORT):
+        return wanted or PORT
+    if wanted is not None:
+        raise RequestError(f"port {wanted} is taken", hint="leave `--port` out, or name another")
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(uri: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs MLflow's server on loopback until the block is left; then nothing of it is left.
+
+    Raises:
+        TrackingError: it does not come up.
+    """
+    environment = {
+        **os.environ,
+        # Not among the arguments, which every user of the machine can read.
+        "MLFLOW_BACKEND_STORE_URI": uri,
+        # With this and one worker there are two processes instead of ten.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            [sys.executable, *f"-m mlflow server --workers 1 --host {HOST} --port {port}".split()],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        try:
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while not _answers(port):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    output.seek(0)
+                    lines = output.read().decode(errors="replace").strip().splitlines()
+                    raise TrackingError("\n".join(["MLflow's server did not come up", *lines[-20:]]))
+                time.sleep(0.1)
+            yield process
+        finally:
+            _end(process)
+
+
+def _can_bind(port: int) -> bool:
+    with socket.socket() as probe:
+        # As the server does: a connection that was closed a moment ago does not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def _answers(port: int) -> bool:
+    with suppress(OSError), _opener.open(f"http://{HOST}:{port}/health", timeout=2) as answer:
+        return bool(answer.status == 200)
+    return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends the whole process group, which may outlive its leader."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + GRACE_SECONDS
+        with suppress(ProcessLookupError, PermissionError):  # macOS: a group of zombies may not be asked
+            os.killpg(process.pid, number)
+            while time.monotonic() < deadline:
+                process.poll()
+                os.killpg(process.pid, 0)
+                time.sleep(0.05)
+            continue
+        return

@@ -1,0 +1,51 @@
+"""The experiments of this repository, at their defaults, as a newcomer runs them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+pytestmark = pytest.mark.slow
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+SECONDS = 300
+"""What an experiment may take on two cores."""
+
+
+@pytest.mark.parametrize("name", ["gan", "vae", "autoencoder", "autoregressive", "ring"])
+def test_an_experiment_finishes_in_minutes(name: str, tmp_path: Path) -> None:
+    shutil.copytree(EXPERIMENTS, tmp_path / "experiments")
+    begin = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "genloss", "run", f"experiments/{name}.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    seconds = time.monotonic() - begin
+    print(f"{name}.yaml took {seconds:.0f} s\n{done.stdout}")
+    assert done.returncode == 0, done.stderr
+    assert seconds <= SECONDS
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    (experiment,) = [e for e in client.search_experiments() if e.name != "Default"]
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    objectives = {run.data.params["objective"] for run in runs}
+    seeds = {run.data.params["seed"] for run in runs}
+    assert len(runs) == len(objectives) * len(seeds)
+    if name == "gan":
+        assert (len(objectives), len(seeds)) == (6, 8)
+    for run in runs:
+        assert "mlflow.parentRunId" not in run.data.tags
+        steps = int(run.data.params["training.steps"])
+        for key in run.data.metrics:
+            if key.endswith("/total"):
+                history = client.get_metric_history(run.info.run_id, key)
+                assert sorted(metric.step for metric in history) == list(range(steps)), (run.info.run_name, key)

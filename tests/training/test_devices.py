@@ -1,0 +1,158 @@
+"""Devices: what a name means here, and how the cores are shared out."""
+
+import os
+
+import pytest
+import torch
+
+from genloss.errors import DeviceError
+from genloss.training import devices
+from genloss.training.devices import Device, choose, cores, describe
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine with so many cores and GPUs, with or without Metal."""
+
+    def machine(*, cores: int = 8, gpus: int = 0, mps: bool = False) -> None:
+        monkeypatch.setattr(devices, "cores", lambda: cores)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+    return machine
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("gpus", "mps", "name", "reason"),
+        [
+            (0, False, "cpu", "neither CUDA nor MPS here"),
+            (0, True, "mps", "no CUDA device here"),
+            (1, False, "cuda:0", "the first of one GPU"),
+            (4, True, "cuda:0", "the first of 4 GPUs"),
+        ],
+    )
+    def test_auto_takes_the_best_that_there_is(self, machine, gpus, mps, name, reason):
+        machine(gpus=gpus, mps=mps)
+        (device,) = choose(["auto"], runs=1)
+        assert (device.name, device.reason) == (name, reason)
+
+    @pytest.mark.parametrize(
+        ("asked", "name"),
+        [("cpu", "cpu"), ("cuda", "cuda:0"), ("cuda:0", "cuda:0"), ("cuda:1", "cuda:1"), ("mps", "mps")],
+    )
+    def test_a_name_is_taken_at_its_word(self, machine, asked, name):
+        machine(gpus=2, mps=True)
+        (device,) = choose([asked], runs=1)
+        assert (device.name, device.reason) == (name, "as asked for")
+
+    def test_a_list_keeps_its_order_and_names_each_once(self, machine):
+        machine(gpus=2)
+        chosen = choose(["cuda:1", "cuda", "cuda:0", "cpu", "cpu"], runs=9)
+        assert [device.name for device in chosen] == ["cuda:1", "cuda:0", "cpu"]
+
+    @pytest.mark.parametrize(
+        "name", ["gpu", "", "CPU", "cuda:x", "cuda:-1", "cuda:1:2", "meta", "xla", "tpu:0"]
+    )
+    def test_a_name_that_nobody_knows(self, machine, name):
+        machine(gpus=2, mps=True)
+        with pytest.raises(DeviceError) as caught:
+            choose(["cpu", name], runs=1)
+        assert caught.value.message == f"`{name}` is no device that genloss knows"
+        assert caught.value.hint == "write `auto`, `cpu`, `cuda`, `cuda:1`, `mps` or a list of them"
+
+    @pytest.mark.parametrize(("name", "gpus"), [("cuda", 0), ("cuda:0", 0), ("cuda:1", 1), ("cuda:99", 8)])
+    def test_a_gpu_that_is_not_there(self, machine, name, gpus):
+        machine(gpus=gpus)
+        with pytest.raises(DeviceError) as caught:
+            choose([name], runs=1)
+        assert caught.value.message == (
+            f"there is no device `{name}` here: torch {torch.__version__} sees {gpus} CUDA devices"
+        )
+        assert caught.value.hint == "`devices: auto` takes what there is"
+
+    def test_metal_that_is_not_there(self, machine):
+        machine(mps=False)
+        with pytest.raises(DeviceError, match=r"^there is no device `mps` here"):
+            choose(["mps"], runs=1)
+
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+    def test_this_machine_has_no_gpu(self):
+        assert choose(["auto"], runs=1)[0].name in ("cpu", "mps")
+        with pytest.raises(DeviceError, match="sees 0 CUDA devices"):
+            choose(["cuda"], runs=1)
+
+
+class TestSharing:
+    @pytest.mark.parametrize(
+        ("cores", "runs", "workers", "threads"),
+        [
+            (8, 48, 8, 1),
+            (8, 8, 8, 1),
+            (8, 3, 3, 2),
+            (8, 2, 2, 4),
+            (8, 1, 1, 8),
+            (2, 48, 2, 1),
+            (1, 5, 1, 1),
+        ],
+    )
+    def test_the_cpu_gets_a_worker_a_core_and_no_more_than_runs(self, machine, cores, runs, workers, threads):
+        machine(cores=cores)
+        assert choose(["cpu"], runs=runs) == (Device("cpu", "as asked for", workers, threads),)
+
+    @pytest.mark.parametrize(
+        ("workers", "runs", "expected", "threads"),
+        [(3, 48, 3, 2), (3, 2, 2, 2), (16, 48, 16, 1), (1, 5, 1, 8)],
+    )
+    def test_the_user_may_say_how_many(self, machine, workers, runs, expected, threads):
+        """That settles the threads of each, however many runs there are."""
+        machine(cores=8, gpus=1)
+        for name in ("cpu", "cuda"):
+            (device,) = choose([name], runs=runs, workers=workers)
+            assert (device.workers, device.threads) == (expected, threads)
+
+    def test_a_gpu_gets_one_worker(self, machine):
+        machine(cores=8, gpus=2)
+        chosen = choose(["cuda:0", "cuda:1"], runs=48)
+        assert [(device.workers, device.threads) for device in chosen] == [(1, 4), (1, 4)]
+
+    def test_devices_share_the_cores(self, machine):
+        machine(cores=8, gpus=1)
+        chosen = choose(["cuda", "cpu"], runs=48)
+        assert [(device.workers, device.threads) for device in chosen] == [(1, 1), (8, 1)]
+
+    @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="macOS binds no process to cores")
+    def test_cores_are_those_that_the_process_may_use(self):
+        allowed = os.sched_getaffinity(0)
+        try:
+            os.sched_setaffinity(0, {min(allowed)})
+            assert cores() == 1
+        finally:
+            os.sched_setaffinity(0, allowed)
+        assert cores() == len(allowed)
+
+
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [
+        (Device("cpu", "as asked for", 2, 1), "device cpu (as asked for), 2 workers of 1 thread each"),
+        (Device("cpu", "as asked for", 1, 8), "device cpu (as asked for), 1 worker of 8 threads"),
+        (
+            Device("cuda:0", "the first of 4 GPUs", 2, 4),
+            "device cuda:0 (the first of 4 GPUs), 2 workers of 4 threads each",
+        ),
+    ],
+)
+def test_a_device_is_printed_with_its_reason(device, said):
+    assert str(device) == said
+
+
+def test_a_processor_has_no_name_of_its_own():
+    assert describe(torch.device("cpu")) == "cpu"
+    assert describe(torch.device("mps")) == "mps"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_graphics_card_has_one():
+    assert describe(torch.device("cuda")) == torch.cuda.get_device_name(0)

@@ -1,0 +1,73 @@
+"""One seed, several streams."""
+
+import itertools
+
+import pytest
+import torch
+
+from genloss.training.seeds import derive, forked
+
+STREAMS = ("weights", "order", "noise", "evaluation")
+CPU = torch.device("cpu")
+
+
+def test_streams_and_seeds_differ():
+    derived = {(seed, stream): derive(seed, stream) for seed in range(50) for stream in STREAMS}
+    assert len(set(derived.values())) == len(derived)
+    assert all(0 <= value < 2**63 for value in derived.values())
+
+
+def test_a_stream_never_changes():
+    """A recorded run can be repeated with any later version."""
+    assert derive(0, "weights") == 4509265542834228188
+    assert derive(1, "noise") == 141751978380096053
+
+
+def test_neighbouring_seeds_give_unrelated_numbers():
+    draws = []
+    for seed, stream in itertools.product(range(8), STREAMS):
+        draws.append(torch.randn(4096, generator=torch.Generator().manual_seed(derive(seed, stream))))
+    correlations = torch.corrcoef(torch.stack(draws)).fill_diagonal_(0)
+    assert correlations.abs().max() < 6 / 64  # six standard deviations
+
+
+def test_forked_is_seeded_within_and_leaves_no_trace():
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    with forked(derive(0, "evaluation"), CPU):
+        first = torch.rand(4)
+        torch.rand(100)
+    assert torch.equal(torch.rand(4), expected)
+    with forked(derive(0, "evaluation"), CPU):
+        assert torch.equal(torch.rand(4), first)
+    with forked(derive(1, "evaluation"), CPU):
+        assert not torch.equal(torch.rand(4), first)
+
+
+def test_forked_leaves_no_trace_of_an_error():
+    before = torch.get_rng_state()
+
+    def failing():
+        with forked(0, CPU):
+            torch.rand(4)
+            raise ValueError
+
+    with pytest.raises(ValueError):
+        failing()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_forked_holds_for_the_device_too():
+    device = torch.device("cuda")
+    torch.manual_seed(3)
+    expected = torch.rand(4), torch.rand(4, device=device)
+    torch.manual_seed(3)
+    with forked(7, device):
+        first = torch.rand(4, device=device)
+    assert torch.equal(torch.rand(4), expected[0])
+    assert torch.equal(torch.rand(4, device=device), expected[1])
+    with forked(7, device):
+        assert torch.equal(torch.rand(4, device=device), first)
