@@ -1,0 +1,105 @@
+"""Datasets and the data that they return."""
+
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+import torch
+from annotated_types import Gt
+from torch.utils.data import TensorDataset
+
+import genloss
+from genloss.contracts.definition import Option
+from genloss.errors import DefinitionError
+
+SPEC = genloss.DataSpec(event_shape=(2,), kind="points", size=4)
+
+
+def data(**changes):
+    fields = {
+        "train": {"x": torch.arange(8.0).view(4, 2), "label": torch.arange(4)},
+        "held_out": {"x": torch.ones(1, 2), "label": torch.zeros(1).long()},
+    }
+    return genloss.Data(SPEC, **{**fields, **changes})
+
+
+class TestDigest:
+    def test_is_a_sha_256_that_does_not_change(self):
+        assert data().digest == data().digest
+        assert len(data().digest) == 64
+        assert data(truth={"modes": torch.zeros(1, 2)}).digest == data().digest
+
+    def test_does_not_depend_on_the_order_of_fields_or_on_memory(self):
+        x = torch.tensor([[0.0, 2, 4, 6], [1, 3, 5, 7]]).T
+        assert not x.is_contiguous()
+        assert data(train={"label": torch.arange(4), "x": x}).digest == data().digest
+
+    @pytest.mark.parametrize(
+        "train",
+        [
+            {"x": torch.arange(8.0).view(4, 2)},
+            {"x": torch.arange(8.0).view(4, 2), "target": torch.arange(4)},
+            {"x": torch.arange(8.0).view(4, 2), "label": torch.arange(4).int()},
+            {"x": torch.arange(8.0).view(2, 4), "label": torch.arange(4)},
+            {"x": torch.arange(8.0).view(4, 2).nextafter(torch.tensor(9.0)), "label": torch.arange(4)},
+        ],
+        ids=["a field less", "another name", "another dtype", "another shape", "other values"],
+    )
+    def test_changes_with_the_content(self, train):
+        assert data(train=train).digest != data().digest
+
+    def test_tells_training_from_held_out_data(self):
+        swapped = data(train=data().held_out, held_out=data().train)
+        assert swapped.digest != data().digest
+
+    def test_is_given_by_a_dataset_that_is_no_tensor(self):
+        items = TensorDataset(torch.zeros(4, 2))
+        assert data(train=items, digest="v1").digest == "v1"
+        for part in ("train", "held_out"):
+            with pytest.raises(DefinitionError, match="a dataset that is no tensor must give its `digest`"):
+                data(**{part: items})
+
+
+class TestDefinition:
+    def test_is_a_function_with_options(self):
+        @genloss.dataset
+        def noisy(*, noise: Annotated[float, Gt(0)] = 0.1, file: Path) -> genloss.Data:
+            """Points with noise.
+
+            More about them.
+            """
+            return data(train={"x": torch.full((4, 2), noise)}, truth={"file": file})
+
+        assert (noisy.name, noisy.kind, noisy.summary) == ("noisy", "dataset", "Points with noise.")
+        assert noisy.options == {
+            "noise": Option("noise", Annotated[float, Gt(0)], 0.1),
+            "file": Option("file", Path),
+        }
+        loaded = noisy(**noisy.validated({"noise": 2, "file": "a.npy"}))
+        assert loaded.train["x"].unique().tolist() == [2.0]
+        assert loaded.truth == {"file": Path("a.npy")}
+
+    def test_has_no_positional_parameters(self):
+        def broken(noise: float = 0.1) -> genloss.Data: ...
+
+        with pytest.raises(DefinitionError) as caught:
+            genloss.dataset(broken)
+        assert str(caught.value) == (
+            "`noise` of dataset `broken` is no keyword-only parameter, so no YAML can set it\n"
+            "hint: options stand after `*`"
+        )
+
+    def test_has_no_option_called_name_and_no_kwargs(self):
+        def named(*, name: str) -> genloss.Data: ...
+        def swallowing(**options: float) -> genloss.Data: ...
+
+        with pytest.raises(
+            DefinitionError, match="has an option named `name`, a key with a meaning of its own"
+        ):
+            genloss.dataset(named)
+        with pytest.raises(DefinitionError, match="which would swallow misspelt options"):
+            genloss.dataset(swallowing)
+
+    def test_has_a_name_that_yaml_can_bear(self):
+        with pytest.raises(DefinitionError, match=r"^dataset `<lambda>` cannot bear that name$"):
+            genloss.dataset(lambda: data())

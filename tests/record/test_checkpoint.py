@@ -1,0 +1,238 @@
+"""A checkpoint is whole or it is not used; nothing in one is ever executed."""
+
+import hashlib
+import io
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+
+from genloss.errors import RecordError
+from genloss.record import checkpoint
+
+
+def state(step):
+    return {
+        "step": step,
+        "model": {"weight": torch.full((4, 3), float(step)), "bias": torch.arange(3)},
+        "optimizers": {"network": {"state": {0: {"step": torch.tensor(1.0)}}, "param_groups": [{"lr": 0.1}]}},
+        "generators": {"cpu": torch.get_rng_state()},
+        "nothing": None,
+    }
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Checkpoints of steps 10 and 20."""
+    folder = tmp_path / "run" / "checkpoints"
+    for step in (10, 20):
+        checkpoint.save(folder, step, state(step))
+    return folder
+
+
+def newest(folder):
+    return folder / "step-000000020.pt"
+
+
+class TestSaveAndLoad:
+    def test_gives_the_newest_back(self, folder):
+        step, loaded = checkpoint.load(folder)
+        assert step == loaded["step"] == 20
+        expected = state(20)
+        assert torch.equal(loaded["model"]["weight"], expected["model"]["weight"])
+        assert torch.equal(loaded["generators"]["cpu"], expected["generators"]["cpu"])
+        assert loaded["optimizers"] == expected["optimizers"]
+        assert loaded["nothing"] is None
+
+    def test_is_a_torch_file_beside_its_sha_256(self, folder):
+        path = newest(folder)
+        assert checkpoint.save(folder, 20, state(20)) == path
+        digest = path.with_suffix(".sha256").read_text()
+        assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert torch.load(path, weights_only=True)["step"] == 20
+
+    def test_there_is_none(self, tmp_path):
+        assert checkpoint.load(tmp_path / "nothing") is None
+        assert checkpoint.load(tmp_path) is None
+
+    def test_keeps_two(self, folder):
+        for step in (30, 40):
+            checkpoint.save(folder, step, state(step))
+        assert files(folder) == [
+            "step-000000030.pt",
+            "step-000000030.sha256",
+            "step-000000040.pt",
+            "step-000000040.sha256",
+        ]
+
+    def test_saves_a_step_again(self, folder):
+        checkpoint.save(folder, 20, {"again": True})
+        assert checkpoint.load(folder) == (20, {"again": True})
+        assert len(files(folder)) == 4
+
+    def test_orders_steps_as_numbers(self, tmp_path):
+        for step in (9, 100_000_000, 1_000):
+            checkpoint.save(tmp_path, step, {"step": step})
+        assert checkpoint.load(tmp_path) == (100_000_000, {"step": 100_000_000})
+
+    def test_leaves_other_files_alone(self, folder):
+        (folder / "step-final.pt").write_bytes(b"mine")
+        (folder / "notes.txt").write_bytes(b"mine")
+        checkpoint.save(folder, 30, state(30))
+        assert checkpoint.load(folder)[0] == 30
+        assert {"step-final.pt", "notes.txt"} <= set(files(folder))
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x01
+    path.write_bytes(content)
+
+
+def lose_the_digest(path):
+    path.with_suffix(".sha256").unlink()
+
+
+def empty_the_digest(path):
+    path.with_suffix(".sha256").write_bytes(b"")
+
+
+def damage_the_digest(path):
+    content = bytearray(path.with_suffix(".sha256").read_bytes())
+    content[0] ^= 0xFF
+    path.with_suffix(".sha256").write_bytes(content)
+
+
+def take_the_digest_of_another(path):
+    other = path.with_name("step-000000010.sha256")
+    path.with_suffix(".sha256").write_bytes(other.read_bytes())
+
+
+def sign(path, content):
+    """Puts other content in a checkpoint's place, with the digest that belongs to it."""
+    path.write_bytes(content)
+    path.with_suffix(".sha256").write_text(hashlib.sha256(content).hexdigest())
+
+
+def replace_by_text(path):
+    sign(path, b"no torch file")
+
+
+def replace_by_nothing(path):
+    sign(path, b"")
+
+
+DAMAGES = [
+    truncate,
+    empty,
+    flip_a_bit,
+    lose_the_digest,
+    empty_the_digest,
+    damage_the_digest,
+    take_the_digest_of_another,
+    replace_by_text,
+    replace_by_nothing,
+]
+
+
+class TestDamaged:
+    @pytest.mark.parametrize("damage", DAMAGES)
+    def test_the_older_one_is_taken(self, folder, damage):
+        damage(newest(folder))
+        step, loaded = checkpoint.load(folder)
+        assert step == loaded["step"] == 10
+
+    @pytest.mark.parametrize("damage", DAMAGES)
+    def test_when_none_is_whole(self, folder, damage):
+        damage(newest(folder))
+        lose_the_digest(folder / "step-000000010.pt")
+        with pytest.raises(RecordError) as caught:
+            checkpoint.load(folder)
+        assert caught.value.message == f"no checkpoint in `{folder}` is whole"
+        assert caught.value.hint == "train the run from its beginning"
+
+    def test_saving_again_mends_it(self, folder):
+        truncate(newest(folder))
+        checkpoint.save(folder, 20, state(20))
+        assert checkpoint.load(folder)[0] == 20
+
+
+class Malicious:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+class TestPickles:
+    @pytest.fixture(params=["pickle", "torch"])
+    def content(self, request, tmp_path):
+        """A pickle that makes a folder, bare or as torch writes one."""
+        malicious = {"step": 20, "model": Malicious(tmp_path / "executed")}
+        buffer = io.BytesIO()
+        if request.param == "pickle":
+            pickle.dump(malicious, buffer, protocol=2)
+        else:
+            torch.save(malicious, buffer)
+        return buffer.getvalue()
+
+    def test_the_pickle_is_malicious(self, content, tmp_path):
+        try:
+            pickle.loads(content)
+        except pickle.UnpicklingError:  # torch's files are archives
+            torch.load(io.BytesIO(content), weights_only=False)
+        assert (tmp_path / "executed").is_dir()
+
+    def test_is_not_executed(self, folder, content, tmp_path):
+        newest(folder).write_bytes(content)
+        assert checkpoint.load(folder)[0] == 10
+        assert not (tmp_path / "executed").exists()
+
+    def test_is_not_executed_though_its_digest_holds(self, folder, content, tmp_path):
+        sign(newest(folder), content)
+        assert checkpoint.load(folder)[0] == 10
+        sign(folder / "step-000000010.pt", content)
+        with pytest.raises(RecordError, match="is whole"):
+            checkpoint.load(folder)
+        assert not (tmp_path / "executed").exists()
+
+
+def test_killed_while_saving_leaves_a_whole_one(folder):
+    """The process dies at the second of the two files, as if by a crash between them."""
+    code = f"""
+        import os, pathlib, signal, torch
+        from genloss.record import checkpoint
+
+        publish = checkpoint.publish
+
+        def dying(path, content):
+            if path.suffix == ".sha256":
+                os.kill(os.getpid(), signal.SIGKILL)
+            publish(path, content)
+
+        checkpoint.publish = dying
+        checkpoint.save(pathlib.Path({str(folder)!r}), 30, {{"step": 30}})
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
+    assert done.returncode == -9
+    assert "step-000000030.pt" in files(folder)
+    assert checkpoint.load(folder)[0] == 20
