@@ -221,11 +221,13 @@ class Definitions(Mapping[str, D], Generic[D]):
         """
         return self._offer(name)[0]
 
-    def _offer(self, name: str) -> tuple[Plugin, D]:
+    def _named(self, name: str) -> list[tuple[Plugin, D]]:
         plugin_name, _, short = name.rpartition(":")
         offers = self._offers.get(short, [])
-        if plugin_name:
-            offers = [offer for offer in offers if offer[0].name == plugin_name]
+        return [offer for offer in offers if plugin_name in ("", offer[0].name)]
+
+    def _offer(self, name: str) -> tuple[Plugin, D]:
+        offers, short = self._named(name), name.rpartition(":")[2]
         if len(offers) > 1:
             providers = " and ".join(f"`{plugin}`" for plugin, _ in offers)
             choices = " or ".join(f"`{plugin.name}:{short}`" for plugin, _ in offers)
@@ -244,10 +246,7 @@ class Definitions(Mapping[str, D], Generic[D]):
         return offers[0]
 
     def __contains__(self, name: object) -> bool:
-        try:
-            return isinstance(name, str) and self[name] is not None
-        except CatalogueError:
-            return False
+        return isinstance(name, str) and bool(self._named(name))
 
     def __iter__(self) -> Iterator[str]:
         for name, offers in sorted(self._offers.items()):

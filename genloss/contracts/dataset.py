@@ -61,10 +61,43 @@ class Data:
     digest: str = ""
 
     def __post_init__(self) -> None:
+        if _size(self.train, "train", self.spec) != self.spec.size:
+            raise DefinitionError(
+                f"the data's spec says that there are {self.spec.size} training examples, and there are "
+                f"{_size(self.train, 'train', self.spec)}"
+            )
+        _size(self.held_out, "held_out", self.spec)
         if not self.digest:
             if isinstance(self.train, Dataset) or isinstance(self.held_out, Dataset):
                 raise DefinitionError("a dataset that is no tensor must give its `digest`")
             object.__setattr__(self, "digest", digest(self.train, self.held_out))
+
+
+def _size(part: Fields | Dataset[Any], name: str, spec: DataSpec) -> int:
+    """The number of examples in a part of the data, which is checked against the spec."""
+    if isinstance(part, Dataset):
+        size = len(part)  # type: ignore[arg-type]
+        item = part[0] if size else {}
+        if not isinstance(item, Mapping):
+            raise DefinitionError(
+                f"an item of the data's `{name}` is a {type(item).__name__}",
+                hint="it is a mapping of tensors by name, such as {'x': …, 'label': …}",
+            )
+        fields = {field: tensor[None] for field, tensor in item.items()}
+    else:
+        size, fields = len(next(iter(part.values()), ())), dict(part)
+    if not size or "x" not in fields:
+        raise DefinitionError(f"the data's `{name}` has no `x`", hint="it names tensors, the examples first")
+    if tuple(fields["x"].shape[1:]) != spec.event_shape:
+        raise DefinitionError(
+            f"an example of the data's `{name}` has the shape {list(fields['x'].shape[1:])}, and its spec says "
+            f"{list(spec.event_shape)}"
+        )
+    lengths = {field: len(tensor) for field, tensor in fields.items()}
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"`{field}` {length}" for field, length in lengths.items())
+        raise DefinitionError(f"the fields of the data's `{name}` differ in length: {said}")
+    return size
 
 
 def digest(*parts: Fields) -> str:
