@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from genloss.contracts.definition import Definition
     from genloss.contracts.model import Model, ModelDefinition
 
+FACTS = ("family", "unit", "units", "source", "batch_coupled", "version", "higher_is_better", "unavailable")
+
 
 @click.command("show")
 @click.argument("name")
@@ -62,7 +64,7 @@ def command(name: str, plugins: tuple[Path, ...], json_: bool) -> None:
 
 def _facts(definition: Definition) -> dict[str, Any]:
     facts: dict[str, Any] = {"name": definition.name, "kind": definition.kind}
-    for name in ("family", "unit", "source", "batch_coupled", "version", "higher_is_better", "unavailable"):
+    for name in FACTS:
         value = getattr(definition, name, None)
         if value not in (None, False):
             facts[name.replace("_", " ")] = value

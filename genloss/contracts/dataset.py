@@ -89,9 +89,10 @@ def _size(part: Fields | Dataset[Any], name: str, spec: DataSpec) -> int:
     if not size or "x" not in fields:
         raise DefinitionError(f"the data's `{name}` has no `x`", hint="it names tensors, the examples first")
     if tuple(fields["x"].shape[1:]) != spec.event_shape:
+        shape = list(fields["x"].shape[1:])
         raise DefinitionError(
-            f"an example of the data's `{name}` has the shape {list(fields['x'].shape[1:])}, and its spec says "
-            f"{list(spec.event_shape)}"
+            f"an example of the data's `{name}` has the shape {shape}, "
+            f"and its spec says {list(spec.event_shape)}"
         )
     lengths = {field: len(tensor) for field, tensor in fields.items()}
     if len(set(lengths.values())) > 1:

@@ -12,6 +12,12 @@ from genloss.errors import DefinitionError
 P = ParamSpec("P")
 Result = float | Mapping[str, float]
 
+MODEL_METHODS = {
+    "log_likelihood": "the model's method, from `[batch, *event]` to nats `[batch]`, where it has one",
+    "reconstruct": "the model's method, from `[batch, *event]` to the same shape, where it has one",
+}
+"""Methods that a model may have besides those of the contract, offered to metrics by their names."""
+
 OFFERED = {
     "samples": "generated examples, `[samples, *event]`",
     "held_out": "held-out examples, `[held_out, *event]`",
@@ -19,7 +25,7 @@ OFFERED = {
     "held_out_labels": "their labels, where the data has some",
     "train_labels": "their labels, where the data has some",
     "model": "the model, in evaluation mode",
-    "log_likelihood": "the model's method of that name, where it has one",
+    **MODEL_METHODS,
     "truth": "all that is known exactly about the data, by name; each entry is also offered by its name",
     "cache": "a folder (`pathlib.Path`) for what is expensive and depends on the data alone",
 }
@@ -32,7 +38,7 @@ class MetricDefinition(Definition, Generic[P]):
     Attributes:
         higher_is_better: by the name of each number that it gives; one that gives a single float gives it
             under its own name.
-        unit: of its numbers.
+        units: of its numbers, by name.
         version: changes whenever its numbers do, so that old and new ones are never compared.
     """
 
@@ -42,7 +48,7 @@ class MetricDefinition(Definition, Generic[P]):
         self,
         function: Callable[P, Result],
         *,
-        unit: str,
+        unit: str | Mapping[str, str],
         higher_is_better: bool | Mapping[str, bool],
         version: str,
         name: str | None = None,
@@ -54,11 +60,15 @@ class MetricDefinition(Definition, Generic[P]):
         signature = read_signature(function, what=f"metric `{self.name}`")
         self.quantities = signature.quantities
         self.options = signature.options
-        self.unit = unit
         self.version = version
         self.higher_is_better = (
             dict(higher_is_better) if isinstance(higher_is_better, Mapping) else {self.name: higher_is_better}
         )
+        self.units = dict(unit) if isinstance(unit, Mapping) else dict.fromkeys(self.higher_is_better, unit)
+        if self.units.keys() != self.higher_is_better.keys():
+            raise DefinitionError(
+                f"metric `{self.name}` names other numbers in `unit` than in `higher_is_better`"
+            )
         self.doc = inspect.getdoc(function) or ""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Result:
@@ -78,7 +88,7 @@ class MetricDefinition(Definition, Generic[P]):
 
 
 def metric(
-    *, unit: str, higher_is_better: bool | Mapping[str, bool], version: str = "1"
+    *, unit: str | Mapping[str, str], higher_is_better: bool | Mapping[str, bool], version: str = "1"
 ) -> Callable[[Callable[P, Result]], MetricDefinition[P]]:
     """Makes a metric of a function, whose parameters are asked for by name (`contracts.metric.OFFERED`).
 
@@ -86,7 +96,7 @@ def metric(
     `log_density` in place of `log_likelihood`: what a perfect model would get.
 
     Args:
-        unit: of its numbers, such as `nats`; `1` if they have none.
+        unit: of its numbers, such as `nats`; `1` if they have none; a mapping where they differ.
         higher_is_better: the direction; a mapping where the function returns several numbers by name.
         version: to be changed whenever the numbers change.
 

@@ -63,8 +63,8 @@ class Model(nn.Module):
     """Networks, the players that train them, and how to sample.
 
     The constructor's keyword-only parameters are the YAML's options. A model whose data has a likelihood
-    under it also has a method `log_likelihood(x) -> Float[Tensor, "batch"]`, in nats; metrics ask for it by
-    that name.
+    under it also has a method `log_likelihood(x) -> Float[Tensor, "batch"]`, in nats, and one that encodes
+    and decodes has `reconstruct(x)`; metrics ask for them by these names.
 
     Args:
         data: what is known about the data before any of it is seen.

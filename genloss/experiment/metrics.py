@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genloss.contracts.metric import MODEL_METHODS
 from genloss.errors import ExperimentError, Location
 from genloss.experiment.fields import named_item
 from genloss.experiment.nodes import Node
@@ -74,8 +75,8 @@ def _check_asked(
             if labelled:
                 continue
             lack = "the data has no field `label`"
-        elif name == "log_likelihood":
-            without = next((offer.model for offer in models if not offer.log_likelihood), None)
+        elif name in MODEL_METHODS:
+            without = next((offer.model for offer in models if name not in offer.methods), None)
             if without is None:
                 continue
             lack = f"model `{without}` has no method of that name"

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from genloss.contracts.metric import MODEL_METHODS
 from genloss.errors import DefinitionError, Location
 from genloss.experiment.options import calling
 from genloss.experiment.schema import Choice
@@ -27,13 +28,13 @@ class Offer:
         model: its name.
         quantities: what each player is offered.
         parameters: what each player trains.
-        log_likelihood: whether the model has one.
+        methods: which of the methods that metrics may ask for it has.
     """
 
     model: str
     quantities: Mapping[str, frozenset[str]]
     parameters: Mapping[str, Sequence[Tensor]]
-    log_likelihood: bool
+    methods: frozenset[str]
 
 
 class Offers:
@@ -84,4 +85,9 @@ class Offers:
             if not own:
                 raise DefinitionError(f"`{player}` of model `{choice.name}` has no parameters to train")
         quantities = {player: frozenset(turn.quantities()) for player, turn in turns.items()}
-        return Offer(choice.name, quantities, parameters, hasattr(model, "log_likelihood"))
+        return Offer(
+            choice.name,
+            quantities,
+            parameters,
+            frozenset(name for name in MODEL_METHODS if hasattr(model, name)),
+        )

@@ -279,7 +279,7 @@ def _prepare(folder: StudyFolder, planned: Plan, todo: Sequence[Run]) -> None:
             "experiment": experiment.model_dump(mode="json", by_alias=True),
             "runs": [item.model_dump(mode="json", by_alias=True) for item in todo],
             "metrics": {
-                name: {"higher_is_better": higher, "unit": metric.unit}
+                name: {"higher_is_better": higher, "unit": metric.units[name]}
                 for metric in metrics
                 for name, higher in metric.higher_is_better.items()
             },

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from genloss.contracts.dataset import Data
-from genloss.contracts.metric import MetricDefinition
+from genloss.contracts.metric import MODEL_METHODS, MetricDefinition
 from genloss.contracts.model import Model
 from genloss.experiment.schema import Evaluation
 from genloss.training import pictures, seeds
@@ -121,8 +121,7 @@ class Evaluator:
             with torch.no_grad():
                 samples = sample(model, self._settings.samples)
                 offered = {**self._offered, "model": model, "samples": samples}
-                if hasattr(model, "log_likelihood"):
-                    offered["log_likelihood"] = model.log_likelihood
+                offered |= {name: getattr(model, name) for name in MODEL_METHODS if hasattr(model, name)}
                 for judge in self._judges:
                     numbers |= {f"eval/{name}": value for name, value in judge.numbers(offered).items()}
         path = self._artifacts / "samples" / f"step-{self._trainer.step:07d}.png"

@@ -43,6 +43,7 @@ def genloss_datasets() -> Iterable[DatasetDefinition[Any]]:
 def genloss_metrics() -> Iterable[MetricDefinition[Any]]:
     from genloss_builtin.metrics.likelihood import negative_log_likelihood
     from genloss_builtin.metrics.mixture import mixture_coverage
+    from genloss_builtin.metrics.reconstruction import reconstruction_error
     from genloss_builtin.metrics.two_sample import (
         frechet_distance,
         maximum_mean_discrepancy,
@@ -55,4 +56,5 @@ def genloss_metrics() -> Iterable[MetricDefinition[Any]]:
         mixture_coverage,
         negative_log_likelihood,
         precision_recall,
+        reconstruction_error,
     )

@@ -21,7 +21,12 @@ def several(samples: Tensor) -> dict[str, float]:
 
 
 def test_a_metric_says_what_its_signature_and_decorator_say():
-    assert (spread.name, spread.kind, spread.unit, spread.version) == ("spread", "metric", "nats", "1")
+    assert (spread.name, spread.kind, spread.units, spread.version) == (
+        "spread",
+        "metric",
+        {"spread": "nats"},
+        "1",
+    )
     assert {name: quantity.optional for name, quantity in spread.quantities.items()} == {
         "samples": False,
         "modes": True,

@@ -48,4 +48,7 @@ def test_an_experiment_finishes_in_minutes(name: str, tmp_path: Path) -> None:
         for key in run.data.metrics:
             if key.endswith("/total"):
                 history = client.get_metric_history(run.info.run_id, key)
-                assert sorted(metric.step for metric in history) == list(range(steps)), (run.info.run_name, key)
+                assert sorted(metric.step for metric in history) == list(range(steps)), (
+                    run.info.run_name,
+                    key,
+                )

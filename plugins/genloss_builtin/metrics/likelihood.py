@@ -15,7 +15,11 @@ import genloss
 from genloss.errors import DefinitionError
 
 
-@genloss.metric(unit="nats", higher_is_better={"nll": False, "bits_per_dimension": False}, version="1")
+@genloss.metric(
+    unit={"nll": "nats", "bits_per_dimension": "bits"},
+    higher_is_better={"nll": False, "bits_per_dimension": False},
+    version="1",
+)
 def negative_log_likelihood(
     log_likelihood: Callable[[Tensor], Tensor],
     held_out: Float[Tensor, "held_out *event"],

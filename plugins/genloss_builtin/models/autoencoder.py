@@ -80,6 +80,10 @@ class Autoencoder(genloss.Model):
         x_hat: Tensor = self.decoder(z)
         return x_hat
 
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """What comes back of examples `[batch, *event]`, in their shape."""
+        return self.decode(self.encode(x))
+
     def sample(self, count: int) -> Tensor:
         """Decoded codes z ~ N(0, I); see the class for what they are worth."""
         with torch.no_grad():

@@ -173,6 +173,10 @@ class VAE(genloss.Model):
         with torch.no_grad():
             return self.mean(self.decode(normal(next(self.parameters()), count, self.latent_dim)))
 
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """The decoder's means at the posterior's means, for examples `[batch, *event]`."""
+        return self.mean(self.decode(self.posterior(x)[0]))
+
     def log_likelihood(self, x: Tensor) -> Float[Tensor, "batch"]:
         """A lower bound of log p(x) in nats: importance-weighted with 256 samples of the posterior.
 
