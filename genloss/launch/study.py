@@ -18,7 +18,7 @@ from genloss.experiment.plan import Plan, plan, runs
 from genloss.experiment.schema import Experiment, Retry, Run
 from genloss.launch import environment
 from genloss.launch.pool import Pool, Worker
-from genloss.launch.shipping import Shipping
+from genloss.launch.tracker import TrackerProcess
 from genloss.record.folder import StudyFolder
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -116,15 +116,15 @@ def launch(planned: Plan, display: Display) -> StudyResult:
     folder = StudyFolder.create(f"{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}")
     todo = runs(planned, folder.name)
     _prepare(folder, planned, todo)
-    with Signals() as signals, Shipping(folder, display.note) as shipping:
-        study = Study(folder, planned, todo, display, signals, shipping)
+    with Signals() as signals, TrackerProcess(folder, display.note) as tracker:
+        study = Study(folder, planned, todo, display, signals, tracker)
         try:
             study.train()
         finally:
             display.close()
-        shipped = shipping.finish(lambda: signals.count > 1)
-    if shipping.error is not None:
-        raise shipping.error
+        shipped = tracker.finish(lambda: signals.count > 1)
+    if tracker.error is not None:
+        raise tracker.error
     return StudyResult(folder.name, folder.path, read_table(folder), signals.first, shipped)
 
 
@@ -165,7 +165,7 @@ class Study:
     todo: Sequence[Run]
     display: Display
     signals: Signals
-    shipping: Shipping
+    tracker: TrackerProcess
     _pending: list[Run] = field(init=False)
 
     def train(self) -> None:
@@ -179,7 +179,7 @@ class Study:
             while pool.busy():
                 for worker, message in pool.messages(timeout=0.2):
                     self._hear(worker, message)
-                if (self.signals.count or self.shipping.error) and not stopping:
+                if (self.signals.count or self.tracker.error) and not stopping:
                     stopping = True
                     self._pending.clear()
                     pool.stop()

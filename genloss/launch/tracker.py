@@ -17,7 +17,7 @@ PATIENCE = 60.0
 """Seconds without anything shipped, after training, until a study ends without it."""
 
 
-class Shipping:
+class TrackerProcess:
     """Runs the tracker beside the training.
 
     Attributes:
