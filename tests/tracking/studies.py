@@ -71,6 +71,11 @@ def write_study(
             "created": BEGAN,
             "experiment": config.model_dump(mode="json", by_alias=True),
             "runs": [run.model_dump(mode="json", by_alias=True) for run in runs],
+            "metrics": {
+                "frechet_distance": {"higher_is_better": False, "unit": "1"},
+                "precision": {"higher_is_better": True, "unit": "1"},
+                "recall": {"higher_is_better": True, "unit": "1"},
+            },
             "tags": {
                 "mlflow.user": "ada",
                 "mlflow.source.name": "gan.yaml",
