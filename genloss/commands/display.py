@@ -53,7 +53,8 @@ class PlainDisplay:
     def ended(self, run: Run, status: str, message: str) -> None:
         self.done += 1
         style = {"FINISHED": "green", "FAILED": "bold red"}.get(status, "yellow")
-        seconds = time.monotonic() - self._began.pop(run.name, time.monotonic())
+        now = time.monotonic()
+        seconds = now - self._began.pop(run.name, now)
         count = f"[{self.done:>{len(str(self.total))}}/{self.total}]"
         line = Text.assemble(
             (count, "dim"), f" {run.name} ", (status.lower(), style), f" after {seconds:.1f} s"

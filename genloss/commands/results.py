@@ -24,9 +24,8 @@ def print_results(result: StudyResult) -> None:
     failed = [run for run in unfinished if run.status == "FAILED"]
     for run in failed[:10]:
         warn(f"`{run.name}` failed: {run.message}")
-        stderr().print(
-            f"  {run.folder.artifacts / 'traceback.txt'} has the traceback and a line that reproduces it"
-        )
+        stderr().print(f"  traceback: {run.folder.artifacts / 'traceback.txt'}", markup=False)
+        stderr().print(f"  reproduce: {run.reproduce}", markup=False)
     if len(failed) > 10:
         warn(f"{len(failed) - 10} more runs failed")
     if result.signal is not None:
@@ -34,4 +33,8 @@ def print_results(result: StudyResult) -> None:
         warn(f"{word}: {len(table.runs) - len(unfinished)} of {len(table.runs)} runs finished")
     if not result.shipped:
         warn(f"MLflow has not got all of it; the records are safe in `{result.folder}`")
+        later = f"python -m genloss.tracking.tracker {result.folder} < /dev/null"
+        stderr().print(f"  when MLflow answers again: {later}", markup=False)
     click.echo(f"genloss ui {result.name}")
+    if result.page is not None:
+        click.echo(result.page)

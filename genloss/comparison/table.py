@@ -21,6 +21,7 @@ class RunResult:
         status: FINISHED, FAILED, KILLED, RUNNING or NOT STARTED.
         metrics: the last evaluation's `eval/…` numbers by name.
         duration: seconds.
+        reproduce: the shell's line that trains it alone.
     """
 
     name: str
@@ -30,6 +31,7 @@ class RunResult:
     message: str
     metrics: Mapping[str, float]
     duration: float
+    reproduce: str
     folder: RunFolder
 
 
@@ -138,6 +140,7 @@ def _result(folder: RunFolder, run: dict[str, Any]) -> RunResult:
         record.message,
         {key.removeprefix("eval/"): value for key, value in record.final.items() if key.startswith("eval/")},
         record.duration,
+        run["reproduce"],
         folder,
     )
 

@@ -63,6 +63,7 @@ class StudyResult:
         table: the results.
         signal: what ended it early: SIGINT or SIGTERM.
         shipped: whether MLflow has all of it.
+        page: the comparison's address, if MLflow is a server.
     """
 
     name: str
@@ -70,6 +71,7 @@ class StudyResult:
     table: Table
     signal: signal.Signals | None = None
     shipped: bool = True
+    page: str | None = None
 
     @property
     def runs(self) -> tuple[RunResult, ...]:
@@ -125,7 +127,7 @@ def launch(planned: Plan, display: Display) -> StudyResult:
         shipped = tracker.finish(lambda: signals.count > 1)
     if tracker.error is not None:
         raise tracker.error
-    return StudyResult(folder.name, folder.path, read_table(folder), signals.first, shipped)
+    return StudyResult(folder.name, folder.path, read_table(folder), signals.first, shipped, tracker.page)
 
 
 class Signals:

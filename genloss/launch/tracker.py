@@ -22,6 +22,7 @@ class TrackerProcess:
 
     Attributes:
         error: why the store cannot be used, if it cannot.
+        page: the comparison's address, if the store is a server.
     """
 
     def __init__(self, folder: StudyFolder, note: Callable[[str], None]) -> None:
@@ -29,6 +30,8 @@ class TrackerProcess:
         self._note = note
         self._heard = time.monotonic()
         self._done = False
+        self._waits = False
+        self.page: str | None = None
         self.error: TrackingError | None = None
 
     def __enter__(self) -> Self:
@@ -70,10 +73,15 @@ class TrackerProcess:
         for line in self._process.stdout:
             message = json.loads(line)
             if message["event"] == "waiting":
-                self._note(f"MLflow does not answer, trying again: {message['why']}")
+                if not self._waits:
+                    self._note(f"MLflow does not answer, and is asked again: {message['why']}")
+                self._waits = True
                 continue
             self._heard = time.monotonic()
-            if message["event"] == "error":
+            self._waits = False
+            if message["event"] == "ready":
+                self.page = message["page"]
+            elif message["event"] == "error":
                 self.error = TrackingError(message["message"], hint=message["hint"])
             elif message["event"] == "done":
                 self._done = True

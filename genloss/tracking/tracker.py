@@ -9,7 +9,7 @@ reached is asked again, for ever; killed at any moment, it goes on where it was 
 What happens it says on standard output, a JSON object a line:
 
     {"event": "waiting", "why": …}                   the store does not answer
-    {"event": "ready", "experiment_id": …, "uri": …}
+    {"event": "ready", "experiment_id": …, "uri": …, "page": the comparison's address, on a server}
     {"event": "shipped", "values": so many in all}
     {"event": "error", "message": …, "hint": …}      it cannot be used, and the tracker ends
     {"event": "done"}
@@ -85,7 +85,8 @@ class Tracker:
         self._experiment_id = self._delivery.call(
             store.experiment, self._client, self._content["experiment_name"]
         )
-        self._report(event="ready", experiment_id=self._experiment_id, uri=uri)
+        page = views.page(uri, self._experiment_id, self._folder.name) if store.is_server(uri) else None
+        self._report(event="ready", experiment_id=self._experiment_id, uri=uri, page=page)
         self._show()
 
     def pass_over(self, *, at_once: bool = False) -> bool:

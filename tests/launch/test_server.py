@@ -1,0 +1,38 @@
+"""Studies that are recorded on an MLflow server, there or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+import genloss
+from genloss.tracking import server, store
+from tests.launch.conftest import experiment
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_study_on_a_server_ends_with_the_page_s_address(here: Path) -> None:
+    store.connect(f"sqlite:///{here}/mlflow.db")
+    port = server.free_port(None)
+    uri = f"http://{server.HOST}:{port}"
+    with server.serving(f"sqlite:///{here}/mlflow.db", port):
+        result = genloss.run(experiment("none", tracking={"uri": uri}))
+        client = MlflowClient(uri)
+        found = client.get_experiment_by_name("faults")
+        assert found is not None
+        (run,) = client.search_runs([found.experiment_id])
+        assert len(client.get_metric_history(run.info.run_id, "network/total")) == 40
+    assert result.shipped
+    assert result.page is not None
+    assert result.page.startswith(f"{uri}/#/experiments/{found.experiment_id}/runs?")
+
+
+def test_a_server_that_is_not_there_stops_no_training(here: Path) -> None:
+    port = server.free_port(None)
+    result = genloss.run(experiment("none", tracking={"uri": f"http://{server.HOST}:{port}"}))
+    assert [run.status for run in result.runs] == ["FINISHED"]
+    assert result.exit_code == 0
+    assert not result.shipped
