@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from genloss.experiment.schema import Run
+from genloss.launch import children
 from genloss.record.folder import StudyFolder
 from genloss.record.journal import Journal
 from genloss.training.devices import Device
@@ -63,18 +62,15 @@ class Worker:
         threads = str(self._threads)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "genloss.launch.worker", str(theirs.fileno())],
+                children.command("genloss.launch.worker", str(theirs.fileno())),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C in the terminal reaches the launcher alone
-                env={
-                    **os.environ,
-                    "OMP_NUM_THREADS": threads,
-                    "MKL_NUM_THREADS": threads,
-                    "PYTHONUNBUFFERED": "1",
-                },
+                env=children.environment(
+                    OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, PYTHONUNBUFFERED="1"
+                ),
             )
         theirs.close()
         self.connection = Connection(ours.detach())

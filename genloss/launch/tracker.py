@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Self
 
 from genloss.errors import TrackingError
+from genloss.launch import children
 from genloss.record.folder import StudyFolder
 
 PATIENCE = 60.0
@@ -38,7 +38,8 @@ class TrackerProcess:
         log = (self._folder.path / "tracker.log").open("ab")
         with log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "genloss.tracking.tracker", str(self._folder.path)],
+                children.command("genloss.tracking.tracker", str(self._folder.path)),
+                env=children.environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -55,7 +55,7 @@ def serving(uri: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     }
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            [sys.executable, *f"-m mlflow server --workers 1 --host {HOST} --port {port}".split()],
+            [sys.executable, *f"-P -m mlflow server --workers 1 --host {HOST} --port {port}".split()],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,

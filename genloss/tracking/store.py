@@ -35,21 +35,8 @@ ARTIFACTS = "./mlruns"
 """Where MLflow puts the artifacts of a store that is no server, in the working folder."""
 
 NETWORK_FILE_SYSTEMS = frozenset(
-    [
-        "9p",
-        "afs",
-        "beegfs",
-        "ceph",
-        "cifs",
-        "fuse.glusterfs",
-        "fuse.sshfs",
-        "gpfs",
-        "lustre",
-        "nfs",
-        "nfs4",
-        "smb3",
-        "smbfs",
-    ]
+    {"9p", "afs", "beegfs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs"}
+    | {"gpfs", "lustre", "nfs", "nfs4", "smb3", "smbfs"}
 )
 
 
