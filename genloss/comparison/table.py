@@ -131,7 +131,7 @@ def read_table(folder: StudyFolder) -> Table:
 
 
 def _result(folder: RunFolder, run: dict[str, Any]) -> RunResult:
-    record = read_record(folder)
+    record = read_record(folder, values=False)
     return RunResult(
         run["name"],
         run["objective"]["name"],

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,13 +13,12 @@ from typing import Any, Protocol
 
 from genloss.comparison.table import RunResult, Table, read_table
 from genloss.experiment.plan import Plan, plan, runs
-from genloss.experiment.schema import Experiment, Retry, Run
-from genloss.launch import environment
+from genloss.experiment.schema import Retry, Run
 from genloss.launch.pool import Pool, Worker
+from genloss.launch.preparation import prepare, write_run
+from genloss.launch.signals import Signals
 from genloss.launch.tracker import TrackerProcess
-from genloss.record.folder import StudyFolder
-
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from genloss.record.folder import StudyFolder, read_record
 
 
 class Display(Protocol):
@@ -117,7 +114,7 @@ def launch(planned: Plan, display: Display) -> StudyResult:
     experiment = planned.experiment
     folder = StudyFolder.create(f"{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}")
     todo = runs(planned, folder.name)
-    _prepare(folder, planned, todo)
+    prepare(folder, planned, todo)
     with Signals() as signals, TrackerProcess(folder, display.note) as tracker:
         study = Study(folder, planned, todo, display, signals, tracker)
         try:
@@ -128,34 +125,6 @@ def launch(planned: Plan, display: Display) -> StudyResult:
     if tracker.error is not None:
         raise tracker.error
     return StudyResult(folder.name, folder.path, read_table(folder), signals.first, shipped, tracker.page)
-
-
-class Signals:
-    """Notes SIGINT and SIGTERM while it is entered, where this is the main thread.
-
-    Attributes:
-        first: the first that came.
-        count: how many came.
-    """
-
-    def __init__(self) -> None:
-        self.first: signal.Signals | None = None
-        self.count = 0
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> Signals:
-        if threading.current_thread() is threading.main_thread():
-            for number in STOP_SIGNALS:
-                self._previous[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _: object) -> None:
-        self.first = self.first or signal.Signals(number)
-        self.count += 1
 
 
 @dataclass
@@ -169,6 +138,7 @@ class Study:
     signals: Signals
     tracker: TrackerProcess
     _pending: list[Run] = field(init=False)
+    _stopping: bool = False
 
     def train(self) -> None:
         """Trains until nothing is left, or a signal or `on_failure: stop` ends it."""
@@ -177,12 +147,11 @@ class Study:
         with Pool(self.plan.devices, self.folder) as pool, ThreadPoolExecutor(1) as beside:
             self._assign(pool)
             floors = beside.submit(self._write_floors)
-            stopping = False
             while pool.busy():
                 for worker, message in pool.messages(timeout=0.2):
                     self._hear(worker, message)
-                if (self.signals.count or self.tracker.error) and not stopping:
-                    stopping = True
+                if (self.signals.count or self.tracker.error) and not self._stopping:
+                    self._stopping = True
                     self._pending.clear()
                     pool.stop()
                     if self.signals.first is not None:
@@ -219,9 +188,8 @@ class Study:
     def _end(self, worker: Worker, status: str, reason: str) -> None:
         """Closes the run that a worker had; `reason` is set where the worker could not do so itself."""
         run = worker.end(self.folder, status, reason)
-        record = next(r for r in read_table(self.folder).runs if r.name == run.name)
-        self.display.ended(run, status, record.message)
-        if status != "FAILED":
+        self.display.ended(run, status, read_record(self.folder.run(run.name), values=False).message)
+        if status != "FAILED" or self._stopping:
             return
         on_failure = self.plan.experiment.on_failure
         if on_failure == "stop":
@@ -250,58 +218,3 @@ class Study:
 
         found = floors(judges(settings, self.plan.catalogue.metrics), self.plan.data, settings.samples, CACHE)
         (self.folder.path / "floors.json").write_text(json.dumps(found))
-
-
-def write_run(folder: StudyFolder, run: Run) -> None:
-    """Makes a run's folder with its run.json."""
-    path = folder.run(run.name)
-    path.path.mkdir()
-    path.run.write_text(run.model_dump_json(by_alias=True))
-
-
-def _prepare(folder: StudyFolder, planned: Plan, todo: Sequence[Run]) -> None:
-    from genloss.training.batches import length
-
-    experiment, data = planned.experiment, planned.data
-    metrics = [planned.catalogue.metrics[choice.name] for choice in _metrics(experiment)]
-    for name, text in (
-        ("experiment.yaml", experiment.text),
-        ("packages.txt", environment.packages()),
-        ("git.diff", environment.git_diff()),
-    ):
-        if text:
-            (folder.path / name).write_text(text)
-    for item in todo:
-        write_run(folder, item)
-    folder.write(
-        {
-            "study": folder.name,
-            "created": time.time_ns() // 1_000_000,
-            "command": environment.command(),
-            "experiment": experiment.model_dump(mode="json", by_alias=True),
-            "runs": [item.model_dump(mode="json", by_alias=True) for item in todo],
-            "metrics": {
-                name: {"higher_is_better": higher, "unit": metric.units[name]}
-                for metric in metrics
-                for name, higher in metric.higher_is_better.items()
-            },
-            "tags": environment.tags(experiment.source, planned.catalogue.plugins),
-            "data": {
-                "name": experiment.data.name,
-                "digest": data.digest,
-                "source": json.dumps(experiment.data.model_dump(mode="json")),
-                "profile": {
-                    "train": data.spec.size,
-                    "held_out": length(data.held_out),
-                    "event_shape": list(data.spec.event_shape),
-                    "kind": data.spec.kind,
-                },
-            },
-            "tracking_uri": experiment.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI"),
-            "experiment_name": experiment.tracking.experiment or experiment.name,
-        }
-    )
-
-
-def _metrics(experiment: Experiment) -> Sequence[Any]:
-    return experiment.evaluation.metrics if experiment.evaluation else ()

@@ -146,8 +146,8 @@ class Record:
         return self.evaluations[max(self.evaluations)] if self.evaluations else {}
 
 
-def read_record(folder: RunFolder) -> Record:
-    """Reads a run's journal whole.
+def read_record(folder: RunFolder, *, values: bool = True) -> Record:
+    """Reads a run's journal, without the values of the steps if they are not wanted.
 
     Raises:
         RecordError: it is damaged.
@@ -158,7 +158,8 @@ def read_record(folder: RunFolder) -> Record:
         return record
     for frame, _ in journal.read(folder.journal):
         if isinstance(frame, Values):
-            record.values.append(frame)
+            if values:
+                record.values.append(frame)
             continue
         first, last = first or frame.time, frame.time
         _gather(record, frame)
