@@ -19,6 +19,7 @@ gradient before it is used.)
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -65,9 +66,8 @@ class Player:
         self.name = name
         self.turn = turn
         self.objective = objective
-        self.parameters = [
-            p for part in (module, objective.modules) for p in part.parameters() if p.requires_grad
-        ]
+        parts = chain(module.parameters(), objective.modules.parameters())
+        self.parameters = [parameter for parameter in parts if parameter.requires_grad]
         self.updates = config.updates_per_step
         self.clip = config.clip_gradients
         choice = config.optimizer or default
@@ -90,7 +90,12 @@ class Player:
             norm = torch.nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
         if self.clip is not None and norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.clip, norm)
-        return [*values, total, None if step % NORM_EVERY else norm]
+        kept = [*values, total, None if step % NORM_EVERY else norm]
+        return [None if value is None else value.detach() for value in kept]  # the graph can go
+
+    def has_finite_gradient(self) -> bool:
+        """Whether its gradient is free of NaN and infinities; waits for the device."""
+        return all(p.grad is None or bool(p.grad.isfinite().all()) for p in self.parameters)
 
 
 class Trainer:
@@ -152,9 +157,8 @@ class Trainer:
         batch = self.batches.first()
         with seeds.forked(0, self.device):
             for player in self.players:
-                player.objective.check(
-                    player.turn(self.model, batch, player.objective.needs), player.parameters
-                )
+                turn = player.turn(self.model, batch, player.objective.needs)
+                player.objective.check(turn, player.parameters)
 
     def train(self, recorder: Recorder, due: Mapping[int, Sequence[Callable[[], None]]]) -> None:
         """Trains to the last step; `due` is what to do once so many steps are done.
@@ -168,7 +172,8 @@ class Trainer:
         self.model.train()
         recorder.begin(self.step)
         while self.step < self.training.steps:
-            self.advance(min([step for step in due if step > self.step] + [self.training.steps]), recorder)
+            later = [step for step in due if step > self.step]
+            self.advance(min([*later, self.training.steps]), recorder)
             recorder.flush()
             for action in due.get(self.step, ()):
                 action()
@@ -186,15 +191,11 @@ class Trainer:
                 updates = []
                 for _ in range(group[0].updates):
                     batch = next(self.batches)
-                    updates.append(
-                        [v for player in group for v in player.differentiate(self.model, batch, self.step)]
-                    )
+                    values = [player.differentiate(self.model, batch, self.step) for player in group]
                     for player in group:
-                        if skip and not all(
-                            p.grad is None or p.grad.isfinite().all() for p in player.parameters
-                        ):
-                            continue
-                        player.optimizer.step()
+                        if not skip or player.has_finite_gradient():
+                            player.optimizer.step()
+                    updates.append(list(chain.from_iterable(values)))
                 row += updates[0] if len(updates) == 1 else mean(updates)
             recorder.write(row)
             self.step += 1
