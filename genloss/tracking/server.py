@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from genloss.errors import RequestError, TrackingError
 
@@ -19,6 +20,10 @@ HOST = "127.0.0.1"
 PORT = 5000
 PATIENCE_SECONDS = 60.0
 GRACE_SECONDS = 5.0
+SETTLING_SECONDS = 10.0
+LISTENING = b"Uvicorn running on"
+"""What the server writes once the port is its own."""
+
 # The server is on this machine, whatever proxy the environment names.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -53,7 +58,7 @@ def serving(uri: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    with tempfile.TemporaryFile() as output:
+    with tempfile.NamedTemporaryFile() as output:
         process = subprocess.Popen(
             [sys.executable, *f"-P -m mlflow server --workers 1 --host {HOST} --port {port}".split()],
             env=environment,
@@ -63,16 +68,28 @@ def serving(uri: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
             start_new_session=True,
         )
         try:
-            deadline = time.monotonic() + PATIENCE_SECONDS
-            while not _answers(port):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    output.seek(0)
-                    lines = output.read().decode(errors="replace").strip().splitlines()
-                    raise TrackingError("\n".join(["MLflow's server did not come up", *lines[-20:]]))
-                time.sleep(0.1)
+            _await(process, port, Path(output.name))
             yield process
         finally:
             _end(process)
+
+
+def _await(process: subprocess.Popen[bytes], port: int, output: Path) -> None:
+    """Waits until the server answers, and not another one that took the port while this one was starting.
+
+    Which one answers is told by what ours has written. If it writes something else in its place one day, an
+    answer counts that ours has outlived.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    answered: float | None = None
+    while time.monotonic() < deadline and process.poll() is None:
+        if _answers(port):
+            answered = answered or time.monotonic()
+            if LISTENING in output.read_bytes() or time.monotonic() - answered > SETTLING_SECONDS:
+                return
+        time.sleep(0.1)
+    lines = output.read_text(errors="replace").strip().splitlines()
+    raise TrackingError("\n".join(["MLflow's server did not come up", *lines[-20:]]))
 
 
 def _can_bind(port: int) -> bool:

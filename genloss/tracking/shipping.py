@@ -176,6 +176,9 @@ class RunShipping:
             self._give_up(str(error))
             if self._run_id is not None:
                 self._log(tags={"genloss.message": str(error)})
+                self._delivery.call(
+                    self._client.set_terminated, self._run_id, "FAILED", end_time=self._last or None
+                )
         except (RunGone, MlflowException) as error:
             if self._run_id is None or not self._delivery.is_gone(self._client, self._run_id):
                 raise
@@ -195,26 +198,31 @@ class RunShipping:
         whole = self._offset
         batches = 0
         is_open = self._run_id is not None and self._offset > 0
-        for frame, end in journal.read(self.folder.journal, self._offset):
-            if not is_open:
-                is_open = True
-                self._open(frame.time if isinstance(frame, Event) else int(frame.timestamps[0]))
-            for metric in self._metrics(frame):
-                pending.append(metric)
-                if len(pending) == BATCH:
-                    self._send(pending, whole)
-                    pending = []
-                    batches += 1
-            if isinstance(frame, Event) and frame.name != "evaluation":
-                if pending:
-                    self._send(pending, whole)
-                    pending = []
-                self._act(frame)
-                self._save(end)
-            whole = end
-            self.values += self._number(frame)
-            if batches >= BATCHES_A_VISIT:
-                break
+        try:
+            for frame, end in journal.read(self.folder.journal, self._offset):
+                if not is_open:
+                    is_open = True
+                    self._open(frame.time if isinstance(frame, Event) else int(frame.timestamps[0]))
+                for metric in self._metrics(frame):
+                    pending.append(metric)
+                    if len(pending) == BATCH:
+                        self._send(pending, whole)
+                        pending = []
+                        batches += 1
+                if isinstance(frame, Event) and frame.name != "evaluation":
+                    if pending:
+                        self._send(pending, whole)
+                        pending = []
+                    self._act(frame)
+                    self._save(end)
+                whole = end
+                self.values += self._number(frame)
+                if batches >= BATCHES_A_VISIT:
+                    break
+        except RecordError:
+            # What stands before a damaged frame is whole.
+            self._send(pending, whole)
+            raise
         self._send(pending, whole)
 
     def _send(self, metrics: list[Metric], whole: int) -> None:

@@ -166,8 +166,10 @@ def main(folder: Path, table: Callable[[StudyFolder], str] | None = None) -> int
     gc.set_threshold(GARBAGE)
     store.fail_fast()
     parent = os.getppid()
-
     last: dict[str, Any] = {}
+    # MLflow prints a line of its own for each run that ends on a server: that goes to the log.
+    events = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
     def report(**event: Any) -> None:
         nonlocal last
@@ -176,8 +178,8 @@ def main(folder: Path, table: Callable[[StudyFolder], str] | None = None) -> int
             raise SystemExit(1)
         if event != last:
             with suppress(BrokenPipeError):
-                sys.stdout.write(f"{json.dumps(event)}\n")
-                sys.stdout.flush()
+                events.write(f"{json.dumps(event)}\n")
+                events.flush()
         last = event
 
     study = StudyFolder(folder)
