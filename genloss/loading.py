@@ -56,8 +56,15 @@ def load(run: str | Path, *, tracking_uri: str | None = None) -> Model:
     return model.eval()
 
 
-def save(model: Model, run: Run, artifacts: Path) -> list[str]:
-    """Writes what `load` needs; gives the files, relative to the artifacts."""
+def save(model: Model, run: Run, artifacts: Path, plugins: list[str]) -> list[str]:
+    """Writes what `load` needs; gives the files, relative to the artifacts.
+
+    Args:
+        model: trained.
+        run: what it was trained by.
+        artifacts: the run's folder of artifacts.
+        plugins: the plugin file that offers the model, if one does.
+    """
     import dataclasses
     import json
 
@@ -70,7 +77,7 @@ def save(model: Model, run: Run, artifacts: Path) -> list[str]:
         "model": run.objective.model.model_dump(mode="json"),
         "data": dataclasses.asdict(model.data),
         "precision": run.objective.training.precision,
-        "plugins": list(run.plugins),
+        "plugins": plugins,
     }
     (folder / CONFIG).write_text(json.dumps(saved, indent=1))
     return [f"{FOLDER}/{WEIGHTS}", f"{FOLDER}/{CONFIG}"]

@@ -9,7 +9,7 @@ import sys
 import click
 
 from genloss import __version__
-from genloss.errors import GenlossError, RunError
+from genloss.errors import GenlossError, RequestError
 
 NAMES = ("run", "plan", "list", "show", "plugins", "ui")
 
@@ -64,7 +64,7 @@ def _run() -> int:
         from genloss.commands.terminal import complain
 
         complain(error)
-        return 1 if isinstance(error, RunError) else 2
+        return 2 if isinstance(error, RequestError) else 1
     except (KeyboardInterrupt, click.Abort):
         return 130
     except BrokenPipeError:

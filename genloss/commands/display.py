@@ -52,6 +52,7 @@ class PlainDisplay:
 
     def ended(self, run: Run, status: str, message: str) -> None:
         self.done += 1
+        self.total = max(self.total, self.done)  # a run that is tried again comes on top
         style = {"FINISHED": "green", "FAILED": "bold red"}.get(status, "yellow")
         now = time.monotonic()
         seconds = now - self._began.pop(run.name, now)
@@ -64,7 +65,7 @@ class PlainDisplay:
         self.console.print(line)
 
     def note(self, text: str) -> None:
-        self.console.print(text)
+        self.console.print(text, markup=False)
 
     def close(self) -> None:
         """Nothing is left to do."""

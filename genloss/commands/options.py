@@ -11,6 +11,18 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def plugin_files(function: F) -> F:
+    """`--plugin FILE`."""
+    return click.option(
+        "--plugin",
+        "plugins",
+        multiple=True,
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="A plugin file besides the installed ones; may be given several times.",
+    )(function)
+
+
 def experiment(function: F) -> F:
     """What says which experiment is meant: the file, and what it is changed to."""
     for decorate in (
@@ -21,14 +33,7 @@ def experiment(function: F) -> F:
             metavar="NAME",
             help="Only this objective; may be given several times.",
         ),
-        click.option(
-            "--plugin",
-            "plugins",
-            multiple=True,
-            metavar="FILE",
-            type=click.Path(path_type=Path),
-            help="A plugin file besides the installed ones; may be given several times.",
-        ),
+        plugin_files,
         click.option(
             "--set",
             "overrides",
@@ -40,18 +45,6 @@ def experiment(function: F) -> F:
     ):
         function = decorate(function)
     return function
-
-
-def plugin_files(function: F) -> F:
-    """`--plugin FILE`, where no experiment is meant."""
-    return click.option(
-        "--plugin",
-        "plugins",
-        multiple=True,
-        metavar="FILE",
-        type=click.Path(path_type=Path),
-        help="A plugin file besides the installed ones; may be given several times.",
-    )(function)
 
 
 def as_json(function: F) -> F:

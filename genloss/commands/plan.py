@@ -26,6 +26,8 @@ def command(
       genloss plan experiments/gan.yaml
       genloss plan experiments/gan.yaml --set seeds=2 --json
     """
+    from rich.text import Text
+
     from genloss.commands.terminal import print_json, print_table, show_plugin_warnings, stdout
     from genloss.experiment.plan import plan, runs
     from genloss.experiment.schema import Term
@@ -60,7 +62,7 @@ def command(
 
     console = stdout()
     shape = "×".join(map(str, data.spec.event_shape))
-    console.print(f"[bold]{experiment.name}[/bold]  {experiment.description}")
+    console.print(Text.assemble((experiment.name, "bold"), f"  {experiment.description}"))
     size = f"{data.spec.size:,} training examples"
     console.print(f"data    {experiment.data.name}: {size}, {data.spec.kind} of shape {shape}")
     console.print(f"model   {experiment.objectives[0].model.name}")

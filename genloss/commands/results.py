@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from genloss.commands.terminal import print_table, stderr, warn
+from genloss.commands.terminal import complain, print_table, stderr, warn
 
 if TYPE_CHECKING:
     from genloss.launch.study import StudyResult
@@ -31,6 +31,8 @@ def print_results(result: StudyResult) -> None:
     if result.signal is not None:
         word = "interrupted" if result.signal is signal.SIGINT else "terminated"
         warn(f"{word}: {len(table.runs) - len(unfinished)} of {len(table.runs)} runs finished")
+    if result.problem is not None:
+        complain(result.problem)
     if not result.shipped:
         warn(f"MLflow has not got all of it; the records are safe in `{result.folder}`")
         later = f"python -m genloss.tracking.tracker {result.folder} < /dev/null"

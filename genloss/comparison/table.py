@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from genloss.record.folder import RunFolder, StudyFolder, read_record
 
@@ -37,10 +38,11 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Direction:
-    """What a metric's number means: where it gets better, and in which unit."""
+    """What a metric's number means: where it gets better, in which unit, by which version of the metric."""
 
     higher_is_better: bool
     unit: str
+    version: str = "1"
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ class Table:
         numbers = [run.metrics[metric] for run in self.finished(objective) if metric in run.metrics]
         if not numbers:
             return "–"
-        mean = statistics.fmean(numbers)
-        return number(mean) if len(numbers) == 1 else f"{number(mean)} ± {number(statistics.stdev(numbers))}"
+        mean = number(float(np.mean(numbers)))
+        return mean if len(numbers) == 1 else f"{mean} ± {number(float(np.std(numbers, ddof=1)))}"
 
     def seeds(self, objective: str) -> str:
         """How many seeds finished, of how many if not all did."""
@@ -113,14 +115,14 @@ def read_table(folder: StudyFolder) -> Table:
     study = folder.read()
     runs: dict[tuple[str, int], RunResult] = {}
     planned = {run["name"]: run for run in study["runs"]}
-    # A run that was tried again has a folder of its own, which sorts after the first one.
-    for path in sorted(folder.path.glob("*/run.json")):
+    # A run that was tried again has a folder of its own for each attempt; the last one counts.
+    for path in folder.path.glob("*.retry-*/run.json"):
         run = json.loads(path.read_text())
         planned[run["name"]] = run
-    for name, run in planned.items():
+    for name, run in sorted(planned.items(), key=lambda item: item[1]["attempt"]):
         result = _result(folder.run(name), run)
         runs[result.objective, result.seed] = result
-    floors = folder.path / "floors.json"
+    floors = folder.floors
     return Table(
         study["study"],
         tuple(objective["name"] for objective in study["experiment"]["objectives"]),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from genloss.registry import Catalogue
     from genloss.training.devices import Device
 
-REPLACED = re.compile(r"\s*(seeds|workers)\s*[.=]")
+REPLACED = re.compile(r"\s*(seeds|workers|tracking)\s*[.=]")
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,11 @@ def _devices(experiment: Experiment, root: Node) -> tuple[Device, ...]:
     count = len(experiment.objectives) * len(experiment.seeds)
     node = root.at("devices")
     try:
-        return choose(experiment.devices, runs=count, workers=experiment.workers)
+        devices = choose(experiment.devices, runs=count, workers=experiment.workers)
+        double = any(objective.training.precision == "float64" for objective in experiment.objectives)
+        if double and any(device.name == "mps" for device in devices):
+            raise DeviceError("the device `mps` has no float64", hint="set `devices: cpu`")
+        return devices
     except DeviceError as error:
         items = node.value if isinstance(node.value, tuple) else ()
         culprit = next((item for item in items if show(item.plain) in error.message), node)

@@ -197,6 +197,7 @@ class Run(Frozen):
                 "every": self.evaluation.every,
                 "samples": self.evaluation.samples,
                 "metrics": [metric.name for metric in self.evaluation.metrics],
+                **{metric.name: metric.options for metric in self.evaluation.metrics},
             }
         return dict(_flatten(nested))
 

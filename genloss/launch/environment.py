@@ -5,9 +5,7 @@ from __future__ import annotations
 import getpass
 import platform
 import subprocess
-import sys
 from importlib.metadata import distributions, version
-from pathlib import Path
 
 import genloss
 from genloss.registry import Plugin
@@ -25,13 +23,13 @@ def tags(source: str, plugins: tuple[Plugin, ...]) -> dict[str, str]:
         "genloss.host": platform.node(),
         "genloss.plugins": ", ".join(str(plugin) for plugin in plugins if plugin.error is None),
     }
-    commit = _git("rev-parse", "HEAD")
+    commit = _git("rev-parse", "HEAD").decode().strip()
     if commit:
         found["mlflow.source.git.commit"] = commit
-        found["mlflow.source.git.branch"] = _git("rev-parse", "--abbrev-ref", "HEAD") or ""
-        found["genloss.git.dirty"] = (
-            "true" if _git("status", "--porcelain", "--untracked-files=no") else "false"
-        )
+        branch = _git("rev-parse", "--abbrev-ref", "HEAD").decode(errors="replace").strip()
+        found["mlflow.source.git.branch"] = branch
+        changed = _git("status", "--porcelain", "--untracked-files=no")
+        found["genloss.git.dirty"] = "true" if changed else "false"
     return found
 
 
@@ -42,14 +40,9 @@ def packages() -> str:
     return "\n".join([head, *sorted(names, key=str.lower)]) + "\n"
 
 
-def git_diff() -> str:
-    """The changes of the working tree that are in no commit; empty where there are none, or no git."""
-    return _git("diff", "HEAD") or ""
-
-
-def command() -> str:
-    """The command line, as a person typed it."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+def git_diff() -> bytes:
+    """The changes of tracked files that are in no commit, for `git apply`; empty where there are none."""
+    return _git("diff", "--binary", "--no-ext-diff", "--no-color", "HEAD")
 
 
 def _user() -> str:
@@ -59,9 +52,9 @@ def _user() -> str:
         return "unknown"
 
 
-def _git(*arguments: str) -> str | None:
+def _git(*arguments: str) -> bytes:
+    """What git says, in whatever encoding the files have; nothing where there is no git or no repository."""
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=20, check=True)
+        return subprocess.run(["git", *arguments], capture_output=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+        return b""

@@ -18,7 +18,7 @@ from genloss.contracts.dataset import Data
 from genloss.errors import GenlossError
 from genloss.experiment.schema import Choice, Run
 from genloss.record import checkpoint
-from genloss.record.folder import ROOT, RunFolder
+from genloss.record.folder import EXPERIMENT, GIT_DIFF, PACKAGES, ROOT, RunFolder
 from genloss.record.journal import Journal, Values
 from genloss.record.recorder import Recorder
 from genloss.registry import Catalogue, catalogue
@@ -71,7 +71,6 @@ def fail(folder: RunFolder, journal: Journal, run: Run, error: Exception | str) 
 def _train(
     run: Run, folder: RunFolder, journal: Journal, report: Report, should_stop: Callable[[], bool]
 ) -> None:
-    report({"step": 0})
     known = catalogue(*run.plugins)
     device = torch.device(run.device)
     training = run.objective.training
@@ -98,6 +97,7 @@ def _train(
         device=device,
         should_stop=should_stop,
     )
+    report({"step": 0})
     trainer.check()
     columns = trainer.columns()
     journal.event("columns", columns=[{"key": column.key, "every": column.every} for column in columns])
@@ -149,7 +149,9 @@ def _train(
         due.setdefault(step, []).append(save_checkpoint)
 
     trainer.train(recorder, due)
-    names = loading.save(trainer.model, run, folder.artifacts)
+    plugin = known.models.provider(run.objective.model.name).source
+    plugins = [plugin] if plugin in run.plugins else []
+    names = loading.save(trainer.model, run, folder.artifacts, plugins)
     if loss_curves(folder, folder.artifacts / "loss_curves.png"):
         names.append("loss_curves.png")
     for name in names:
@@ -176,9 +178,9 @@ def write_configuration(run: Run, folder: RunFolder) -> list[str]:
         f"#   {run.reproduce}\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     )
     names = ["config.yaml"]
-    for shared in ("experiment.yaml", "packages.txt", "git.diff"):
-        source = folder.path.parent / shared
+    study = folder.path.parent
+    for source in [study / EXPERIMENT, study / PACKAGES, study / GIT_DIFF, *map(Path, run.plugins)]:
         if source.exists():
-            shutil.copyfile(source, folder.artifacts / shared)
-            names.append(shared)
+            shutil.copyfile(source, folder.artifacts / source.name)
+            names.append(source.name)
     return names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import socket
 import subprocess
@@ -21,6 +22,9 @@ from genloss.training.devices import Device
 
 STARTING_SECONDS = 60.0
 """What a process may take to import torch before `training.timeout` counts."""
+
+ENDING_SECONDS = 10.0
+"""What a process may take to end once its pipe is closed."""
 
 LAST_WORDS = 4000
 """Characters of a dead worker's output that are kept as its run's traceback."""
@@ -91,16 +95,14 @@ class Worker:
         """Lets the process end, its pipe being closed."""
         if self._process is not None and self.connection is not None:
             self.connection.close()
-            try:
-                self._process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
+            self._wait()
             self._reap()
 
     def died(self) -> str:
         """How the process ended; it is started anew for the next run."""
         assert self._process is not None
-        code = self._process.wait()
+        self._wait()
+        code = self._process.returncode
         self._reap()
         if code < 0:
             return f"the worker was ended by {signal.Signals(-code).name}"
@@ -122,6 +124,14 @@ class Worker:
                 else:
                     journal.event("status", status=status, message=reason)
         return run
+
+    def _wait(self) -> None:
+        assert self._process is not None
+        try:
+            self._process.wait(timeout=ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def _last_words(self) -> str:
         return self._log.read_bytes()[-LAST_WORDS:].decode(errors="replace") if self._log.exists() else ""
@@ -161,9 +171,10 @@ class Pool:
         open_ones = {worker.connection: worker for worker in self.workers if worker.connection is not None}
         for ready in wait(list(open_ones), timeout):
             worker = open_ones[ready]  # type: ignore[index]
-            worker.heard = time.monotonic()
             try:
                 message = json.loads(worker.connection.recv_bytes())  # type: ignore[union-attr]
+                # An evaluation says nothing until it is done.
+                worker.heard = math.inf if message.get("evaluating") else time.monotonic()
             except (EOFError, OSError):
                 message = {"died": worker.died()}
             yield worker, message

@@ -10,8 +10,10 @@ from typing import Any
 
 from genloss.experiment.plan import Plan
 from genloss.experiment.schema import Experiment, Run
+from genloss.experiment.source import MAPPING
 from genloss.launch import environment
-from genloss.record.folder import StudyFolder
+from genloss.record.folder import EXPERIMENT, GIT_DIFF, PACKAGES, StudyFolder
+from genloss.tracking import DEFAULT_URI
 
 
 def write_run(folder: StudyFolder, run: Run) -> None:
@@ -27,28 +29,27 @@ def prepare(folder: StudyFolder, planned: Plan, todo: Sequence[Run]) -> None:
 
     experiment, data = planned.experiment, planned.data
     metrics = [planned.catalogue.metrics[choice.name] for choice in _metrics(experiment)]
-    for name, text in (
-        ("experiment.yaml", experiment.text),
-        ("packages.txt", environment.packages()),
-        ("git.diff", environment.git_diff()),
-    ):
-        if text:
-            (folder.path / name).write_text(text)
+    (folder.path / EXPERIMENT).write_text(_text(experiment))
+    (folder.path / PACKAGES).write_text(environment.packages())
+    if diff := environment.git_diff():
+        (folder.path / GIT_DIFF).write_bytes(diff)
     for item in todo:
         write_run(folder, item)
     folder.write(
         {
             "study": folder.name,
             "created": time.time_ns() // 1_000_000,
-            "command": environment.command(),
             "experiment": experiment.model_dump(mode="json", by_alias=True),
             "runs": [item.model_dump(mode="json", by_alias=True) for item in todo],
             "metrics": {
-                name: {"higher_is_better": higher, "unit": metric.units[name]}
+                name: {"higher_is_better": higher, "unit": metric.units[name], "version": metric.version}
                 for metric in metrics
                 for name, higher in metric.higher_is_better.items()
             },
-            "tags": environment.tags(experiment.source, planned.catalogue.plugins),
+            "tags": {
+                **environment.tags(experiment.source, planned.catalogue.plugins),
+                "genloss.metrics": ", ".join(f"{metric.name} {metric.version}" for metric in metrics),
+            },
             "data": {
                 "name": experiment.data.name,
                 "digest": data.digest,
@@ -60,10 +61,21 @@ def prepare(folder: StudyFolder, planned: Plan, todo: Sequence[Run]) -> None:
                     "kind": data.spec.kind,
                 },
             },
-            "tracking_uri": experiment.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI"),
+            "tracking_uri": experiment.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI,
             "experiment_name": experiment.tracking.experiment or experiment.name,
         }
     )
+
+
+def _text(experiment: Experiment) -> str:
+    """The experiment as a file; what a mapping says of paths holds from any folder then."""
+    if experiment.source != MAPPING:
+        return experiment.text
+    content = json.loads(experiment.text)
+    content["data"] = {"name": experiment.data.name, **experiment.data.options}
+    if experiment.plugins:
+        content["plugins"] = list(experiment.plugins)
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def _metrics(experiment: Experiment) -> Sequence[Any]:

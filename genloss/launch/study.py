@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from genloss.comparison.table import RunResult, Table, read_table
+from genloss.errors import TrackingError
 from genloss.experiment.plan import Plan, plan, runs
 from genloss.experiment.schema import Retry, Run
 from genloss.launch.pool import Pool, Worker
 from genloss.launch.preparation import prepare, write_run
 from genloss.launch.signals import Signals
 from genloss.launch.tracker import TrackerProcess
+from genloss.record.files import publish
 from genloss.record.folder import StudyFolder, read_record
 
 
@@ -61,6 +63,7 @@ class StudyResult:
         signal: what ended it early: SIGINT or SIGTERM.
         shipped: whether MLflow has all of it.
         page: the comparison's address, if MLflow is a server.
+        problem: why MLflow's store cannot be used, if it cannot; what was trained is in the folder then.
     """
 
     name: str
@@ -69,6 +72,7 @@ class StudyResult:
     signal: signal.Signals | None = None
     shipped: bool = True
     page: str | None = None
+    problem: TrackingError | None = None
 
     @property
     def runs(self) -> tuple[RunResult, ...]:
@@ -79,7 +83,7 @@ class StudyResult:
         """0 if all runs finished, 1 if one failed, 130 or 143 if it was interrupted or terminated."""
         if self.signal is not None:
             return 128 + self.signal
-        return 1 if self.table.unfinished() else 0
+        return 1 if self.problem or self.table.unfinished() else 0
 
 
 def run(
@@ -101,7 +105,6 @@ def run(
 
     Raises:
         RequestError: the experiment is wrong; nothing was trained.
-        TrackingError: the MLflow store cannot be used; what was trained until that was seen is recorded.
     """
     return launch(
         plan(experiment, plugins=[Path(p) for p in plugins], overrides=overrides, objectives=objectives),
@@ -121,10 +124,11 @@ def launch(planned: Plan, display: Display) -> StudyResult:
             study.train()
         finally:
             display.close()
-        shipped = tracker.finish(lambda: signals.count > 1)
-    if tracker.error is not None:
-        raise tracker.error
-    return StudyResult(folder.name, folder.path, read_table(folder), signals.first, shipped, tracker.page)
+        ended_by, before = signals.first, signals.count
+        shipped = tracker.finish(lambda: signals.count > before)
+    return StudyResult(
+        folder.name, folder.path, read_table(folder), ended_by, shipped, tracker.page, tracker.error
+    )
 
 
 @dataclass
@@ -144,9 +148,11 @@ class Study:
         """Trains until nothing is left, or a signal or `on_failure: stop` ends it."""
         self._pending = list(self.todo)
         self.display.began(self.folder, self.plan, self.todo)
-        with Pool(self.plan.devices, self.folder) as pool, ThreadPoolExecutor(1) as beside:
+        # A daemon: the process does not wait for it after a second signal.
+        floors = threading.Thread(target=self._write_floors, daemon=True)
+        with Pool(self.plan.devices, self.folder) as pool:
             self._assign(pool)
-            floors = beside.submit(self._write_floors)
+            floors.start()
             while pool.busy():
                 for worker, message in pool.messages(timeout=0.2):
                     self._hear(worker, message)
@@ -163,9 +169,8 @@ class Study:
                         self._end(worker, "KILLED", "ended at once by a second signal")
                 self._check_timeouts(pool)
                 self._assign(pool)
-            problem = floors.exception()
-            if problem is not None:  # the runs that the same metric failed in keep the traceback
-                self.display.note(f"the floors are unknown: {type(problem).__name__}: {problem}")
+        while floors.is_alive() and self.signals.count < 2:
+            floors.join(timeout=0.2)
 
     def _assign(self, pool: Pool) -> None:
         for worker in pool.free():
@@ -189,6 +194,8 @@ class Study:
         """Closes the run that a worker had; `reason` is set where the worker could not do so itself."""
         run = worker.end(self.folder, status, reason)
         self.display.ended(run, status, read_record(self.folder.run(run.name), values=False).message)
+        if status == "FAILED" and worker.device != "cpu":
+            worker.close()  # the error may have left the device's context unusable
         if status != "FAILED" or self._stopping:
             return
         on_failure = self.plan.experiment.on_failure
@@ -214,7 +221,13 @@ class Study:
         if settings is None:
             return
         from genloss.launch.execute import CACHE
-        from genloss.training.evaluation import floors, judges
+        from genloss.training.evaluation import floor, judges
 
-        found = floors(judges(settings, self.plan.catalogue.metrics), self.plan.data, settings.samples, CACHE)
-        (self.folder.path / "floors.json").write_text(json.dumps(found))
+        found: dict[str, float] = {}
+        for judge in judges(settings, self.plan.catalogue.metrics):
+            try:
+                found |= floor(judge, self.plan.data, settings.samples, CACHE)
+            except Exception as error:  # the runs that the metric fails in keep the traceback
+                name, kind = judge.metric.name, type(error).__name__
+                self.display.note(f"metric `{name}` has no floor: {kind}: {error}")
+            publish(self.folder.floors, json.dumps(found).encode())

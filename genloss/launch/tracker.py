@@ -50,21 +50,28 @@ class TrackerProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:
-            self._process.terminate()
-        self._process.wait()
-        self._listener.join()
-        if self._process.stdout is not None:
+        """Leaves it to itself if it is not done: it ships the rest, and ends if MLflow does not answer."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._listener.join(timeout=1)
+        if self._process.poll() is not None and self._process.stdout is not None:
             self._process.stdout.close()
 
     def finish(self, give_up: Callable[[], bool]) -> bool:
         """Waits until all is shipped; False if nothing moves any more, or `give_up` says so."""
         if self._process.stdin is not None:
             self._process.stdin.close()
-        self._heard = time.monotonic()
-        while self._process.poll() is None:
-            if give_up() or time.monotonic() - self._heard > PATIENCE:
+        begin = self._heard = time.monotonic()
+        said = False
+        while self._process.poll() is None and not give_up():
+            now = time.monotonic()
+            if now - self._heard > PATIENCE:
+                self._process.terminate()
+                self._process.wait()
                 break
+            if now - begin > 2 and not said:
+                said = True
+                self._note("waiting for MLflow to have all of it")
             time.sleep(0.05)
         self._listener.join(timeout=1)
         return self._done

@@ -25,6 +25,8 @@ from genloss.record.files import publish
 from genloss.record.journal import Column, Event, Values
 
 ROOT = Path(".genloss")
+EXPERIMENT, PACKAGES, GIT_DIFF = "experiment.yaml", "packages.txt", "git.diff"
+"""What the runs of a study share; a copy of each is among a run's artifacts."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,10 @@ class StudyFolder:
     @property
     def study(self) -> Path:
         return self.path / "study.json"
+
+    @property
+    def floors(self) -> Path:
+        return self.path / "floors.json"
 
     def write(self, content: dict[str, Any]) -> None:
         """Writes study.json."""

@@ -29,8 +29,8 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.pool import NullPool
 
 from genloss.errors import TrackingError
+from genloss.tracking import DEFAULT_URI
 
-DEFAULT_URI = "sqlite:///mlflow.db"
 ARTIFACTS = "./mlruns"
 """Where MLflow puts the artifacts of a store that is no server, in the working folder."""
 

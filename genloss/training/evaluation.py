@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from genloss.training.batches import gather, whole
 from genloss.training.trainer import Trainer
 
 SAMPLE_CHUNK = 1024
+REFERENCE = 2500
+"""Held-out examples that are drawn behind samples in the plane."""
 
 
 @dataclass(frozen=True)
@@ -46,38 +48,44 @@ def judges(settings: Evaluation, metrics: Mapping[str, MetricDefinition[Any]]) -
     ]
 
 
-def offered_by_data(data: Data, *, device: torch.device, dtype: torch.dtype, cache: Path) -> dict[str, Any]:
-    """What metrics may ask for that no model is needed for."""
-    train = gather(data.train, device=device, dtype=dtype)
-    held_out = gather(data.held_out, device=device, dtype=dtype)
-    offered: dict[str, Any] = {
-        **{name: _moved(value, device, dtype) for name, value in data.truth.items()},
-        "truth": data.truth,
-        "train": train["x"],
-        "held_out": held_out["x"],
-        "cache": cache,
-    }
-    if "label" in train and "label" in held_out:
-        offered |= {"train_labels": train["label"], "held_out_labels": held_out["label"]}
+def offered_by_data(
+    data: Data, wanted: Collection[str], *, device: torch.device, dtype: torch.dtype, cache: Path
+) -> dict[str, Any]:
+    """What metrics may ask for that no model is needed for; a part of the data only if it is wanted."""
+    offered: dict[str, Any] = {name: _moved(value, device, dtype) for name, value in data.truth.items()}
+    offered |= {"truth": data.truth, "cache": cache}
+    for name, part in (("train", data.train), ("held_out", data.held_out)):
+        if name in wanted or f"{name}_labels" in wanted:
+            fields = gather(part, device=device, dtype=dtype)
+            offered[name] = fields["x"]
+            if "label" in fields:
+                offered[f"{name}_labels"] = fields["label"]
     return offered
 
 
-def floors(judges: list[Judge], data: Data, samples: int, cache: Path) -> dict[str, float]:
-    """What a perfect model would get: each metric with training examples in the place of samples.
+def asked_for(judges: Sequence[Judge]) -> set[str]:
+    """The names that metrics ask for."""
+    return {name for judge in judges for name in judge.metric.quantities}
+
+
+def floor(judge: Judge, data: Data, samples: int, cache: Path) -> dict[str, float]:
+    """What a perfect model would get: the metric with training examples in the place of samples.
 
     A metric that asks for `log_likelihood` gets the data's exact density; where that is not known, it has
     no floor.
     """
-    offered = offered_by_data(data, device=torch.device("cpu"), dtype=torch.float32, cache=cache)
-    offered["samples"] = offered["train"][:samples]
+    cpu = torch.device("cpu")
+    wanted = asked_for([judge]) | {"train"}
+    offered = offered_by_data(data, wanted, device=cpu, dtype=torch.float32, cache=cache)
+    # Drawn by lot: the training set may be sorted.
+    order = torch.randperm(len(offered["train"]), generator=torch.Generator().manual_seed(0))
+    offered["samples"] = offered["train"][order[:samples]]
     if "log_density" in offered:
         offered["log_likelihood"] = offered["log_density"]
-    found: dict[str, float] = {}
-    with torch.no_grad(), seeds.forked(0, torch.device("cpu")):
-        for judge in judges:
-            if all(name in offered or q.optional for name, q in judge.metric.quantities.items()):
-                found |= judge.numbers(offered)
-    return found
+    if not all(name in offered or q.optional for name, q in judge.metric.quantities.items()):
+        return {}
+    with torch.no_grad(), seeds.forked(0, cpu):
+        return judge.numbers(offered)
 
 
 class Evaluator:
@@ -111,11 +119,16 @@ class Evaluator:
         self._trainer = trainer
         self._seed = seeds.derive(seed, "evaluation")
         self._artifacts = artifacts
-        self._offered = offered_by_data(data, device=trainer.device, dtype=trainer.dtype, cache=cache)
+        self._offered = offered_by_data(
+            data, asked_for(self._judges), device=trainer.device, dtype=trainer.dtype, cache=cache
+        )
+        batch = next(whole(data.held_out, REFERENCE, device=trainer.device, dtype=trainer.dtype))
+        self._reference = batch["x"]
 
     def evaluate(self) -> tuple[dict[str, float], Path | None]:
         """The numbers by MLflow key, and a picture of samples if the data can be drawn."""
-        model = self._trainer.model.eval()
+        model = self._trainer.model
+        self._trainer.mode(training=False)
         with seeds.forked(self._seed, self._trainer.device):
             numbers = {f"held_out/{key}": value for key, value in self._held_out().items()}
             with torch.no_grad():
@@ -125,7 +138,7 @@ class Evaluator:
                 for judge in self._judges:
                     numbers |= {f"eval/{name}": value for name, value in judge.numbers(offered).items()}
         path = self._artifacts / "samples" / f"step-{self._trainer.step:07d}.png"
-        drawn = pictures.draw(samples, self._data.spec, path, reference=self._offered["held_out"])
+        drawn = pictures.draw(samples, self._data.spec, path, reference=self._reference)
         return numbers, path if drawn else None
 
     def _held_out(self) -> dict[str, float]:

@@ -155,10 +155,17 @@ class Trainer:
             ContractError: they disagree.
         """
         batch = self.batches.first()
+        self.mode(training=False)  # running statistics, of a model or a loss, stay as they are
         with seeds.forked(0, self.device):
             for player in self.players:
                 turn = player.turn(self.model, batch, player.objective.needs)
                 player.objective.check(turn, player.parameters)
+
+    def mode(self, *, training: bool) -> None:
+        """Puts the model and the losses into training or evaluation mode."""
+        self.model.train(training)
+        for player in self.players:
+            player.objective.modules.train(training)
 
     def train(self, recorder: Recorder, due: Mapping[int, Sequence[Callable[[], None]]]) -> None:
         """Trains to the last step; `due` is what to do once so many steps are done.
@@ -169,22 +176,23 @@ class Trainer:
         """
         if self.step == 0:
             torch.manual_seed(seeds.derive(self.seed, "noise"))
-        self.model.train()
+        self.mode(training=True)
         recorder.begin(self.step)
         while self.step < self.training.steps:
             later = [step for step in due if step > self.step]
-            self.advance(min([*later, self.training.steps]), recorder)
-            recorder.flush()
+            try:
+                self.advance(min([*later, self.training.steps]), recorder)
+            finally:
+                recorder.flush()  # the last values before a failure, too
             for action in due.get(self.step, ()):
                 action()
-                self.model.train()
+                self.mode(training=True)
 
     def advance(self, until: int, recorder: Recorder) -> None:
         """The loop."""
         skip = self.training.on_nonfinite == "skip"
         while self.step < until:
             if self.should_stop():
-                recorder.flush()
                 raise Interrupted(f"interrupted at step {self.step}")
             row: list[Tensor | None] = []
             for group in self.groups:

@@ -1,6 +1,6 @@
 """What the trainer costs: against hand-written PyTorch loops, paired, in one process.
 
-    python -m tests.benchmarks.trainer [--steps 300] [--rounds 15]
+    python -m tests.benchmarks.trainer [--steps 100] [--rounds 60]
 
 All train the same GAN (2→64→64→2 generator, 2→64→64→1 discriminator, batch 128) on one thread: minimax
 discriminator, non-saturating generator, Adam. The trainer records every term of every step in a journal;
@@ -143,8 +143,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=60)
     arguments = parser.parse_args()
     medians = measure(arguments.steps, arguments.rounds)
     for name, microseconds in medians.items():

@@ -31,5 +31,7 @@ def experiment(*faults: str, steps: int = 40, **more: Any) -> dict[str, Any]:
         },
         "training": {"steps": steps, "batch_size": 16},
         "seeds": 1,
+        "devices": "cpu",
+        "workers": 2,
         **more,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import torch
 import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
+from safetensors.torch import load_file
 
 import genloss
 from tests.launch.conftest import experiment
@@ -48,6 +50,8 @@ GAN = {
     },
     "training": {"steps": 60, "batch_size": 32},
     "seeds": [3, 5],
+    "devices": "cpu",
+    "workers": 2,
     "evaluation": {"every": 25, "samples": 200, "metrics": ["mixture_coverage"]},
 }
 
@@ -112,9 +116,15 @@ def test_a_study_is_in_mlflow_whole(here: Path) -> None:
     for ours, theirs in zip(here_model.parameters(), there_model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
 
-    # The recorded configuration alone gives the same run again.
-    config = yaml.safe_load((result.runs[0].folder.artifacts / "config.yaml").read_text())
-    assert config["objective"]["training"]["steps"] == 60
+    # The line that it is said to be reproduced by gives the same run again, bit for bit.
+    run = next(run for run in result.runs if run.name == "wgan_gp-5")
+    words = shlex.split(run.reproduce)
+    assert words[:2] == ["genloss", "run"]
+    subprocess.run([sys.executable, "-m", *words], check=True, capture_output=True, timeout=120)
+    folders = list(here.glob(".genloss/*/wgan_gp-5"))
+    assert len(folders) == 2
+    first, second = (load_file(folder / "artifacts" / "model" / "weights.safetensors") for folder in folders)
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_a_run_that_goes_wrong_fails_alone(here: Path) -> None:

@@ -77,6 +77,11 @@ def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
 
 
 def test_it_shows_six_groups_and_draws_the_generator_s_total(browser: webdriver.Chrome, page: str) -> None:
+    look(browser, page)
+
+
+def look(browser: webdriver.Chrome, page: str) -> None:
+    """Opens the page of a study of six objectives, and finds its groups and a chart of `generator/total`."""
     browser.get(page)
     wait = WebDriverWait(browser, 60)
 

@@ -189,14 +189,11 @@ def test_a_term_each_nth_step_has_a_row_at_those_steps_alone() -> None:
 
 
 def test_clipping_bounds_the_gradient() -> None:
-    loose, tight = trainer(), trainer(training_players={"generator": Player(clip_gradients=1e-6)})
-    before = weights(tight)
+    tight = trainer(training_players={"generator": Player(clip_gradients=1e-6)})
     rows = train(tight)
     assert (rows.of(tight, "generator/gradient_norm") > 1e-6).all()  # what is recorded is the norm before
     norm = torch.nn.utils.get_total_norm([p.grad for p in tight.players[1].parameters if p.grad is not None])
     assert float(norm) <= 1.001e-6
-    train(loose)
-    assert not same(before, weights(tight))
 
 
 def test_each_player_may_have_its_own_optimizer() -> None:

@@ -167,7 +167,12 @@ def _train(x: Tensor, labels: Tensor) -> Classifier:
                 "all labels are the same: there is nothing to classify", hint="say `features: data`"
             )
         classifier = Classifier(x.flatten(1).shape[1], len(names))
-        classifier.fit(x, classes)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # their number decides the order of sums, and so the last bits
+        try:
+            classifier.fit(x, classes)
+        finally:
+            torch.set_num_threads(threads)
     return classifier.requires_grad_(False)
 
 
