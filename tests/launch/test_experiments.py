@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from tests.tracking.pages import browser, find_groups_and_chart, served
+
 pytestmark = pytest.mark.slow
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 SECONDS = 300
@@ -52,3 +54,9 @@ def test_an_experiment_finishes_in_minutes(name: str, tmp_path: Path) -> None:
                     run.info.run_name,
                     key,
                 )
+        kept = {item.path for item in client.list_artifacts(run.info.run_id)}
+        assert {"config.yaml", "packages.txt", "loss_curves.png", "model", "images"} <= kept
+    if name == "gan":
+        study = done.stdout.split()[-1]
+        with served(study, tmp_path) as page, browser(tmp_path / "profile") as driver:
+            find_groups_and_chart(driver, page)
