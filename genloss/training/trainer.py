@@ -37,7 +37,7 @@ from genloss.training import optimizers, seeds
 from genloss.training.batches import Batches
 from genloss.training.objective import Objective
 
-NORM_EVERY = 10
+NORM_EVERY = 20
 """Steps from one recorded gradient norm to the next: it is no loss, and costs as much as a small update."""
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -90,8 +90,7 @@ class Player:
             norm = torch.nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
         if self.clip is not None and norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.clip, norm)
-        kept = [*values, total, None if step % NORM_EVERY else norm]
-        return [None if value is None else value.detach() for value in kept]  # the graph can go
+        return [*values, total, None if step % NORM_EVERY else norm]
 
     def has_finite_gradient(self) -> bool:
         """Whether its gradient is free of NaN and infinities; waits for the device."""
@@ -234,6 +233,7 @@ class Trainer:
             torch.mps.set_rng_state(state["generators"]["mps"])
 
 
+@torch.no_grad()
 def mean(updates: Sequence[Sequence[Tensor | None]]) -> list[Tensor | None]:
     """The mean of each value over a step's updates."""
     return [

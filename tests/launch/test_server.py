@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,15 @@ from tests.launch.conftest import experiment
 pytestmark = pytest.mark.slow
 
 
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((server.HOST, 0))
+        return int(probe.getsockname()[1])
+
+
 def test_a_study_on_a_server_ends_with_the_page_s_address(here: Path) -> None:
     store.connect(f"sqlite:///{here}/mlflow.db")
-    port = server.free_port(None)
+    port = unused_port()
     uri = f"http://{server.HOST}:{port}"
     with server.serving(f"sqlite:///{here}/mlflow.db", port):
         result = genloss.run(experiment("none", tracking={"uri": uri}))
@@ -31,7 +38,7 @@ def test_a_study_on_a_server_ends_with_the_page_s_address(here: Path) -> None:
 
 
 def test_a_server_that_is_not_there_stops_no_training(here: Path) -> None:
-    port = server.free_port(None)
+    port = unused_port()
     result = genloss.run(experiment("none", tracking={"uri": f"http://{server.HOST}:{port}"}))
     assert [run.status for run in result.runs] == ["FINISHED"]
     assert result.exit_code == 0
