@@ -123,13 +123,18 @@ class Option:
 
 
 class Definition:
-    """The base of losses, models, datasets and metrics as the catalogue holds them."""
+    """The base of losses, models, datasets and metrics as the catalogue holds them.
+
+    Attributes:
+        exempt: the checks of the conformance suite that cannot hold for it, each with its reason.
+    """
 
     kind: str
     name: str
     doc: str
     options: Mapping[str, Option]
     unavailable: str | None = None
+    exempt: Mapping[str, str] = types.MappingProxyType({})
 
     @cached_property
     def summary(self) -> str:
