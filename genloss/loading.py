@@ -33,7 +33,7 @@ def load(run: str | Path, *, tracking_uri: str | None = None) -> Model:
 
     from genloss.contracts.dataset import DataSpec
     from genloss.registry import catalogue
-    from genloss.training.trainer import DTYPES
+    from genloss.training.networks import DTYPES
 
     folder = _folder(run, tracking_uri)
     weights = folder / WEIGHTS
@@ -49,6 +49,7 @@ def load(run: str | Path, *, tracking_uri: str | None = None) -> Model:
             size=spec["size"],
             value_range=spec["value_range"] and tuple(spec["value_range"]),
             vocabulary=spec["vocabulary"],
+            alphabet=tuple(spec["alphabet"]) if spec.get("alphabet") else None,
         ),
         **definition.validated(saved["model"]["options"]),
     ).to(DTYPES[saved["precision"]])

@@ -116,6 +116,8 @@ def _expected(error: Any, node: Node, path: str) -> tuple[str, str]:
     if kind in ("greater_than", "greater_than_equal"):
         sign, bound = (">", context["gt"]) if kind == "greater_than" else ("≥", context["ge"])
         return f"a number {sign} {bound:g}", f"as in `{key}: {int(bound) + 1}`"
+    if kind == "less_than":
+        return f"a number < {context['lt']:g}", "as in `ema: 0.999`"
     if kind == "literal_error":
         values = re.findall(r"'([^']*)'", context["expected"])
         return "one of " + ", ".join(f"`{value}`" for value in values), suggestion(str(node.plain), values)

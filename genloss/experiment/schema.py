@@ -94,7 +94,9 @@ class Training(Frozen):
     optimizer: Choice = Choice(name="adam", options={"lr": 1e-3})
     players: dict[str, Player] = {}
     order: Literal["alternating", "simultaneous"] = "alternating"
-    precision: Literal["float32", "float64"] = "float32"
+    precision: Literal["float32", "bfloat16", "float64"] = "float32"
+    compile: bool = False
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     checkpoint_every: PositiveInt | None = None
     timeout: PositiveFloat | None = None
     on_nonfinite: Literal["fail", "skip", "continue"] = "fail"

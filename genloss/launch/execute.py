@@ -26,7 +26,8 @@ from genloss.training import seeds
 from genloss.training.batches import Batches
 from genloss.training.devices import describe
 from genloss.training.evaluation import Evaluator
-from genloss.training.trainer import DTYPES, Interrupted, Trainer
+from genloss.training.networks import DTYPES
+from genloss.training.trainer import Interrupted, Trainer
 
 Report = Callable[[dict[str, Any]], None]
 CACHE = ROOT / "cache"
@@ -135,12 +136,15 @@ def _train(
 
         def evaluate() -> None:
             report({"step": trainer.step, "evaluating": True})
-            numbers, picture = evaluator.evaluate()
+            numbers, shown = evaluator.evaluate()
             journal.event("evaluation", step=trainer.step, values=numbers)
-            if picture is not None:
-                journal.event(
-                    "image", key="samples", step=trainer.step, path=str(picture.relative_to(folder.path))
-                )
+            if shown is None:
+                return
+            path = str(shown.relative_to(folder.path))
+            if shown.suffix == ".png":
+                journal.event("image", key="samples", step=trainer.step, path=path)
+            else:
+                journal.event("artifact", path=path, to=shown.parent.name)
 
         for step in {*range(run.evaluation.every, training.steps, run.evaluation.every), training.steps}:
             due.setdefault(step, []).append(evaluate)
@@ -151,7 +155,7 @@ def _train(
     trainer.train(recorder, due)
     plugin = known.models.provider(run.objective.model.name).source
     plugins = [plugin] if plugin in run.plugins else []
-    names = loading.save(trainer.model, run, folder.artifacts, plugins)
+    names = loading.save(trainer.judged, run, folder.artifacts, plugins)
     if loss_curves(folder, folder.artifacts / "loss_curves.png"):
         names.append("loss_curves.png")
     for name in names:

@@ -1,4 +1,4 @@
-"""Judging a model: metrics on samples, the loss terms on held-out data, and pictures of samples."""
+"""Judging a model: metrics on samples, the loss terms on held-out data, and samples to look at."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from genloss.contracts.dataset import Data
 from genloss.contracts.metric import MODEL_METHODS, MetricDefinition
 from genloss.contracts.model import Model
 from genloss.experiment.schema import Evaluation
-from genloss.training import pictures, seeds
+from genloss.training import pictures, seeds, texts
 from genloss.training.batches import gather, whole
 from genloss.training.trainer import Trainer
 
@@ -99,7 +99,7 @@ class Evaluator:
         data: the run's data.
         seed: the run's.
         cache: a folder for what depends on the data alone.
-        artifacts: where pictures go.
+        artifacts: where pictures and texts go.
     """
 
     def __init__(
@@ -126,8 +126,8 @@ class Evaluator:
         self._reference = batch["x"]
 
     def evaluate(self) -> tuple[dict[str, float], Path | None]:
-        """The numbers by MLflow key, and a picture of samples if the data can be drawn."""
-        model = self._trainer.model
+        """The numbers by MLflow key, and the file of `show`."""
+        model = self._trainer.judged
         self._trainer.mode(training=False)
         with seeds.forked(self._seed, self._trainer.device):
             numbers = {f"held_out/{key}": value for key, value in self._held_out().items()}
@@ -137,9 +137,15 @@ class Evaluator:
                 offered |= {name: getattr(model, name) for name in MODEL_METHODS if hasattr(model, name)}
                 for judge in self._judges:
                     numbers |= {f"eval/{name}": value for name, value in judge.numbers(offered).items()}
-        path = self._artifacts / "samples" / f"step-{self._trainer.step:07d}.png"
-        drawn = pictures.draw(samples, self._data.spec, path, reference=self._reference)
-        return numbers, path if drawn else None
+        return numbers, self.show(samples)
+
+    def show(self, samples: Tensor) -> Path | None:
+        """Writes a picture of samples, or the text of tokens; nothing of what is seen as neither."""
+        path = self._artifacts / "samples" / f"step-{self._trainer.step:07d}"
+        picture, text = path.with_suffix(".png"), path.with_suffix(".txt")
+        if pictures.draw(samples, self._data.spec, picture, reference=self._reference):
+            return picture
+        return text if texts.write(samples, self._data.spec, text) else None
 
     def _held_out(self) -> dict[str, float]:
         """Each term's mean over the held-out data, in batches of the training's size."""
@@ -150,9 +156,11 @@ class Evaluator:
         for batch in whole(self._data.held_out, batch_size, device=trainer.device, dtype=trainer.dtype):
             size = len(batch["x"])
             for player in trainer.players:
-                turn = player.turn(trainer.model, batch, player.objective.needs)
+                turn = player.turn(trainer.judged, batch, player.objective.needs)
                 for term in player.objective.terms:
                     key = f"{player.name}/{term.name}"
+                    if term.loss.batch_coupled and size < batch_size and key in sums:
+                        continue  # its value depends on the size of the batch
                     value = term.value(turn, trainer.step).detach().mean()
                     sums[key] = sums.get(key, torch.zeros_like(value)) + size * value
                     counts[key] = counts.get(key, 0) + size

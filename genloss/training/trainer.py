@@ -9,6 +9,7 @@
                               objective → total, and each term's value
                               gradients of the total by the player's own parameters
                               clip; update
+                      the average of the weights follows, if there is one
                       the recorder keeps the step's values on the device
         then what is due: evaluate, checkpoint
 
@@ -20,10 +21,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from genloss.contracts.loss import Loss
 from genloss.contracts.model import Model, Turn
@@ -33,14 +35,12 @@ from genloss.experiment.schema import Objective as ObjectiveConfig
 from genloss.experiment.schema import Player as PlayerConfig
 from genloss.record.journal import Column
 from genloss.record.recorder import Recorder
-from genloss.training import optimizers, seeds
+from genloss.training import networks, optimizers, seeds
 from genloss.training.batches import Batches
 from genloss.training.objective import Objective
 
 NORM_EVERY = 20
 """Steps from one recorded gradient norm to the next: it is no loss, and costs as much as a small update."""
-
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 class Interrupted(GenlossError):
@@ -126,8 +126,17 @@ class Trainer:
     ) -> None:
         training = config.training
         torch.manual_seed(seeds.derive(seed, "weights"))
-        self.dtype = DTYPES[training.precision]
+        self.dtype = networks.DTYPES[training.precision]
         self.model = model().to(device, self.dtype)
+        self.average = None
+        if training.ema is not None:
+            follow = get_ema_multi_avg_fn(training.ema)  # type: ignore[no-untyped-call]
+            self.average = AveragedModel(self.model, multi_avg_fn=follow).eval()
+        for model in {self.model, self.judged}:
+            if training.precision == "bfloat16":
+                networks.compute_in_bfloat16(model, device)
+            if training.compile:
+                networks.compile_networks(model)
         turns, modules = self.model.turns(), self.model.players()
         self.players = []
         for name, module in modules.items():
@@ -143,6 +152,11 @@ class Trainer:
         self.should_stop = should_stop
         self.seed = seed
 
+    @property
+    def judged(self) -> Model:
+        """The model that is evaluated and kept: with the averaged weights, if there are some."""
+        return self.model if self.average is None else cast(Model, self.average.module)
+
     def columns(self) -> list[Column]:
         """What each step records."""
         return [column for player in self.players for column in player.columns()]
@@ -155,7 +169,7 @@ class Trainer:
         """
         batch = self.batches.first()
         self.mode(training=False)  # running statistics, of a model or a loss, stay as they are
-        with seeds.forked(0, self.device):
+        with seeds.forked(0, self.device), networks.explained():
             for player in self.players:
                 turn = player.turn(self.model, batch, player.objective.needs)
                 player.objective.check(turn, player.parameters)
@@ -204,6 +218,8 @@ class Trainer:
                             player.optimizer.step()
                     updates.append(list(chain.from_iterable(values)))
                 row += updates[0] if len(updates) == 1 else mean(updates)
+            if self.average is not None:
+                self.average.update_parameters(self.model)
             recorder.write(row)
             self.step += 1
 
@@ -212,6 +228,7 @@ class Trainer:
         return {
             "step": self.step,
             "model": self.model.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
             "losses": {player.name: player.objective.modules.state_dict() for player in self.players},
             "optimizers": {player.name: player.optimizer.state_dict() for player in self.players},
             "batches": self.batches.state_dict(),
@@ -222,6 +239,8 @@ class Trainer:
         """Goes on where `state_dict` was taken."""
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         for player in self.players:
             player.objective.modules.load_state_dict(state["losses"][player.name])
             player.optimizer.load_state_dict(state["optimizers"][player.name])

@@ -179,7 +179,12 @@ def test_places_of_overlaid_parts_are_kept(draft: Callable[..., Draft]) -> None:
         ("name: small\n", "", "the key `name` is missing\n  --> 1:1"),
         ("steps: 10", "batch_size: 4", "the key `steps` is missing in `training`\n  --> 6:1"),
         ("seeds: 3", "seeds: 3\ncompile: true", "unknown key `compile`\n  --> 8:1"),
-        ("steps: 10", "steps: 10, ema: 0.9", "unknown key `ema` in `training`\n  --> 6:23"),
+        ("steps: 10", "steps: 10, momentum: 0.9", "unknown key `momentum` in `training`\n  --> 6:23"),
+        (
+            "steps: 10",
+            "steps: 10, ema: 1.0",
+            "`training.ema`: expected a number < 1, got `1.0`\n  --> 6:28",
+        ),
         # the first in the document's order, an unknown key or not
         (
             "steps: 10}\nseeds: 3",
@@ -212,8 +217,8 @@ def test_places_of_overlaid_parts_are_kept(draft: Callable[..., Draft]) -> None:
         ),
         (
             "steps: 10",
-            "steps: 10, precision: bfloat16",
-            "`training.precision`: expected one of `float32`, `float64`, got `bfloat16`\n  --> 6:34",
+            "steps: 10, precision: float16",
+            "`training.precision`: expected one of `float32`, `bfloat16`, `float64`, got `float16`\n  --> 6:34",
         ),
         ("name: small", "name: small\ndescription: 3", "`description`: expected a text, got `3`\n  --> 2:14"),
         (

@@ -14,7 +14,8 @@ from genloss.record.journal import Values
 from genloss.record.recorder import Recorder
 from genloss.training import seeds
 from genloss.training.batches import Batches
-from genloss.training.trainer import DTYPES, Trainer
+from genloss.training.networks import DTYPES
+from genloss.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 SIZE = 200
