@@ -9,8 +9,11 @@ from torch import Tensor
 Reduce = Literal["sum", "mean"]
 
 
+def rows(values: Tensor) -> Tensor:
+    """`[batch, *event]` to `[batch, elements]`; an event may be a single number."""
+    return values.unsqueeze(-1).flatten(1)
+
+
 def reduce_event(values: Tensor, reduce: Reduce = "sum") -> Tensor:
-    """`[batch, *event]` to `[batch]`; an event may be a single number."""
-    if values.dim() == 1:
-        return values
-    return values.flatten(1).mean(1) if reduce == "mean" else values.flatten(1).sum(1)
+    """`[batch, *event]` to `[batch]`."""
+    return rows(values).mean(1) if reduce == "mean" else rows(values).sum(1)

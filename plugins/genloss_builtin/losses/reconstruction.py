@@ -1,10 +1,9 @@
-"""Distances of a reconstruction from the data, in the data's own unit or a power of it."""
+"""Distances of a reconstruction from the data, element by element or as a whole; of images: `images`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 import genloss
-from genloss_builtin.losses._reduce import Reduce, reduce_event
+from genloss_builtin.losses._reduce import Reduce, reduce_event, rows
 
 
 @genloss.loss(family="reconstruction", unit="data", source="least squares")
@@ -58,7 +57,7 @@ def absolute_error(
         x_hat: `[batch, *event]`, x̂: its reconstruction.
 
     Options:
-        reduce: default sum, over the event; or mean.
+        reduce: default sum, or mean, as in `squared_error`.
 
     Source:
         The method of least absolute deviations.
@@ -91,7 +90,7 @@ def huber(
 
     Options:
         delta: δ, default 1, in the data's unit.
-        reduce: default sum, over the event; or mean.
+        reduce: default sum, or mean, as in `squared_error`.
 
     Source:
         Huber 1964, Robust estimation of a location parameter.
@@ -126,7 +125,7 @@ def charbonnier(
 
     Options:
         epsilon: ε, default 1e-3 (Lai et al.'s), in the data's unit.
-        reduce: default sum, over the event; or mean.
+        reduce: default sum, or mean, as in `squared_error`.
 
     Source:
         Charbonnier et al. 1994, in the form of Lai et al. 2017, arXiv:1704.03915.
@@ -155,7 +154,7 @@ def log_cosh(
         x_hat: `[batch, *event]`, x̂: its reconstruction.
 
     Options:
-        reduce: default sum, over the event; or mean.
+        reduce: default sum, or mean, as in `squared_error`.
 
     Source:
         Chen et al. 2019, Log hyperbolic cosine loss improves variational auto-encoder.
@@ -198,98 +197,4 @@ def cosine_distance(
         >>> cosine_distance(x=torch.tensor([[1.0, 0.0]]), x_hat=torch.tensor([[1.0, 3.0**0.5]]))
         tensor([0.5000])
     """
-    return 1 - F.cosine_similarity(x.unsqueeze(-1).flatten(1), x_hat.unsqueeze(-1).flatten(1), dim=1)
-
-
-def _images() -> Mapping[str, Tensor]:
-    return {"x": torch.rand(2, 2, 8, 8), "x_hat": torch.rand(2, 2, 8, 8)}
-
-
-@genloss.loss(family="reconstruction", unit="1", source="Wang et al. 2004", example=_images)
-def ssim_distance(
-    x: Float[Tensor, "batch channels height width"],
-    x_hat: Float[Tensor, "batch channels height width"],
-    *,
-    data_range: Annotated[float, Gt(0)] = 1.0,
-    kernel_size: Literal[3, 5, 7, 9, 11] = 11,
-) -> Float[Tensor, "batch"]:
-    """One minus the structural similarity of two images, averaged over channels and pixels.
-
-    Calls torchmetrics, which mirrors the image at its borders and averages over all pixels; Wang et al.'s own
-    code leaves out the windows that cross the border. So images of 6 × 6 pixels and more, 8 × 8 ones among
-    them, can be compared at the default kernel; a smaller one sees more of their detail.
-
-    Formula:
-        1 − mean [(2 μ_x μ_x̂ + C₁)(2 σ_xx̂ + C₂)] / [(μ_x² + μ_x̂² + C₁)(σ_x² + σ_x̂² + C₂)],
-        moments under a Gaussian window, C₁ = (0.01 L)², C₂ = (0.03 L)²
-
-    Quantities:
-        x: `[batch, channels, height, width]`, the data.
-        x_hat: `[batch, channels, height, width]`, x̂: its reconstruction.
-
-    Options:
-        data_range: L, default 1, in the data's unit: greatest less least possible value.
-        kernel_size: default 11, in pixels: the window's side. Its σ is 1.5 pixels at 11, as in the paper, and
-            in proportion below.
-
-    Raises:
-        genloss.GenlossError: the image is too small to be mirrored; it needs more pixels a side than half of
-            the kernel.
-
-    Source:
-        Wang et al. 2004, Image quality assessment: from error visibility to structural similarity.
-
-    Example:
-        Flat images a = 0, b = 1: 1 − C₁/(1 + C₁).
-
-        >>> import torch
-        >>> from genloss_builtin.losses.reconstruction import ssim_distance
-        >>> ssim_distance(x=torch.zeros(1, 1, 16, 16), x_hat=torch.ones(1, 1, 16, 16))
-        tensor([0.9999])
-    """
-    from torchmetrics.functional.image import structural_similarity_index_measure  # slow to import
-
-    height, width = x.shape[-2:]
-    side = min(height, width)
-    if side <= kernel_size // 2:
-        raise genloss.GenlossError(
-            f"loss `ssim_distance` with `kernel_size` {kernel_size} got images of {height} × {width} pixels",
-            hint=f"set `kernel_size: {2 * side - 1}`"
-            if side > 1
-            else "images need two pixels a side or more",
-        )
-    # torchmetrics derives a Gaussian window's side, 2⌊3.5σ + ½⌋ + 1, from its σ. Its own mean leaves out the
-    # border in older versions, hence the mean taken here.
-    _, similarity = structural_similarity_index_measure(
-        x_hat,
-        x,
-        sigma=1.5 * kernel_size / 11,
-        data_range=data_range,
-        reduction="none",
-        return_full_image=True,
-    )
-    return 1 - reduce_event(similarity, "mean")
-
-
-@genloss.loss(family="reconstruction", unit="data", source="Rudin, Osher & Fatemi 1992")
-def total_variation(x_hat: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch"]:
-    """Anisotropic total variation of the reconstruction, a measure of its roughness.
-
-    Formula:
-        Σ |x̂_{i+1,j} − x̂_{i,j}| + |x̂_{i,j+1} − x̂_{i,j}|
-
-    Quantities:
-        x_hat: `[batch, channels, height, width]`, x̂: the reconstruction.
-
-    Source:
-        Rudin, Osher & Fatemi 1992, who have the isotropic form; the anisotropic one: Esedoḡlu & Osher 2004.
-
-    Example:
-        A step of height 1 along an edge of 3 pixels.
-
-        >>> import torch
-        >>> from genloss_builtin.losses.reconstruction import total_variation
-        >>> total_variation(x_hat=torch.tensor([0.0, 1.0, 1.0]).expand(1, 1, 3, 3))
-        tensor([3.])
-    """
-    return reduce_event(x_hat.diff(dim=-1).abs()) + reduce_event(x_hat.diff(dim=-2).abs())
+    return 1 - F.cosine_similarity(rows(x), rows(x_hat), dim=1)

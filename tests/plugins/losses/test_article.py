@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from genloss_builtin.losses.adversarial import minimax_discriminator
+from genloss_builtin.losses.categorical import categorical_nll
 from genloss_builtin.losses.divergence import gaussian_kl
-from genloss_builtin.losses.likelihood import categorical_nll
 from genloss_builtin.losses.reconstruction import squared_error
 
 
