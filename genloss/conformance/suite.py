@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 from genloss.contracts.definition import Definition
-from genloss.errors import GenlossError
+from genloss.errors import GenlossError, Location
+from genloss.experiment.blame import culprit, describe
+
+Status = Literal["passed", "exempt", "failed", "not run"]
 
 
 class Nonconformity(GenlossError):
@@ -22,12 +27,14 @@ class Check:
         name: the check's own, such as `permutation`; a definition's `exempt` names it.
         asks: what must hold, in one line.
         function: raises `Nonconformity`, with what was expected and what came, if it does not hold.
+        fundamental: where it fails, `outcomes` runs no other check of that definition.
     """
 
     definition: Definition
     name: str
     asks: str
     function: Callable[[], None] = field(repr=False)
+    fundamental: bool = False
 
     def __str__(self) -> str:
         return f"{self.definition.name}:{self.name}"
@@ -55,3 +62,56 @@ class Check:
             f"and passes it: {self.exempt}",
             hint=f"delete `{self.name}` from its `exempt`",
         )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a check.
+
+    Attributes:
+        check: which was run.
+        status: `exempt` if it failed as was declared; `not run` after a fundamental one failed.
+        error: why it failed, if it did.
+        seconds: how long it took.
+    """
+
+    check: Check
+    status: Status
+    error: GenlossError | None = None
+    seconds: float = 0.0
+
+
+def outcomes(checks: Iterable[Check]) -> Iterator[Outcome]:
+    """Runs checks; one that raises has failed, whatever it raises."""
+    broken: set[int] = set()
+    for check in checks:
+        if id(check.definition) in broken:
+            yield Outcome(check, "not run")
+            continue
+        began = time.perf_counter()
+        error: GenlossError | None = None
+        try:
+            check.run()
+        except Exception as raised:
+            error = _readable(raised, check.definition)
+            if check.fundamental:
+                broken.add(id(check.definition))
+        status: Status = "failed" if error else "passed" if check.exempt is None else "exempt"
+        yield Outcome(check, status, error, time.perf_counter() - began)
+
+
+def _readable(raised: Exception, definition: Definition) -> GenlossError:
+    """The error with the line of the plugin's own code that raised it, if that did."""
+    cause: BaseException = raised
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    found = culprit(cause, [definition]) if definition.kind != "plugin" else None
+    where = Location(found.place) if found is not None else None
+    if isinstance(raised, GenlossError):
+        raised.where = raised.where or where
+        return raised
+    return Nonconformity(
+        f"{definition.kind} `{definition.name}` raised {describe(raised)}",
+        where=where,
+        hint="; ".join(getattr(raised, "__notes__", ())) or None,
+    )

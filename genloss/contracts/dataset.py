@@ -6,17 +6,22 @@ import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, ParamSpec
+from pathlib import Path
+from typing import Any, Generic, Literal, ParamSpec, overload
 
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from genloss.contracts.definition import NAME, Definition, read_options
+from genloss.contracts.definition import NO_EXEMPTION, Definition, check_name, read_options
 from genloss.errors import DefinitionError
 
 P = ParamSpec("P")
 Fields = Mapping[str, Tensor]
 """Named tensors of equal length: `x` is the data, others (such as `label`) go with it."""
+
+Example = Callable[[Path], Mapping[str, Any]]
+"""Writes a small file into a folder, where the options name one, and gives options as YAML would."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,10 @@ class DataSpec:
         vocabulary: how many values an element can take, where they are discrete: evenly spaced over
             `value_range` for images, `0 … vocabulary - 1` for tokens.
         size: examples in the training set.
+        alphabet: the text of each token, so that sequences of them can be shown; of tokens that have one.
+
+    Raises:
+        DefinitionError: the alphabet is not one text for each token of the vocabulary.
     """
 
     event_shape: tuple[int, ...]
@@ -37,6 +46,22 @@ class DataSpec:
     size: int
     value_range: tuple[float, float] | None = None
     vocabulary: int | None = None
+    alphabet: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.alphabet is None:
+            return
+        if self.kind != "tokens":
+            raise DefinitionError(
+                f"the data's spec has an `alphabet`, and its kind is `{self.kind}`",
+                hint="an alphabet is the text of each token: leave it out for data of another kind",
+            )
+        if len(self.alphabet) != self.vocabulary:
+            raise DefinitionError(
+                f"the data's spec has an `alphabet` of {len(self.alphabet)} texts, and its `vocabulary` is "
+                f"{self.vocabulary}",
+                hint="an alphabet has one text for each token, 0 … vocabulary - 1",
+            )
 
 
 @dataclass(frozen=True)
@@ -83,8 +108,19 @@ def _size(part: Fields | Dataset[Any], name: str, spec: DataSpec) -> int:
                 f"an item of the data's `{name}` is a {type(item).__name__}",
                 hint="it is a mapping of tensors by name, such as {'x': …, 'label': …}",
             )
-        fields = {field: tensor[None] for field, tensor in item.items()}
+        fields = {field: torch.as_tensor(value)[None] for field, value in item.items()}
     else:
+        if not isinstance(part, Mapping):
+            raise DefinitionError(
+                f"the data's `{name}` is a {type(part).__name__}",
+                hint="it is a mapping of tensors by name, such as {'x': …}, or a torch Dataset of such mappings",
+            )
+        for field, value in part.items():
+            if not isinstance(value, Tensor):
+                raise DefinitionError(
+                    f"`{field}` of the data's `{name}` is a {type(value).__name__}, not a tensor",
+                    hint="`torch.as_tensor` makes one of numpy's arrays",
+                )
         size, fields = len(next(iter(part.values()), ())), dict(part)
     if not size or "x" not in fields:
         raise DefinitionError(f"the data's `{name}` has no `x`", hint="it names tensors, the examples first")
@@ -112,28 +148,76 @@ def digest(*parts: Fields) -> str:
 
 
 class DatasetDefinition(Definition, Generic[P]):
-    """A dataset as the catalogue holds it; calling it loads the data."""
+    """A dataset as the catalogue holds it; calling it loads the data.
+
+    Attributes:
+        example: gives the conformance suite options for small data, where the defaults are not enough.
+        unavailable: why it cannot be used here, if it cannot.
+    """
 
     kind = "dataset"
 
-    def __init__(self, function: Callable[P, Data], *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        function: Callable[P, Data],
+        *,
+        name: str | None = None,
+        example: Example | None = None,
+        exempt: Mapping[str, str] = NO_EXEMPTION,
+        unavailable: str | None = None,
+    ) -> None:
         self._function = function
         self.name = name or function.__name__
-        if not NAME.fullmatch(self.name):
-            raise DefinitionError(f"dataset `{self.name}` cannot bear that name")
+        check_name("dataset", self.name)
         self.doc = inspect.getdoc(function) or ""
         self.options = read_options(function, what=f"dataset `{self.name}`", reserved=("name",), positional=0)
+        self.example = example
+        self.exempt = exempt
+        self.unavailable = unavailable
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Data:
         return self._function(*args, **kwargs)
 
 
-def dataset(function: Callable[P, Data]) -> DatasetDefinition[P]:
+class _Decorator:
+    def __init__(self, **facts: Any) -> None:
+        self._facts = facts
+
+    def __call__(self, function: Callable[P, Data]) -> DatasetDefinition[P]:
+        return DatasetDefinition(function, **self._facts)
+
+
+@overload
+def dataset(function: Callable[P, Data], /) -> DatasetDefinition[P]: ...
+@overload
+def dataset(
+    *,
+    example: Example | None = None,
+    exempt: Mapping[str, str] = NO_EXEMPTION,
+    unavailable: str | None = None,
+) -> _Decorator: ...
+def dataset(
+    function: Callable[P, Data] | None = None,
+    /,
+    *,
+    example: Example | None = None,
+    exempt: Mapping[str, str] = NO_EXEMPTION,
+    unavailable: str | None = None,
+) -> DatasetDefinition[P] | _Decorator:
     """Makes a dataset of a function whose keyword-only parameters are the YAML's options.
 
-    An option annotated as `pathlib.Path` is read relative to the YAML file.
+    Written as `@genloss.dataset`, or with arguments. An option annotated as `pathlib.Path` is read relative
+    to the YAML file.
+
+    Args:
+        function: what loads the data.
+        example: gives the conformance suite options for small data; it gets a folder for what it writes.
+            Needed where an option has no default.
+        exempt: the checks of the conformance suite that cannot hold for it, each with its reason.
+        unavailable: why it cannot be used here, such as a library that is not installed, if it cannot.
 
     Raises:
         DefinitionError: the signature breaks the contract.
     """
-    return DatasetDefinition(function)
+    decorator = _Decorator(example=example, exempt=exempt, unavailable=unavailable)
+    return decorator if function is None else decorator(function)

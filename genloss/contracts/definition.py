@@ -10,12 +10,16 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from genloss.errors import DefinitionError
 
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
 MISSING = inspect.Parameter.empty
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+NO_EXEMPTION: Mapping[str, str] = types.MappingProxyType({})
 
 
 def without_none(annotation: Any) -> Any:
@@ -101,6 +105,38 @@ class Option:
         base = get_args(self.annotation)[0] if get_origin(self.annotation) is Annotated else self.annotation
         return base is float
 
+    def json_schema(self, definitions: str = "#/$defs/{model}") -> dict[str, Any]:
+        """The JSON schema of its values.
+
+        Args:
+            definitions: where types of their own are referred to; they come under the key `$defs`.
+
+        Raises:
+            DefinitionError: no YAML can give a value of that type.
+        """
+        from pydantic import PydanticUserError
+
+        try:
+            return self._adapter.json_schema(ref_template=definitions)
+        except PydanticUserError as error:
+            raise self._unreadable() from error
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[Any]:
+        from pydantic import PydanticUserError, TypeAdapter
+
+        try:
+            return TypeAdapter(self.annotation)
+        except PydanticUserError as error:
+            raise self._unreadable() from error
+
+    def _unreadable(self, what: str = "") -> DefinitionError:
+        of = f" of {what}" if what else ""
+        return DefinitionError(
+            f"option `{self.name}`{of} has the type `{self.type}`, which no YAML can give",
+            hint="an option is a number, a text, true or false, a `Literal`, a path, or a list of such",
+        )
+
     def validate(self, value: Any) -> Any:
         """The value as the function wants it (a list becomes a tuple, say).
 
@@ -108,16 +144,12 @@ class Option:
             ValueError: what was expected, and what came.
             DefinitionError: no YAML can give a value of that type.
         """
-        from pydantic import PydanticUserError, TypeAdapter, ValidationError
+        from pydantic import ValidationError
 
         try:
             # JSON's strict mode is what YAML's authors expect: 1 is a float, "1" and true are not.
             given = json.dumps(value, default=os.fspath)
-            return TypeAdapter(self.annotation).validate_json(given, strict=True)
-        except PydanticUserError as error:
-            raise DefinitionError(
-                f"option `{self.name}` has the type `{self.type}`, which no YAML can give"
-            ) from error
+            return self._adapter.validate_json(given, strict=True)
         except (ValidationError, TypeError) as error:
             raise ValueError(f"expected {self.type}, got {json.dumps(value, default=str)}") from error
 
@@ -134,7 +166,7 @@ class Definition:
     doc: str
     options: Mapping[str, Option]
     unavailable: str | None = None
-    exempt: Mapping[str, str] = types.MappingProxyType({})
+    exempt: Mapping[str, str] = NO_EXEMPTION
 
     @cached_property
     def summary(self) -> str:
@@ -151,6 +183,21 @@ class Definition:
             ValueError: a value that its option does not allow.
         """
         return {name: self.options[name].validate(value) for name, value in options.items()}
+
+
+def check_name(kind: str, name: Any, reserved: Iterable[str] = ()) -> None:
+    """Raises unless a definition can be called so.
+
+    Raises:
+        DefinitionError: the name is no identifier, or stands for something else.
+    """
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        hint = "a name has letters, digits and `_`, and begins with no digit"
+    elif name in reserved:
+        hint = "it stands for something else in an experiment or its record"
+    else:
+        return
+    raise DefinitionError(f"{kind} `{name}` cannot bear that name", hint=hint)
 
 
 @dataclass(frozen=True)
@@ -179,7 +226,8 @@ def read_options(
         positional: how many other parameters it may have; any number where they are quantities.
 
     Raises:
-        DefinitionError: a parameter without annotation, a reserved name, or `**kwargs`.
+        DefinitionError: a parameter without annotation or of a type that no YAML can give, a reserved name,
+            or `**kwargs`.
     """
     hints = read_hints(function, what)
     options = {}
@@ -205,7 +253,11 @@ def read_options(
             )
         if parameter.name not in hints:
             raise DefinitionError(f"option `{parameter.name}` of {what} has no type annotation")
-        options[parameter.name] = Option(parameter.name, hints[parameter.name], parameter.default)
+        option = options[parameter.name] = Option(parameter.name, hints[parameter.name], parameter.default)
+        try:
+            option.json_schema()
+        except DefinitionError as error:
+            raise option._unreadable(what) from error
     return options
 
 

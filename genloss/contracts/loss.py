@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from genloss.contracts.definition import (
     MISSING,
-    NAME,
+    NO_EXEMPTION,
     Definition,
     Quantity,
+    check_name,
     read_options,
     read_signature,
     snake_case,
@@ -22,6 +23,10 @@ from genloss.errors import DefinitionError
 
 P = ParamSpec("P")
 Unit = Literal["nats", "data", "1"]
+Example = Callable[..., Mapping[str, Any]]
+"""Draws valid arguments. Its parameters are dimensions of the annotations by name, each with a default: a number,
+or a tuple for one with a star; the conformance suite sets them. What it leaves out is drawn from the annotations.
+"""
 
 RESERVED_OPTIONS = ("weight", "as", "bind", "every")
 RESERVED_NAMES = ("total", "gradient_norm", "with")
@@ -41,7 +46,8 @@ class Loss(Definition, Generic[P]):
         options: what the YAML may set, by name.
         batch_coupled: True where it returns a scalar, since it couples the examples of a batch.
         stop_gradient: the quantities that its formula holds constant.
-        example: a function that draws valid arguments, where shapes and domains cannot say it.
+        example: a function that draws valid arguments, where shapes and domains cannot say what is valid.
+        exempt: the checks of the conformance suite that cannot hold for it, each with its reason.
         is_module: True where it is a class with parameters of its own.
         doc: the docstring.
         unavailable: why the installed torch cannot run it, if it cannot.
@@ -58,15 +64,15 @@ class Loss(Definition, Generic[P]):
         source: str,
         name: str | None = None,
         stop_gradient: tuple[str, ...] = (),
-        example: Callable[[], Mapping[str, Any]] | None = None,
+        example: Example | None = None,
+        exempt: Mapping[str, str] = NO_EXEMPTION,
         unavailable: str | None = None,
     ) -> None:
         self._implementation = implementation
         self.is_module = inspect.isclass(implementation)
         self.name = name or snake_case(implementation.__name__)
         what = f"loss `{self.name}`"
-        if not NAME.fullmatch(self.name) or self.name in RESERVED_NAMES:
-            raise DefinitionError(f"{what} cannot bear that name")
+        check_name("loss", self.name, RESERVED_NAMES)
         if inspect.isclass(implementation):
             if not issubclass(implementation, nn.Module):
                 raise DefinitionError(f"{what} is a class, but no torch.nn.Module")
@@ -106,6 +112,7 @@ class Loss(Definition, Generic[P]):
         self.source = source
         self.stop_gradient = stop_gradient
         self.example = example
+        self.exempt = exempt
         self.unavailable = unavailable
         self.doc = inspect.cleandoc(implementation.__doc__ or "")
         functools.update_wrapper(cast(Any, self), implementation, updated=())
@@ -143,7 +150,8 @@ def loss(
     source: str,
     name: str | None = None,
     stop_gradient: tuple[str, ...] = (),
-    example: Callable[[], Mapping[str, Any]] | None = None,
+    example: Example | None = None,
+    exempt: Mapping[str, str] = NO_EXEMPTION,
     unavailable: str | None = None,
 ) -> _Decorator:
     """Makes a `Loss` of a function, or of an `nn.Module` class where the loss has parameters of its own.
@@ -154,7 +162,10 @@ def loss(
         source: the paper or definition that it follows.
         name: its name in the YAML; the function's own by default.
         stop_gradient: quantities that the formula holds constant.
-        example: draws valid arguments, where the annotations cannot say what is valid.
+        example: draws valid arguments, where the annotations cannot say what is valid. Its parameters, each
+            with a default, are dimensions by name, which the conformance suite sets; it may leave out what
+            the annotations do say.
+        exempt: the checks of the conformance suite that cannot hold for it, each with its reason.
         unavailable: why the installed torch cannot run it, if it cannot.
 
     Raises:
@@ -167,5 +178,6 @@ def loss(
         name=name,
         stop_gradient=stop_gradient,
         example=example,
+        exempt=exempt,
         unavailable=unavailable,
     )

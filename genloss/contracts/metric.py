@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Generic, ParamSpec
+from typing import Any, Generic, Never, ParamSpec, overload
 
-from genloss.contracts.definition import NAME, Definition, read_signature
+from genloss.contracts.definition import NO_EXEMPTION, Definition, check_name, read_signature
 from genloss.errors import DefinitionError
 
 P = ParamSpec("P")
 Result = float | Mapping[str, float]
+Example = Callable[[], Mapping[str, Any]]
 
 MODEL_METHODS = {
     "log_likelihood": "the model's method, from `[batch, *event]` to nats `[batch]`, where it has one",
@@ -40,6 +41,8 @@ class MetricDefinition(Definition, Generic[P]):
             under its own name.
         units: of its numbers, by name.
         version: changes whenever its numbers do, so that old and new ones are never compared.
+        example: gives the conformance suite what it asks for, where the suite has no such thing.
+        unavailable: why it cannot be used here, if it cannot.
     """
 
     kind = "metric"
@@ -52,11 +55,13 @@ class MetricDefinition(Definition, Generic[P]):
         higher_is_better: bool | Mapping[str, bool],
         version: str,
         name: str | None = None,
+        example: Example | None = None,
+        exempt: Mapping[str, str] = NO_EXEMPTION,
+        unavailable: str | None = None,
     ) -> None:
         self._function = function
         self.name = name or function.__name__
-        if not NAME.fullmatch(self.name):
-            raise DefinitionError(f"metric `{self.name}` cannot bear that name")
+        check_name("metric", self.name)
         signature = read_signature(function, what=f"metric `{self.name}`")
         self.quantities = signature.quantities
         self.options = signature.options
@@ -70,6 +75,9 @@ class MetricDefinition(Definition, Generic[P]):
                 f"metric `{self.name}` names other numbers in `unit` than in `higher_is_better`"
             )
         self.doc = inspect.getdoc(function) or ""
+        self.example = example
+        self.exempt = exempt
+        self.unavailable = unavailable
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Result:
         return self._function(*args, **kwargs)
@@ -87,24 +95,66 @@ class MetricDefinition(Definition, Generic[P]):
         return {name: float(number) for name, number in numbers.items()}
 
 
+class _Decorator:
+    def __init__(self, **facts: Any) -> None:
+        self._facts = facts
+
+    def __call__(self, function: Callable[P, Result]) -> MetricDefinition[P]:
+        return MetricDefinition(function, **self._facts)
+
+
+@overload
 def metric(
-    *, unit: str | Mapping[str, str], higher_is_better: bool | Mapping[str, bool], version: str = "1"
-) -> Callable[[Callable[P, Result]], MetricDefinition[P]]:
+    *,
+    unit: str | Mapping[str, str],
+    higher_is_better: bool | Mapping[str, bool],
+    version: str = "1",
+    example: Example | None = None,
+    exempt: Mapping[str, str] = NO_EXEMPTION,
+    unavailable: str | None = None,
+) -> _Decorator: ...
+@overload
+def metric(function: Callable[P, Result], /) -> Never: ...
+def metric(
+    function: Callable[P, Result] | None = None,
+    /,
+    *,
+    unit: str | Mapping[str, str] | None = None,
+    higher_is_better: bool | Mapping[str, bool] | None = None,
+    version: str = "1",
+    example: Example | None = None,
+    exempt: Mapping[str, str] = NO_EXEMPTION,
+    unavailable: str | None = None,
+) -> _Decorator:
     """Makes a metric of a function, whose parameters are asked for by name (`contracts.metric.OFFERED`).
 
     Its floor is the same function with training examples in place of the samples, or with the data's exact
     `log_density` in place of `log_likelihood`: what a perfect model would get.
 
     Args:
+        function: nothing; a metric is never written without the arguments that follow.
         unit: of its numbers, such as `nats`; `1` if they have none; a mapping where they differ.
         higher_is_better: the direction; a mapping where the function returns several numbers by name.
         version: to be changed whenever the numbers change.
+        example: gives the conformance suite valid arguments by name; needed where the function asks for
+            what only a certain dataset knows.
+        exempt: the checks of the conformance suite that cannot hold for it, each with its reason.
+        unavailable: why it cannot be used here, such as a library that is not installed, if it cannot.
 
     Raises:
-        DefinitionError: the signature breaks the contract.
+        DefinitionError: the signature breaks the contract, or unit or direction are not said.
     """
-
-    def decorate(function: Callable[P, Result]) -> MetricDefinition[P]:
-        return MetricDefinition(function, unit=unit, higher_is_better=higher_is_better, version=version)
-
-    return decorate
+    if function is not None or unit is None or higher_is_better is None:
+        name = f"metric `{function.__name__}`" if function is not None else "a metric"
+        raise DefinitionError(
+            f"{name} must say its unit and its direction",
+            hint='write `@genloss.metric(unit="1", higher_is_better=False)`',
+        )
+    return _Decorator(
+        unit=unit,
+        higher_is_better=higher_is_better,
+        version=version,
+        example=example,
+        exempt=exempt,
+        unavailable=unavailable,
+    )

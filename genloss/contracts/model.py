@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -11,7 +11,15 @@ from jaxtyping import Num
 from torch import Tensor, nn
 
 from genloss.contracts.dataset import DataSpec
-from genloss.contracts.definition import NAME, Definition, Quantity, read_hints, read_options, snake_case
+from genloss.contracts.definition import (
+    NO_EXEMPTION,
+    Definition,
+    Quantity,
+    check_name,
+    read_hints,
+    read_options,
+    snake_case,
+)
 from genloss.errors import DefinitionError
 
 M = TypeVar("M", bound="Model")
@@ -71,10 +79,15 @@ class Model(nn.Module):
 
     Attributes:
         name: the name in the YAML; the class's own in snake case by default.
+        example_options: options with which the conformance suite builds it, as YAML would give them. The
+            first are varied as well: each `Literal` and `bool` takes each of its values.
+        exempt: the checks of the conformance suite that cannot hold for it, each with its reason.
         data: the same as the argument.
     """
 
     name: ClassVar[str]
+    example_options: ClassVar[Sequence[Mapping[str, Any]]] = ({},)
+    exempt: ClassVar[Mapping[str, str]] = NO_EXEMPTION
     data: DataSpec
 
     def __init__(self, data: DataSpec) -> None:
@@ -109,9 +122,9 @@ class ModelDefinition(Definition):
             raise DefinitionError(f"{model!r} is no subclass of `genloss.Model`")
         self.model = model
         self.name = model.name
-        if not NAME.fullmatch(self.name):
-            raise DefinitionError(f"model `{self.name}` cannot bear that name")
+        check_name("model", self.name)
         self.doc = inspect.cleandoc(model.__doc__ or "")
+        self.exempt = model.exempt
         self.options = read_options(
             model.__init__, what=f"model `{model.name}`", reserved=("name",), positional=2
         )

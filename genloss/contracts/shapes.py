@@ -24,13 +24,15 @@ def check_arguments(loss: Loss[Any], arguments: Mapping[str, Any]) -> None:
     with jaxtyped("context"):
         for name, value in arguments.items():
             annotation, constraints = _split(without_none(loss.quantities[name].annotation))
-            if not _matches(value, annotation):
+            if not matches(value, annotation):
                 others = ", ".join(
-                    f"`{other}` is {_describe(given)}" for other, given in arguments.items() if other != name
+                    f"`{other}` is {describe_value(given)}"
+                    for other, given in arguments.items()
+                    if other != name
                 )
                 raise ContractError(
-                    f"loss `{loss.name}` expects `{name}` as {_expected(annotation)}, got {_describe(value)}"
-                    + (f"; {others}" if others else "")
+                    f"loss `{loss.name}` expects `{name}` as {expected_value(annotation)}, "
+                    f"got {describe_value(value)}" + (f"; {others}" if others else "")
                 )
             for constraint in constraints:
                 _check_domain(loss, name, value, constraint)
@@ -50,11 +52,13 @@ def check_value(loss: Loss[Any], value: Any, batch: int) -> None:
         said = f"one value per example, shape [{batch}]"
         hint = "sum over the event's dimensions, not over the batch; the trainer takes the batch's mean"
     if not isinstance(value, Tensor):
-        raise ContractError(f"loss `{loss.name}` must return {said}, got {_describe(value)}")
+        raise ContractError(f"loss `{loss.name}` must return {said}, got {describe_value(value)}")
     if tuple(value.shape) != expected:
-        raise ContractError(f"loss `{loss.name}` must return {said}, got {_describe(value)}", hint=hint)
+        raise ContractError(f"loss `{loss.name}` must return {said}, got {describe_value(value)}", hint=hint)
     if not value.is_floating_point():
-        raise ContractError(f"loss `{loss.name}` must return floating-point values, got {_describe(value)}")
+        raise ContractError(
+            f"loss `{loss.name}` must return floating-point values, got {describe_value(value)}"
+        )
 
 
 def _split(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -64,13 +68,14 @@ def _split(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
     return annotation, ()
 
 
-def _matches(value: Any, annotation: Any) -> bool:
+def matches(value: Any, annotation: Any) -> bool:
+    """Whether a value is as annotated; within `jaxtyped("context")`, dimensions of one name must agree."""
     annotation, _ = _split(annotation)
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is list:
-        return isinstance(value, list) and all(_matches(item, arguments[0]) for item in value)
+        return isinstance(value, list) and all(matches(item, arguments[0]) for item in value)
     if origin in (Union, types.UnionType):
-        return any(_matches(value, part) for part in arguments)
+        return any(matches(value, part) for part in arguments)
     if origin is Literal:
         return value in arguments
     if annotation is Any or not isinstance(origin or annotation, type):
@@ -95,10 +100,11 @@ def _check_domain(loss: Loss[Any], name: str, value: Any, constraint: Any) -> No
             )
 
 
-def _expected(annotation: Any, *, plural: bool = False) -> str:
+def expected_value(annotation: Any, *, plural: bool = False) -> str:
+    """An annotation in words: `a floating-point tensor of shape [batch *event]`."""
     annotation, _ = _split(annotation)
     if get_origin(annotation) is list:
-        return f"a list of {_expected(get_args(annotation)[0], plural=True)}"
+        return f"a list of {expected_value(get_args(annotation)[0], plural=True)}"
     if not hasattr(annotation, "dim_str"):
         return describe(annotation)
     tensor = f"{_kind(annotation.dtypes)}tensor{'s' if plural else ''} of shape [{annotation.dim_str}]"
@@ -117,10 +123,11 @@ def _kind(dtypes: Any) -> str:
     return ""
 
 
-def _describe(value: Any) -> str:
+def describe_value(value: Any) -> str:
+    """What came, in words: `float32 [5, 2]`."""
     if isinstance(value, Tensor):
         return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
     if isinstance(value, list):
-        shown = [_describe(item) for item in value[:4]] + ["…"] * (len(value) > 4)
+        shown = [describe_value(item) for item in value[:4]] + ["…"] * (len(value) > 4)
         return f"a list of {', '.join(shown)}" if value else "an empty list"
     return f"{type(value).__name__} {value!r}"

@@ -1,5 +1,6 @@
 """Datasets and the data that they return."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -54,6 +55,27 @@ class TestContent:
     def test_is_as_the_spec_says(self, changes, message):
         with pytest.raises(DefinitionError, match=message):
             data(**changes)
+
+
+class TestAlphabet:
+    def test_is_one_text_for_each_token(self):
+        spec = genloss.DataSpec((4,), "tokens", size=2, vocabulary=3, alphabet=("a", "b", "<end>"))
+        assert spec.alphabet == ("a", "b", "<end>")
+        assert SPEC.alphabet is None
+
+    @pytest.mark.parametrize(
+        ("kind", "vocabulary", "message", "hint"),
+        [
+            ("tokens", 4, "an `alphabet` of 3 texts, and its `vocabulary` is 4$", "one text for each token"),
+            ("tokens", None, "an `alphabet` of 3 texts, and its `vocabulary` is None", "0 … vocabulary - 1"),
+            ("points", 3, "an `alphabet`, and its kind is `points`", "leave it out"),
+        ],
+    )
+    def test_of_another_size_or_for_another_kind_is_refused(self, kind, vocabulary, message, hint):
+        with pytest.raises(DefinitionError) as caught:
+            genloss.DataSpec((4,), kind, size=2, vocabulary=vocabulary, alphabet=("a", "b", "c"))
+        assert re.search(message, caught.value.message)
+        assert hint in caught.value.hint
 
 
 class TestDigest:
@@ -133,5 +155,15 @@ class TestDefinition:
             genloss.dataset(swallowing)
 
     def test_has_a_name_that_yaml_can_bear(self):
-        with pytest.raises(DefinitionError, match=r"^dataset `<lambda>` cannot bear that name$"):
+        with pytest.raises(DefinitionError, match=r"^dataset `<lambda>` cannot bear that name\n"):
             genloss.dataset(lambda: data())
+
+    def test_its_decorator_is_written_with_arguments_or_without(self):
+        def gaussian(*, seed: int = 0) -> genloss.Data: ...
+
+        facts = {"example": dict, "exempt": {"unseen": "a toy"}, "unavailable": "it needs a network"}
+        definition = genloss.dataset(**facts)(gaussian)
+        assert {name: getattr(definition, name) for name in facts} == facts
+        bare = genloss.dataset(gaussian)
+        assert (bare.name, bare.options.keys()) == (definition.name, definition.options.keys())
+        assert (bare.example, dict(bare.exempt), bare.unavailable) == (None, {}, None)

@@ -2,6 +2,7 @@
 
 import datetime
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,7 +11,7 @@ from annotated_types import Ge, Gt, Interval, Le, Lt
 from jaxtyping import Float
 from torch import Tensor
 
-from genloss.contracts.definition import Option, Quantity, describe, read_signature, snake_case
+from genloss.contracts.definition import Option, Quantity, describe, read_options, read_signature, snake_case
 from genloss.errors import DefinitionError
 
 Image = Float[Tensor, "batch *event"]
@@ -80,7 +81,22 @@ def test_a_value_that_the_type_does_not_allow(annotation, value, said):
 def test_a_type_that_no_yaml_can_give():
     with pytest.raises(DefinitionError) as caught:
         Option("activation", Tensor).validate("relu")
-    assert str(caught.value) == "option `activation` has the type `Tensor`, which no YAML can give"
+    assert caught.value.message == "option `activation` has the type `Tensor`, which no YAML can give"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "said"),
+    [(Tensor, "Tensor"), (Callable[[float], float], "collections.abc.Callable[[float], float]")],
+)
+def test_a_definition_has_no_option_that_no_yaml_can_give(annotation, said):
+    def doubled(*, scale: annotation) -> None: ...
+
+    with pytest.raises(DefinitionError) as caught:
+        read_options(doubled, what="loss `doubled`")
+    assert caught.value.message == (
+        f"option `scale` of loss `doubled` has the type `{said}`, which no YAML can give"
+    )
+    assert caught.value.hint.startswith("an option is a number, ")
 
 
 @pytest.mark.parametrize(

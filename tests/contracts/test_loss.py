@@ -89,6 +89,10 @@ class TestAFunction:
 
         assert loss(example=draw)(quartic_error).example is draw
 
+    def test_says_which_checks_cannot_hold(self):
+        assert loss()(quartic_error).exempt == {}
+        assert loss(exempt={"vmap": "it sorts"})(quartic_error).exempt == {"vmap": "it sorts"}
+
     def test_without_a_docstring(self):
         def bare(x: Image) -> PerExample:
             return x.flatten(1).sum(1)
@@ -130,12 +134,26 @@ class TestRefused:
             "choose another name",
         )
 
-    @pytest.mark.parametrize("name", ["total", "gradient_norm", "with", "two words", "a/b", "1st", ""])
-    def test_a_name_that_stands_for_something_else(self, name):
+    @pytest.mark.parametrize(
+        ("names", "hint"),
+        [
+            (
+                ["total", "gradient_norm", "with"],
+                "it stands for something else in an experiment or its record",
+            ),
+            (
+                ["two words", "a/b", "1st", ""],
+                "a name has letters, digits and `_`, and begins with no digit",
+            ),
+        ],
+        ids=["reserved", "no identifier"],
+    )
+    def test_a_name_that_it_cannot_bear(self, names, hint):
         def broken(x: Image) -> PerExample: ...
 
-        broken.__name__ = name
-        self.refuse(broken, f"loss `{name}` cannot bear that name")
+        for name in names:
+            broken.__name__ = name
+            self.refuse(broken, f"loss `{name}` cannot bear that name", hint)
 
     def test_args(self):
         def broken(x: Image, *more: Image) -> PerExample: ...

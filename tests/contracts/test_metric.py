@@ -78,3 +78,27 @@ def test_what_a_signature_must_say():
     ):
         with pytest.raises(DefinitionError, match=message):
             metric(function)
+
+
+def test_unit_and_direction_must_be_said():
+    with pytest.raises(DefinitionError) as caught:
+
+        @genloss.metric
+        def closeness(samples: Tensor) -> float: ...
+
+    assert str(caught.value) == (
+        "metric `closeness` must say its unit and its direction\n"
+        'hint: write `@genloss.metric(unit="1", higher_is_better=False)`'
+    )
+    with pytest.raises(DefinitionError, match="a metric must say its unit and its direction"):
+        genloss.metric(unit="1")
+
+
+def test_what_it_tells_the_conformance_suite():
+    facts = {"example": dict, "exempt": {"direction": "a toy"}, "unavailable": "it needs a GPU"}
+
+    @genloss.metric(unit="1", higher_is_better=True, **facts)
+    def closeness(samples: Tensor) -> float: ...
+
+    assert {name: getattr(closeness, name) for name in facts} == facts
+    assert (spread.example, dict(spread.exempt), spread.unavailable) == (None, {}, None)

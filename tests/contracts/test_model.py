@@ -181,7 +181,7 @@ class TestDefinition:
             pass
 
         Broken.name = name
-        with pytest.raises(DefinitionError, match=f"^model `{name}` cannot bear that name$"):
+        with pytest.raises(DefinitionError, match=f"^model `{name}` cannot bear that name\n"):
             ModelDefinition(Broken)
 
     def test_has_no_positional_options(self):
