@@ -1,0 +1,237 @@
+"""Text and images by Hugging Face's `datasets` library: a local file, or a repository of the Hub."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import PIL.Image
+import torch
+from annotated_types import Ge
+from torch import Tensor
+
+import genloss
+from genloss.errors import RequestError, did_you_mean
+from genloss_builtin.datasets._files import (
+    Share,
+    divided,
+    images_of_bytes,
+    label_field,
+    require_file,
+    require_two,
+    scaled,
+)
+from genloss_builtin.datasets._tokens import Length, Level, Stride, divide, tokenize, windows
+
+READERS = {".parquet": "from_parquet", ".csv": "from_csv", ".json": "from_json", ".jsonl": "from_json"}
+QUIET = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+}
+"""The library tells its makers what is loaded unless it is told not to."""
+
+Rows = Any
+"""A `datasets.Dataset`; the library is imported only where it is used."""
+
+
+def _example(folder: Path) -> Mapping[str, Any]:
+    rows = [f"row {number}: {number**2} is a square" for number in range(200)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps({"text": row}) + "\n" for row in rows))
+    return {"path": folder / "rows.jsonl", "column": "text", "length": 32}
+
+
+MISSING = None if find_spec("datasets") else "it needs `pip install 'genloss[huggingface]'`"
+
+
+@genloss.dataset(example=_example, unavailable=MISSING)
+def huggingface(
+    *,
+    column: str,
+    path: Path | None = None,
+    repository: str | None = None,
+    subset: str | None = None,
+    revision: str | None = None,
+    split: str | None = None,
+    rows: Annotated[int, Ge(1)] | None = None,
+    held_out: Share | str = 0.1,
+    kind: Literal["text", "image"] = "text",
+    labels: str | None = None,
+    length: Length = 128,
+    level: Level = "character",
+    stride: Stride | None = None,
+    seed: int = 0,
+) -> genloss.Data:
+    """A column of a local Parquet, CSV or JSON file, or of a data set on the Hugging Face Hub.
+
+    Fields: `x`, and `label` `[batch]` where labels are given. Of a column become
+
+    * with `kind: text`: windows `[length]` of tokens, the rows after one another with a blank line between;
+      rows without text are left out.
+    * with `kind: image`: images `[C, H, W]` in [0, 1], grey or RGB, which must all be of one size.
+
+    It needs `pip install 'genloss[huggingface]'`. A local file is read without any network, and leaves
+    nothing behind; a repository is downloaded once, to the library's own cache. No code of a repository is
+    run.
+
+    Options:
+        column: the column with text or images.
+        path: of a .parquet, .csv, .json or .jsonl file, relative to the experiment; or
+        repository: a data set's name on the Hub, such as `user/name`.
+        subset, revision: of a repository: its configuration, and a commit, which pins its content.
+        split: of a repository; "train" by default.
+        rows: how many rows are used, the first ones; all by default.
+        held_out: share that is not trained on: of a text the end, of images a random choice; or the name of
+            another split of the repository; 0.1 by default.
+        kind: what the column holds, "text" or "image"; "text" by default.
+        labels: the column with the images' integer labels, if they have some.
+        length: of text: tokens in a window; 128 by default.
+        level: of text: what a token is, "character" or "byte"; "character" by default.
+        stride: of text: tokens from the beginning of a training window to that of the next; `length` by
+            default.
+        seed: of the choice of held-out images; 0 by default.
+
+    Raises:
+        RequestError: the library is missing, or what it reads cannot be used.
+    """
+    if (path is None) == (repository is None):
+        raise RequestError(
+            "`huggingface` needs either `path` or `repository`",
+            hint="`path` names a file of yours, `repository` a data set on the Hub",
+        )
+    if path is not None:
+        for option, value in (("subset", subset), ("revision", revision), ("split", split)):
+            if value is not None:
+                raise RequestError(f"`{option}` is an option for a `repository`", hint="a file has one part")
+        if isinstance(held_out, str):
+            raise RequestError(
+                f"`held_out` names the split `{held_out}`, and a file has one part",
+                hint="give the share to hold out, such as 0.1",
+            )
+        source = f"`{path.name}`"
+        parts = [_read_file(path)]
+    else:
+        source = f"`{repository}`"
+        splits = [split or "train", *([held_out] if isinstance(held_out, str) else [])]
+        parts = [_download(str(repository), subset, revision, name) for name in splits]
+    parts = [part.select(range(min(rows or len(part), len(part)))) for part in parts]
+    for wanted in (column, labels):
+        if wanted is not None and wanted not in parts[0].column_names:
+            raise RequestError(
+                f"{source} has no column `{wanted}`", hint=did_you_mean(wanted, parts[0].column_names)
+            )
+    if kind == "image":
+        images = [_images(part, column, labels, source) for part in parts]
+        if not isinstance(held_out, str):
+            images = [*divided(images[0], held_out, seed)]
+        require_two(source.strip("`"), training=len(images[0]["x"]), held_out=len(images[1]["x"]))
+        return images_of_bytes(*images)
+    if labels is not None:
+        raise RequestError("`labels` is an option for images", hint="leave it out with `kind: text`")
+    texts = [_text(part, column, source) for part in parts]
+    tokens, alphabet = tokenize("".join(texts), level)
+    if isinstance(held_out, str):
+        count = len(texts[0]) if level == "character" else len(texts[0].encode())
+        train, unseen = tokens[:count], tokens[count:]
+    else:
+        train, unseen = divide(tokens, held_out)
+    return windows(train, unseen, alphabet, length=length, stride=stride, source=source)
+
+
+def _library() -> Any:
+    for variable, value in QUIET.items():
+        os.environ.setdefault(variable, value)
+    try:
+        import datasets
+    except ImportError as error:
+        raise RequestError(
+            f"dataset `huggingface` needs the library `datasets`: {error}",
+            hint="pip install 'genloss[huggingface]'",
+        ) from error
+    return datasets
+
+
+def _read_file(path: Path) -> Rows:
+    datasets = _library()
+    if path.suffix not in READERS:
+        raise RequestError(f"`{path.name}` is none of {', '.join(READERS)}", hint="convert it to Parquet")
+    require_file(path)
+    with _reading(datasets, f"`{path.name}`"), tempfile.TemporaryDirectory() as cache:
+        # `load_dataset` would report each loading to the Hub, of a local file too.
+        read = getattr(datasets.Dataset, READERS[path.suffix])
+        return read(str(path), cache_dir=cache, keep_in_memory=True)
+
+
+def _download(repository: str, subset: str | None, revision: str | None, split: str) -> Rows:
+    datasets = _library()
+    with _reading(datasets, f"`{repository}`"):
+        return datasets.load_dataset(repository, subset, revision=revision, split=split)
+
+
+@contextmanager
+def _reading(datasets: Any, source: str) -> Iterator[None]:
+    try:
+        yield
+    except (datasets.exceptions.DatasetsError, OSError, ValueError) as error:
+        cause = error.__cause__ or error
+        raise RequestError(
+            f"{source} cannot be read: {str(cause).strip().splitlines()[0][:300] or type(cause).__name__}",
+            hint="look at its name, split and format; of a repository, also at the network",
+        ) from error
+
+
+def _text(part: Rows, column: str, source: str) -> str:
+    feature = part.features[column]
+    if getattr(feature, "dtype", None) not in ("string", "large_string"):
+        raise RequestError(
+            f"column `{column}` of {source} holds no text, but {feature}",
+            hint="name a column of strings, or say `kind: image`",
+        )
+    return "".join(f"{row}\n\n" for row in part[column] if row)
+
+
+def _images(part: Rows, column: str, labels: str | None, source: str) -> dict[str, Tensor]:
+    """The images `[N, C, H, W]` in [0, 1], with their labels."""
+    datasets = _library()
+    feature = part.features[column]
+    is_image = isinstance(feature, datasets.Image) or (isinstance(feature, dict) and "bytes" in feature)
+    if not is_image and getattr(feature, "dtype", None) not in ("binary", "large_binary"):
+        raise RequestError(
+            f"column `{column}` of {source} holds no images, but {feature}",
+            hint="images are the bytes of PNG or JPEG files; text is read with `kind: text`",
+        )
+    # Decoded here, since the library would follow an image's address into the web.
+    stored = part.cast_column(column, datasets.Image(decode=False))[column]
+    arrays = [_decoded(item, row, column, source) for row, item in enumerate(stored)]
+    shapes = {array.shape for array in arrays}
+    if len(shapes) > 1:
+        listed = ", ".join(str(list(shape)) for shape in sorted(shapes)[:3])
+        raise RequestError(
+            f"the images of {source} differ in shape: {listed}", hint="scale them to one size and colour mode"
+        )
+    x = torch.from_numpy(scaled(np.stack(arrays)))
+    fields = {"x": x.unsqueeze(1) if x.dim() == 3 else x.movedim(-1, 1).contiguous()}
+    if labels is not None:
+        fields["label"] = label_field(labels, np.asarray(part[labels][:]), len(x))
+    return fields
+
+
+def _decoded(item: Mapping[str, Any] | None, row: int, column: str, source: str) -> np.ndarray[Any, Any]:
+    """One image `[H, W]` or `[H, W, 3]` of bytes."""
+    try:
+        if item is None:
+            raise ValueError("there is none")
+        with PIL.Image.open(io.BytesIO(item["bytes"] or Path(item["path"]).read_bytes())) as image:
+            return np.asarray(image if image.mode == "L" else image.convert("RGB"))
+    except (OSError, ValueError) as error:
+        raise RequestError(
+            f"the image in row {row} of column `{column}` of {source} cannot be read: {error}"
+        ) from error
