@@ -4,6 +4,7 @@
     ├── RequestError             the request was wrong (exit code 2)
     │   ├── ExperimentError      the YAML file or a `--set`
     │   ├── DefinitionError      a plugin's loss, model, dataset or metric breaks its contract
+    │   │   └── PluginError      its code raised an error, whose traceback is shown as well
     │   ├── CatalogueError       a name that no plugin, or more than one, offers
     │   └── DeviceError          a device that is not there
     ├── RunError                 a run failed while training
@@ -68,6 +69,10 @@ class ExperimentError(RequestError):
 
 class DefinitionError(RequestError):
     """A plugin's definition breaks its contract."""
+
+
+class PluginError(DefinitionError):
+    """A plugin's code raised an error: the one that this is raised from."""
 
 
 class CatalogueError(RequestError, KeyError):

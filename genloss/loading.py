@@ -10,6 +10,7 @@ from genloss.errors import RecordError
 from genloss.record.folder import ROOT, RunFolder
 
 if TYPE_CHECKING:
+    from genloss.comparison.table import RunResult
     from genloss.contracts.model import Model
     from genloss.experiment.schema import Run
 
@@ -17,11 +18,12 @@ FOLDER, WEIGHTS, CONFIG = "model", "weights.safetensors", "model.json"
 MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
 
 
-def load(run: str | Path, *, tracking_uri: str | None = None) -> Model:
+def load(run: str | Path | RunResult | RunFolder, *, tracking_uri: str | None = None) -> Model:
     """The trained model of a run, on the CPU, in evaluation mode.
 
     Args:
-        run: a run's folder; `STUDY/RUN`, a folder in `.genloss`; or the id of an MLflow run.
+        run: a run of a result (`result.runs[0]`); a run's folder; `STUDY/RUN`, a folder in `.genloss`; the id
+            of an MLflow run; or a copy of the folder `model` of its artifacts.
         tracking_uri: where MLflow has it, for an id; MLflow's own setting by default.
 
     Raises:
@@ -31,10 +33,15 @@ def load(run: str | Path, *, tracking_uri: str | None = None) -> Model:
 
     from safetensors.torch import load_model
 
+    from genloss.comparison.table import RunResult
     from genloss.contracts.dataset import DataSpec
     from genloss.registry import catalogue
     from genloss.training.networks import DTYPES
 
+    if isinstance(run, RunResult):
+        run = run.folder
+    if isinstance(run, RunFolder):
+        run = run.path
     folder = _folder(run, tracking_uri)
     weights = folder / WEIGHTS
     if not weights.exists():
@@ -88,10 +95,12 @@ def _folder(run: str | Path, tracking_uri: str | None) -> Path:
     for path in (Path(run), ROOT / run):
         if (path / "run.json").exists():
             return RunFolder(path).artifacts / FOLDER
+        if (path / CONFIG).exists():
+            return path
     if MLFLOW_ID.fullmatch(str(run)):
-        from genloss.tracking import store
+        from genloss.tracking import address, store
 
-        return store.download(str(run), FOLDER, store.resolve(tracking_uri))
+        return store.download(str(run), FOLDER, address.resolve(tracking_uri))
     raise RecordError(
         f"there is no run `{run}`",
         hint="name a run's folder, `STUDY/RUN` of the folder `.genloss` here, or the id of an MLflow run",

@@ -49,7 +49,7 @@ def test_the_tree_is_that_of_the_docstring():
     for kind in ALL:
         assert f"{kind.__name__} " in errors.__doc__
         assert kind.__doc__
-    requests = {"ExperimentError", "DefinitionError", "CatalogueError", "DeviceError"}
+    requests = {"ExperimentError", "DefinitionError", "PluginError", "CatalogueError", "DeviceError"}
     assert {kind.__name__ for kind in ALL if issubclass(kind, RequestError)} == {"RequestError", *requests}
     assert {kind.__name__ for kind in ALL if issubclass(kind, RunError)} == {
         "RunError",

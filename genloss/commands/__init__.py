@@ -9,9 +9,9 @@ import sys
 import click
 
 from genloss import __version__
-from genloss.errors import GenlossError, RequestError
+from genloss.errors import GenlossError, RequestError, did_you_mean
 
-NAMES = ("run", "plan", "list", "show", "plugins", "ui")
+NAMES = ("run", "plan", "list", "show", "check", "plugins", "new", "schema", "ui")
 
 
 class Commands(click.Group):
@@ -25,6 +25,13 @@ class Commands(click.Group):
             return None
         command: click.Command = importlib.import_module(f"genloss.commands.{cmd_name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if not args[0].startswith("-") and args[0] not in NAMES:
+            raise RequestError(f"there is no command `{args[0]}`", hint=did_you_mean(args[0], NAMES))
+        return super().resolve_command(ctx, args)
 
 
 @click.group(

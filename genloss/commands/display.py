@@ -12,13 +12,18 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from genloss.commands.terminal import stderr
+from genloss.commands.terminal import number_of, stderr
+from genloss.comparison.table import without_numbers
 
 if TYPE_CHECKING:
     from genloss.experiment.plan import Plan
-    from genloss.experiment.schema import Run
+    from genloss.experiment.schema import Experiment, Run
     from genloss.launch.study import Display
     from genloss.record.folder import StudyFolder
+
+
+WIDE = 100
+"""Columns of a terminal that has room for a bar and the values of the objectives."""
 
 
 def for_terminal() -> Display:
@@ -34,6 +39,7 @@ class PlainDisplay:
         self.console = console
         self.total = self.done = 0
         self._began: dict[str, float] = {}
+        self._failures: dict[str, str] = {}
 
     def began(self, folder: StudyFolder, plan: Plan, runs: Sequence[Run]) -> None:
         experiment = plan.experiment
@@ -42,26 +48,27 @@ class PlainDisplay:
         self.console.print(Text.assemble(("study ", "dim"), (folder.name, "bold")))
         for device in plan.devices:
             self.console.print(Text(str(device)))
-        self.console.print(
-            f"{len(runs)} runs: {len(experiment.objectives)} objectives × {len(experiment.seeds)} seeds, "
-            f"{steps:,} steps each"
-        )
+        self.console.print(f"{counted(experiment)}, {number_of(steps, 'step')} each")
 
     def progress(self, run: Run, message: Mapping[str, Any]) -> None:
         self._began.setdefault(run.name, time.monotonic())
+
+    def stopping(self) -> None:
+        """The runs that end now say so themselves."""
 
     def ended(self, run: Run, status: str, message: str) -> None:
         self.done += 1
         self.total = max(self.total, self.done)  # a run that is tried again comes on top
         style = {"FINISHED": "green", "FAILED": "bold red"}.get(status, "yellow")
-        now = time.monotonic()
-        seconds = now - self._began.pop(run.name, now)
         count = f"[{self.done:>{len(str(self.total))}}/{self.total}]"
-        line = Text.assemble(
-            (count, "dim"), f" {run.name} ", (status.lower(), style), f" after {seconds:.1f} s"
-        )
+        line = Text.assemble((count, "dim"), f" {run.name} ", (status.lower(), style))
+        if run.name in self._began:
+            line.append(f" after {time.monotonic() - self._began.pop(run.name):.1f} s")
+        first = run.name
+        if status == "FAILED":
+            first = self._failures.setdefault(without_numbers(message), run.name)
         if message:
-            line.append(f": {message}")
+            line.append(f": {message}" if first == run.name else f", as `{first}` did")
         self.console.print(line)
 
     def note(self, text: str) -> None:
@@ -77,7 +84,8 @@ class LiveDisplay(PlainDisplay):
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self._running: dict[str, tuple[Run, float, int, Mapping[str, Any]]] = {}
-        self._failed = 0
+        self._failed = self._killed = 0
+        self._stopping = False
         self._start = time.monotonic()
         self._live = Live(console=console, transient=True, refresh_per_second=4, get_renderable=self._render)
 
@@ -86,6 +94,7 @@ class LiveDisplay(PlainDisplay):
         self._live.start()
 
     def progress(self, run: Run, message: Mapping[str, Any]) -> None:
+        super().progress(run, message)
         now = time.monotonic()
         if run.name not in self._running:
             self._running[run.name] = (run, now, message["step"], message)
@@ -97,15 +106,22 @@ class LiveDisplay(PlainDisplay):
         self._running.pop(run.name, None)
         if status == "FINISHED":
             self.done += 1
-        else:
-            self._failed += 1
-            super().ended(run, status, message)
+            self._began.pop(run.name, None)
+            return
+        super().ended(run, status, message)
+        self._failed += status == "FAILED"
+        self._killed += status == "KILLED"
+
+    def stopping(self) -> None:
+        self._stopping = True
 
     def close(self) -> None:
         self._live.stop()
 
     def _render(self) -> Group:
         table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+        for _ in range(6 if self.console.width >= WIDE else 4):
+            table.add_column(no_wrap=True)
         for run, since, first, message in list(self._running.values()):
             table.add_row(*self._line(run, since, first, message))
         return Group(table, self._summary())
@@ -114,30 +130,42 @@ class LiveDisplay(PlainDisplay):
         steps, step = run.objective.training.steps, message["step"]
         elapsed = time.monotonic() - since
         speed = (step - first) / elapsed if step > first and elapsed > 0 else 0.0
-        values = "  ".join(
-            f"{key.split('/')[0]} {value:.3g}" for key, value in message.get("values", {}).items()
-        )
         left = "evaluating" if message.get("evaluating") else clock((steps - step) / speed) if speed else ""
-        return [
+        line: list[Any] = [
             Text(run.name, "bold"),
-            ProgressBar(steps, step, width=20),
             Text(f"{step:,}/{steps:,}"),
             Text(f"{speed:,.0f} steps/s" if speed else ""),
-            Text(values, "dim"),
             Text(left),
         ]
+        if self.console.width < WIDE:
+            return line
+        values = [f"{key.split('/')[0]} {value:.3g}" for key, value in message.get("values", {}).items()]
+        return [line[0], ProgressBar(steps, step, width=20), *line[1:], Text("  ".join(values), "dim")]
 
     def _summary(self) -> Text:
         elapsed = time.monotonic() - self._start
         failed = f", {self._failed} failed" if self._failed else ""
+        failed += f", {self._killed} interrupted" if self._killed else ""
         left = ""
-        if self.done:
+        if self._stopping:
+            left = ", ending"
+        elif not self.done and not self._running:
+            left = ", starting"
+        elif 0 < self.done < self.total:
             partial = sum(
                 m["step"] / r.objective.training.steps for r, _, _, m in list(self._running.values())
             )
             rate = (self.done + partial) / elapsed
             left = f", about {clock((self.total - self.done - partial) / rate)} left"
-        return Text(f"{self.done} of {self.total} runs{failed}, {clock(elapsed)} so far{left}", "dim")
+        done = f"{self.done} of {number_of(self.total, 'run')} done"
+        return Text(f"{done}{failed}, {clock(elapsed)} so far{left}", "dim", no_wrap=True)
+
+
+def counted(experiment: Experiment) -> str:
+    """How many runs an experiment has, and why: `6 runs: 2 objectives × 3 seeds`."""
+    objectives, seeds = len(experiment.objectives), len(experiment.seeds)
+    runs = number_of(objectives * seeds, "run")
+    return f"{runs}: {number_of(objectives, 'objective')} × {number_of(seeds, 'seed')}"
 
 
 def clock(seconds: float) -> str:

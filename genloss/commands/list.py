@@ -7,12 +7,11 @@ from pathlib import Path
 import click
 
 from genloss.commands import options
-
-KINDS = ("losses", "models", "datasets", "metrics")
+from genloss.kinds import KINDS
 
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(KINDS), required=False)
+@click.argument("kind", type=options.OneOf("kind", KINDS), required=False)
 @options.plugin_files
 @options.as_json
 def command(kind: str | None, plugins: tuple[Path, ...], json_: bool) -> None:

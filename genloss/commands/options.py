@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from genloss.errors import RequestError, did_you_mean
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class OneOf(click.Choice[str]):
+    """A choice whose mistakes are answered with what may have been meant."""
+
+    def __init__(self, what: str, choices: Sequence[str]) -> None:
+        super().__init__(choices)
+        self._what = what
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in self.choices:
+            raise RequestError(f"there is no {self._what} `{value}`", hint=did_you_mean(value, self.choices))
+        return super().convert(value, param, ctx)
 
 
 def plugin_files(function: F) -> F:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from genloss.commands import options
+from genloss.kinds import KINDS
+
+if TYPE_CHECKING:
+    from genloss.plugin import Plugin
 
 
 @click.command("plugins")
-@click.option("--offers", is_flag=True, help="Also call the hooks and count what they offer (imports torch).")
+@click.option("--offers", is_flag=True, help="Also call the hooks and say what they offer (imports torch).")
 @options.plugin_files
 @options.as_json
 def command(offers: bool, plugins: tuple[Path, ...], json_: bool) -> None:
-    """List the plugins that were found, with version, hooks and whether they work.
+    """List the plugins that were found, with version, hooks, import time and whether they work.
 
     \b
     Examples:
@@ -23,37 +29,57 @@ def command(offers: bool, plugins: tuple[Path, ...], json_: bool) -> None:
       genloss plugins --plugin my_losses.py --json
     """
     from genloss.commands.terminal import print_json, print_table
-    from genloss.registry import file_plugin, installed_plugins
+    from genloss.discovery import collect, file_plugin, installed_plugins
 
     found = installed_plugins() + [file_plugin(path) for path in plugins]
     for plugin in found:
         plugin.register()
-        if offers:
-            plugin.collect()
+    if offers:
+        collect(found)
     if json_:
-        print_json(
-            [
-                {
-                    "name": plugin.name,
-                    "version": plugin.version,
-                    "source": plugin.source,
-                    "hooks": list(plugin.hooks),
-                    "error": plugin.error,
-                    **(
-                        {"offers": {k: [d.name for d in ds] for k, ds in plugin.offers.items()}}
-                        if offers
-                        else {}
-                    ),
-                }
-                for plugin in found
-            ]
-        )
+        print_json([_facts(plugin, offers) for plugin in found])
         return
-    rows = []
+    print_table(["plugin", "version", "state", "import", "source", "hooks"], map(_row, found), right=[3])
     for plugin in found:
-        hooks = [hook.removeprefix("genloss_") for hook in plugin.hooks]
-        said = ", ".join(f"{len(plugin.offers.get(hook, []))} {hook}" if offers else hook for hook in hooks)
-        rows.append(
-            [plugin.name, plugin.version, plugin.source, f"broken: {plugin.error}" if plugin.error else said]
-        )
-    print_table(["plugin", "version", "source", "offers"], rows)
+        for line in _more(plugin):
+            click.echo(line)
+
+
+def _row(plugin: Plugin) -> list[str]:
+    hooks = ", ".join(hook.removeprefix("genloss_") for hook in plugin.hooks)
+    took = "" if plugin.import_seconds is None else f"{plugin.import_seconds * 1000:,.0f} ms"
+    state = "broken" if plugin.error else "noisy" if plugin.notes else "works"
+    return [plugin.name, plugin.version, state, took, plugin.source, hooks]
+
+
+def _more(plugin: Plugin) -> Iterator[str]:
+    """What is to be said about it besides its row."""
+    if plugin.error:
+        yield f"\n{plugin.name} is broken: {plugin.error}"
+    if plugin.hint:
+        yield f"  hint: {plugin.hint}"
+    for note in plugin.notes:
+        yield f"\n{plugin.name} {note} while it was loaded"
+    for kind in KINDS:
+        if definitions := plugin.offers.get(kind):
+            names = ", ".join(definition.name for definition in definitions)
+            yield f"\n{plugin.name} offers {len(definitions)} {kind}: {names}"
+
+
+def _facts(plugin: Plugin, offers: bool) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "name": plugin.name,
+        "version": plugin.version,
+        "source": plugin.source,
+        "import_seconds": plugin.import_seconds,
+        "hooks": list(plugin.hooks),
+        "error": plugin.error,
+        "hint": plugin.hint,
+        "notes": plugin.notes,
+    }
+    if offers:
+        facts["offers"] = {
+            kind: [definition.name for definition in definitions]
+            for kind, definitions in plugin.offers.items()
+        }
+    return facts

@@ -7,27 +7,29 @@ from typing import TYPE_CHECKING
 
 import click
 
-from genloss.commands.terminal import complain, print_table, stderr, warn
+from genloss.commands.numbers import print_numbers
+from genloss.commands.terminal import complain, hint, stderr, warn
 
 if TYPE_CHECKING:
+    from genloss.comparison.table import RunResult
     from genloss.launch.study import StudyResult
+
+MOST_FAILURES = 5
 
 
 def print_results(result: StudyResult) -> None:
     """The table, what did not finish and how to see it again, and the line that opens the comparison."""
     table = result.table
-    columns = table.columns()
-    print_table(columns, table.rows(), right=range(1, len(columns)))
-    if len(table.metrics) > 0:
-        stderr().print("mean ± standard deviation over seeds; ↓ lower is better, ↑ higher", style="dim")
     unfinished = table.unfinished()
-    failed = [run for run in unfinished if run.status == "FAILED"]
-    for run in failed[:10]:
-        warn(f"`{run.name}` failed: {run.message}")
-        stderr().print(f"  traceback: {run.folder.artifacts / 'traceback.txt'}", markup=False)
-        stderr().print(f"  reproduce: {run.reproduce}", markup=False)
-    if len(failed) > 10:
-        warn(f"{len(failed) - 10} more runs failed")
+    if len(unfinished) < len(table.runs):
+        print_numbers(table.columns(), table.rows())
+        for line in table.legend():
+            stderr().print(line, style="dim")
+    failures = table.failures()
+    for alike in failures[:MOST_FAILURES]:
+        _print_failure(alike)
+    if len(failures) > MOST_FAILURES:
+        warn(f"{len(failures) - MOST_FAILURES} more kinds of failures; MLflow has all of them")
     if result.signal is not None:
         word = "interrupted" if result.signal is signal.SIGINT else "terminated"
         warn(f"{word}: {len(table.runs) - len(unfinished)} of {len(table.runs)} runs finished")
@@ -37,6 +39,21 @@ def print_results(result: StudyResult) -> None:
         warn(f"MLflow has not got all of it; the records are safe in `{result.folder}`")
         later = f"python -m genloss.tracking.tracker {result.folder} < /dev/null"
         stderr().print(f"  when MLflow answers again: {later}", markup=False)
+    if result.rest is not None:
+        kept = "what has finished is kept; " if len(unfinished) < len(table.runs) else ""
+        hint(f"{kept}the seeds that are left are trained, as a study of their own, by")
+        stderr().print(f"  {result.rest}", markup=False)
     click.echo(f"genloss ui {result.name}")
     if result.page is not None:
         click.echo(result.page)
+
+
+def _print_failure(alike: list[RunResult]) -> None:
+    from genloss.comparison.table import named
+
+    first = alike[0]
+    warn(f"{named(alike)} failed: {first.message}")
+    if first.hint:
+        hint(first.hint)
+    stderr().print(f"  traceback: {first.folder.artifacts / 'traceback.txt'}", markup=False)
+    stderr().print(f"  reproduce: {first.reproduce}", markup=False)

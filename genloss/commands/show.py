@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genloss.commands import options
+from genloss.errors import GenlossError
 
 if TYPE_CHECKING:
     from genloss.contracts.definition import Definition
-    from genloss.contracts.model import Model, ModelDefinition
+    from genloss.contracts.model import ModelDefinition
 
 FACTS = ("family", "unit", "units", "source", "batch_coupled", "version", "higher_is_better", "unavailable")
 
@@ -86,32 +87,24 @@ def _facts(definition: Definition) -> dict[str, Any]:
 
 
 def _offers(definition: ModelDefinition) -> dict[str, Any]:
-    """What the model offers to each player at its default options."""
-    model = _example(definition)
-    if model is None:
-        return {}
+    """What the model offers to each player at its default options; or why that cannot be told."""
+    from genloss.experiment.blame import culprit, describe
+    from genloss.experiment.offers import attempt
+
+    model, error = attempt(definition)
+    try:
+        turns = model.turns() if model is not None else {}
+        offered = {player: turn.quantities() for player, turn in turns.items()}
+    except Exception as raised:  # whatever a plugin's method raises
+        error = raised
+    if error is not None:
+        message = error.message if isinstance(error, GenlossError) else describe(error)
+        place = culprit(error, [definition])
+        at = f" ({place.place})" if place is not None else ""
+        return {"offers": f"unknown, since it cannot be built with its default options{at}: {message}"}
     return {
         f"offers to {player}": {
-            q.name: f"[{q.shape}]  {q.doc.split(chr(10))[0]}" for q in turn.quantities().values()
+            q.name: f"[{q.shape}]  {q.doc.split(chr(10))[0]}" for q in quantities.values()
         }
-        for player, turn in model.turns().items()
+        for player, quantities in offered.items()
     }
-
-
-def _example(definition: ModelDefinition) -> Model | None:
-    """The model for small images, or for whatever other data it takes."""
-    import torch
-
-    from genloss.contracts.dataset import DataSpec
-
-    for spec in (
-        DataSpec(event_shape=(1, 8, 8), kind="image", size=1000, value_range=(0.0, 1.0), vocabulary=17),
-        DataSpec(event_shape=(2,), kind="points", size=1000),
-        DataSpec(event_shape=(32,), kind="tokens", size=1000, vocabulary=256),
-    ):
-        try:
-            with torch.device("meta"):
-                return definition.build(spec)
-        except Exception:
-            continue
-    return None

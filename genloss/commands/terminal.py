@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from genloss.errors import GenlossError
+from genloss.errors import GenlossError, PluginError
 from genloss.registry import PluginWarning
 
 PIPE_WIDTH = 160
@@ -37,7 +38,17 @@ def complain(error: GenlossError) -> None:
     if error.where is not None:
         console.print(Text.assemble(("  --> ", "blue"), str(error.where)))
     if error.hint:
-        console.print(Text.assemble(("hint", "bold cyan"), (": ", "bold"), error.hint))
+        hint(error.hint)
+    if isinstance(error, PluginError) and (cause := error.__cause__) is not None:
+        from genloss.experiment.blame import from_plugin
+
+        lines = traceback.format_exception(type(cause), cause, from_plugin(cause.__traceback__))
+        console.print(Text("".join(lines).rstrip(), "dim"))
+
+
+def hint(text: str) -> None:
+    """Prints what to do next."""
+    stderr().print(Text.assemble(("hint", "bold cyan"), (": ", "bold"), text))
 
 
 def warn(text: str) -> None:
@@ -63,6 +74,11 @@ def show_plugin_warnings() -> None:
             original(message, category, filename, lineno, file, line)
 
     warnings.showwarning = show
+
+
+def number_of(count: int, thing: str) -> str:
+    """`1 run`, `1,000 runs`."""
+    return f"{count:,} {thing}" + ("s" if count != 1 else "")
 
 
 def print_json(value: Any) -> None:

@@ -37,11 +37,11 @@ def command(study: str | None, port: int | None, open_: bool | None, tracking_ur
 
     folder = _find(study)
     with stderr().status("opening MLflow"):
-        from genloss.tracking import server, store, views
+        from genloss.tracking import address, server, store, views
 
         store.fail_fast()
         content = folder.read()
-        uri = store.resolve(tracking_uri or content["tracking_uri"])
+        uri = address.resolve(tracking_uri or content["tracking_uri"])
         experiment_id = views.find(uri, content)
     show = sys.stdout.isatty() if open_ is None else open_
     if store.is_server(uri):

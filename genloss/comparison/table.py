@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +15,10 @@ import numpy as np
 from genloss.record.folder import RunFolder, StudyFolder, read_record
 
 PENDING = "NOT STARTED"
+NUMBER = re.compile(r"(?<!\w)-?\d[\d.,]*(e[-+]?\d+)?|\b(nan|inf)\b")
+
+LEGEND = "mean ± standard deviation over the seeds; ↓ lower is better, ↑ higher"
+FLOOR_LEGEND = "floor: what a perfect model would get"
 
 
 @dataclass(frozen=True)
@@ -20,6 +27,8 @@ class RunResult:
 
     Attributes:
         status: FINISHED, FAILED, KILLED, RUNNING or NOT STARTED.
+        message: why it did not finish.
+        hint: what to do about it.
         metrics: the last evaluation's `eval/…` numbers by name.
         duration: seconds.
         reproduce: the shell's line that trains it alone.
@@ -34,6 +43,10 @@ class RunResult:
     duration: float
     reproduce: str
     folder: RunFolder
+    hint: str = ""
+
+    def __repr__(self) -> str:
+        return f"<run {self.name}: {self.status}>"
 
 
 @dataclass(frozen=True)
@@ -61,19 +74,49 @@ class Table:
     runs: tuple[RunResult, ...]
     floors: Mapping[str, float]
 
+    def __repr__(self) -> str:
+        return f"<table of {self.study}: {', '.join(self.objectives)}>"
+
+    def __str__(self) -> str:
+        """The table as Markdown."""
+        columns = self.columns()
+        head = [columns, ["---"] + ["---:"] * (len(columns) - 1)]
+        return "\n".join(f"| {' | '.join(row)} |" for row in [*head, *self.rows()])
+
+    def _repr_html_(self) -> str:
+        """The table as notebooks show it."""
+
+        def line(cells: Sequence[str], tag: str) -> str:
+            sides = ["left"] + ["right"] * (len(cells) - 1)
+            return "".join(
+                f'<{tag} style="text-align: {side}">{html.escape(cell)}</{tag}>'
+                for side, cell in zip(sides, cells, strict=True)
+            )
+
+        rows = [line(self.columns(), "th"), *(line(row, "td") for row in self.rows())]
+        return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
+
     def finished(self, objective: str) -> list[RunResult]:
         return [run for run in self.runs if run.objective == objective and run.status == "FINISHED"]
 
     def unfinished(self) -> list[RunResult]:
         return [run for run in self.runs if run.status != "FINISHED"]
 
+    def failures(self) -> list[list[RunResult]]:
+        """The runs that failed, those together that failed alike, whatever the numbers in their messages."""
+        alike: dict[str, list[RunResult]] = {}
+        for run in self.runs:
+            if run.status == "FAILED":
+                alike.setdefault(without_numbers(run.message), []).append(run)
+        return list(alike.values())
+
     def cell(self, objective: str, metric: str) -> str:
         """`mean ± standard deviation`; the mean alone for one seed; a dash for none."""
         numbers = [run.metrics[metric] for run in self.finished(objective) if metric in run.metrics]
         if not numbers:
             return "–"
-        mean = number(float(np.mean(numbers)))
-        return mean if len(numbers) == 1 else f"{mean} ± {number(float(np.std(numbers, ddof=1)))}"
+        mean = float(np.mean(numbers))
+        return number(mean) if len(numbers) == 1 else spread(mean, float(np.std(numbers, ddof=1)))
 
     def seeds(self, objective: str) -> str:
         """How many seeds finished, of how many if not all did."""
@@ -92,10 +135,18 @@ class Table:
         rows = [
             [o, self.seeds(o), *(self.cell(o, metric) for metric in self.metrics)] for o in self.objectives
         ]
-        if any(metric in self.floors for metric in self.metrics):
+        if self.has_floor():
             floor = [number(self.floors[m]) if m in self.floors else "–" for m in self.metrics]
-            rows.append(["floor: data against data", "", *floor])
+            rows.append(["floor", "", *floor])
         return rows
+
+    def legend(self) -> list[str]:
+        """What the cells are, in lines; none where there are none."""
+        lines = [LEGEND] if self.metrics else []
+        return [*lines, FLOOR_LEGEND] if self.has_floor() else lines
+
+    def has_floor(self) -> bool:
+        return any(metric in self.floors for metric in self.metrics)
 
     def columns(self) -> list[str]:
         return ["objective", "seeds", *(self.heading(metric) for metric in self.metrics)]
@@ -104,6 +155,22 @@ class Table:
 def number(value: float) -> str:
     """Four significant digits, without an exponent where that can be read."""
     return f"{value:.4g}"
+
+
+def without_numbers(message: str) -> str:
+    """A message that is the same for runs that failed alike."""
+    return NUMBER.sub("#", message)
+
+
+def spread(mean: float, deviation: float) -> str:
+    """`2.31 ± 0.55`: two significant digits of the deviation, and the mean to the same decimal."""
+    if not math.isfinite(mean) or not math.isfinite(deviation) or deviation == 0:
+        return f"{number(mean)} ± {number(deviation)}"
+    decimals = 1 - math.floor(math.log10(float(f"{deviation:.1e}")))
+    if decimals > 6 or abs(mean) >= 1e6:
+        return f"{number(mean)} ± {deviation:.2g}"
+    shown = max(decimals, 0)
+    return f"{round(mean, decimals):.{shown}f} ± {round(deviation, decimals):.{shown}f}"
 
 
 def read_table(folder: StudyFolder) -> Table:
@@ -144,24 +211,29 @@ def _result(folder: RunFolder, run: dict[str, Any]) -> RunResult:
         record.duration,
         run["reproduce"],
         folder,
+        record.hint,
     )
 
 
 def markdown(folder: StudyFolder) -> str:
     """The table and the runs that did not finish, as Markdown."""
     table = read_table(folder)
-    columns = table.columns()
-    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
-    lines += ["| " + " | ".join(row) + " |" for row in table.rows()]
+    lines = [str(table)]
     if table.metrics:
-        lines += [
-            "",
-            "Mean ± standard deviation over the seeds, after the last step; ↓ lower is better, ↑ higher.",
-        ]
+        lines += ["", f"{'; '.join(table.legend())}."]
     unfinished = table.unfinished()
     if unfinished:
         lines += ["", f"**{len(unfinished)} of {len(table.runs)} runs did not finish:**", ""]
-        lines += [
-            f"* `{run.name}` {run.status}" + (f": {run.message}" if run.message else "") for run in unfinished
-        ]
+        for alike in table.failures():
+            lines.append(f"* FAILED: {named(alike)}: {alike[0].message}")
+        for status in dict.fromkeys(run.status for run in unfinished if run.status != "FAILED"):
+            lines.append(f"* {status}: {named([run for run in unfinished if run.status == status])}")
     return "\n".join(lines)
+
+
+def named(runs: Sequence[RunResult], most: int = 3) -> str:
+    """The runs' names; of many, the first and how many more."""
+    names = [f"`{run.name}`" for run in runs]
+    if len(names) > most + 1:
+        names = [*names[:most], f"{len(names) - most} more"]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

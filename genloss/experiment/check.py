@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from genloss.errors import ExperimentError
+from genloss.errors import DefinitionError, ExperimentError
 from genloss.experiment.fields import suggestion
 from genloss.experiment.metrics import check_evaluation
 from genloss.experiment.nodes import Node, show
@@ -18,7 +18,7 @@ from genloss.experiment.schema import Choice, Experiment, Objective, Training
 from genloss.experiment.terms import check_quantities, check_term
 
 if TYPE_CHECKING:
-    from genloss.contracts.dataset import Data
+    from genloss.contracts.dataset import Data, DatasetDefinition
     from genloss.registry import Catalogue, Definitions
 
 
@@ -52,7 +52,34 @@ def _load(draft: Draft, catalogue: Catalogue) -> tuple[Choice, Data]:
     definition = catalogue.datasets[choice.name]
     with calling(definition, "loaded", node.where):
         data: Data = definition(**definition.validated(choice.options))
+        check_data(definition, data)
     return choice, data
+
+
+def check_data(definition: DatasetDefinition[Any], data: Any) -> None:
+    """Raises unless a dataset's function gave data that can be trained on.
+
+    Raises:
+        DefinitionError: it gave something else, or values that are not finite.
+    """
+    from genloss.contracts.dataset import Data
+
+    what = f"dataset `{definition.name}`"
+    if not isinstance(data, Data):
+        given = "nothing" if data is None else f"an object of the type `{type(data).__name__}`"
+        raise DefinitionError(
+            f"{what} gave {given}, not `genloss.Data`",
+            hint="end its function with `return genloss.Data(spec, train={'x': …}, held_out={'x': …})`",
+        )
+    for name, part in (("train", data.train), ("held_out", data.held_out)):
+        x = part["x"] if isinstance(part, Mapping) else None
+        if x is not None and x.is_floating_point() and not (finite := x.isfinite()).all():
+            bad = (~finite.flatten(1).all(1)).nonzero().flatten()
+            raise DefinitionError(
+                f"{what}: `x` of its `{name}` has values that are not finite, in {len(bad)} of {len(x)} "
+                f"examples; the first is number {int(bad[0])}",
+                hint="no loss of them would be finite: leave such examples out, or fill them",
+            )
 
 
 def _checked_choice(choice: Choice, node: Node, definitions: Definitions[Any], draft: Draft) -> Choice:

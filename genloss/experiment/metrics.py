@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genloss.contracts.metric import MODEL_METHODS
+from genloss.contracts.metric import MODEL_METHODS, OFFERED
 from genloss.errors import ExperimentError, Location
 from genloss.experiment.fields import named_item
 from genloss.experiment.nodes import Node
@@ -69,6 +70,7 @@ def _check_asked(
 ) -> None:
     labelled = _has_labels(data.train) and _has_labels(data.held_out)
     for name, quantity in metric.quantities.items():
+        near: list[str] = []
         if quantity.optional or name in ALWAYS or name in data.truth:
             continue
         if name in LABELS:
@@ -83,10 +85,13 @@ def _check_asked(
         else:
             known = ", ".join(f"`{entry}`" for entry in data.truth) or "nothing"
             lack = f"of the truth, this data knows {known}"
+            # `modes`, which other data know, is no misspelt `model`: only what is very near is suggested.
+            near = difflib.get_close_matches(name, [*OFFERED, *data.truth], n=1, cutoff=0.85)
+        hint = "leave this metric out; `genloss list metrics` shows the others"
         raise ExperimentError(
             f"metric `{metric.name}` asks for `{name}`, and {lack}",
             where=where,
-            hint="leave this metric out; `genloss list metrics` shows the others",
+            hint=f"did its author mean `{near[0]}`?" if near else hint,
         )
 
 

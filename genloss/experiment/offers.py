@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genloss.contracts.metric import MODEL_METHODS
-from genloss.errors import DefinitionError, Location
+from genloss.errors import DefinitionError, GenlossError, Location
 from genloss.experiment.options import calling
 from genloss.experiment.schema import Choice
 
@@ -17,7 +17,36 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from genloss.contracts.dataset import DataSpec
+    from genloss.contracts.model import Model, ModelDefinition
     from genloss.registry import Catalogue
+
+
+def example(definition: ModelDefinition) -> Model | None:
+    """A model with its default options, for small images or for whatever other data it takes; on `meta`."""
+    return attempt(definition)[0]
+
+
+def attempt(definition: ModelDefinition) -> tuple[Model | None, Exception | None]:
+    """The same; or why it cannot be built."""
+    import torch
+
+    from genloss.contracts.dataset import DataSpec
+
+    errors: list[Exception] = []
+    for spec in (
+        DataSpec(event_shape=(1, 8, 8), kind="image", size=1000, value_range=(0.0, 1.0), vocabulary=17),
+        DataSpec(event_shape=(2,), kind="points", size=1000),
+        DataSpec(event_shape=(32,), kind="tokens", size=1000, vocabulary=256),
+    ):
+        try:
+            with torch.device("meta"):
+                return definition.build(spec), None
+        except Exception as error:  # whatever a plugin's constructor raises
+            errors.append(error)
+    # That it is not for such data says less than a bug that shows itself with other data.
+    return None, next(
+        (error for error in errors if not isinstance(error, GenlossError | ValueError)), errors[0]
+    )
 
 
 @dataclass(frozen=True)

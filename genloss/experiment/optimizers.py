@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check_optimizer(choice: Choice, node: Node, parameters: Iterable[Tensor]) -> Choice:
-    """The optimizer with its arguments in the types that torch wants.
+    """The optimizer with its arguments in the types that torch wants, and torch's numbers for the others.
 
     Args:
         choice: its name and arguments.
@@ -70,7 +70,17 @@ def check_optimizer(choice: Choice, node: Node, parameters: Iterable[Tensor]) ->
             where=node.at(culprit).where,
             hint=f"the documentation of `torch.optim.{known[choice.name].__name__}` tells what it takes",
         )
-    return choice.model_copy(update={"options": options})
+    numbers = {name: _numbers(argument.default) for name, argument in arguments.items()}
+    defaults = {name: number for name, number in numbers.items() if number is not None}
+    return choice.model_copy(update={"options": defaults | options})
+
+
+def _numbers(default: Any) -> float | list[float] | None:
+    """A default that is a number, or several; None for a switch of how torch computes."""
+    if isinstance(default, tuple):
+        inner = [_numbers(each) for each in default]
+        return None if None in inner else inner  # type: ignore[return-value]
+    return default if isinstance(default, int | float) and not isinstance(default, bool) else None
 
 
 def _converted(value: Any, default: Any, node: Node, name: str) -> Any:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from genloss.errors import CatalogueError, ExperimentError, Location, RequestError
+from genloss.errors import (
+    CatalogueError,
+    ExperimentError,
+    GenlossError,
+    Location,
+    PluginError,
+    RequestError,
+)
+from genloss.experiment.blame import culprit, describe
 from genloss.experiment.fields import read_schedule, suggestion
 from genloss.experiment.files import existing
 from genloss.experiment.nodes import Node, one_line, show
@@ -21,22 +32,28 @@ D = TypeVar("D", bound="Definition")
 
 @contextmanager
 def calling(definition: Definition, verb: str, where: Location) -> Iterator[None]:
-    """Makes errors of the request of what a plugin's code finds wrong with its options.
+    """Makes errors of the request of what a plugin's code finds wrong with its options, and of its bugs.
 
     Args:
         definition: whose code is called.
         verb: what is done with it: `loaded`, `built`.
         where: the place in the experiment that led there.
     """
+    what = f"{definition.kind} `{definition.name}`"
     try:
         with located(where):
             yield
-    except (ValueError, RuntimeError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise ExperimentError(
-            f"{definition.kind} `{definition.name}` cannot be {verb}: {one_line(str(error), 300)}",
+            f"{what} cannot be {verb}: {one_line(str(error), 300)}",
             where=where,
             hint=f"`genloss show {definition.name}` tells what its options mean",
         ) from error
+    except GenlossError:
+        raise
+    except Exception as error:
+        found = culprit(error, [definition])
+        raise PluginError(f"{found or what} cannot be {verb}: {describe(error)}", where=where) from error
 
 
 @contextmanager
@@ -76,7 +93,7 @@ def check_options(
     *,
     also: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """The options as JSON has them: paths absolute, all else as it was written.
+    """All options as JSON has them: paths absolute, else as they were written, or the signature's defaults.
 
     Args:
         definition: what they are for.
@@ -110,7 +127,18 @@ def check_options(
                 where=where,
                 hint=f"add `{option.name}: …`, a value of the type {option.type}",
             )
-    return checked
+    return _defaults(definition) | checked
+
+
+def _defaults(definition: Definition) -> dict[str, Any]:
+    """The defaults of the signature, but for those that YAML could not say."""
+    defaults = {}
+    for option in definition.options.values():
+        with contextlib.suppress(ValueError, TypeError):
+            plain = json.loads(json.dumps(option.default, default=os.fspath, allow_nan=False))
+            option.validate(plain)
+            defaults[option.name] = plain
+    return defaults
 
 
 def _validate(option: Option, value: Any, node: Node, definition: Definition) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -10,21 +11,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloss import registry
-from genloss.errors import DeviceError, ExperimentError, Location, RequestError
+from genloss.errors import DeviceError, ExperimentError, Location, RequestError, TrackingError
 from genloss.experiment.check import check
 from genloss.experiment.fields import suggestion
 from genloss.experiment.files import existing
-from genloss.experiment.nodes import Node, one_line, show
+from genloss.experiment.nodes import Node, from_python, one_line, show
 from genloss.experiment.read import Draft, read
-from genloss.experiment.schema import Experiment, Objective, Run
-from genloss.experiment.source import MAPPING, from_file, from_mapping
+from genloss.experiment.schema import Experiment, Run
+from genloss.experiment.source import MAPPING, Source, from_file, from_mapping
+from genloss.tracking import address
 
 if TYPE_CHECKING:
     from genloss.contracts.dataset import Data
     from genloss.registry import Catalogue
     from genloss.training.devices import Device
 
-REPLACED = re.compile(r"\s*(seeds|workers|tracking)\s*[.=]")
+SEEDS = re.compile(r"\s*seeds\s*[.=]")
+DECIDED = re.compile(r"\s*(seeds|workers|tracking)\s*[.=]")
+"""Overrides that a run's own line does not repeat."""
 
 
 @dataclass(frozen=True)
@@ -33,24 +37,28 @@ class Plan:
 
     Attributes:
         experiment: checked, with the chosen objectives.
+        source: what was written, overrides included.
         catalogue: what its plugins offer.
         data: loaded.
         devices: those that it trains on.
         plugins: plugin files that were given beside the experiment, as they were given.
+        chosen: the objectives that were asked for; none where all are trained.
     """
 
     experiment: Experiment
+    source: Source
     catalogue: Catalogue
     data: Data
     devices: tuple[Device, ...]
     plugins: tuple[Path, ...] = ()
+    chosen: tuple[str, ...] = ()
 
 
 def plan(
     source: Path | str | Mapping[str, Any],
     *,
-    plugins: Sequence[Path] = (),
-    overrides: Sequence[str] = (),
+    plugins: Sequence[Path | str] = (),
+    overrides: Sequence[str] | Mapping[str, Any] = (),
     objectives: Sequence[str] = (),
 ) -> Plan:
     """Reads and checks an experiment; trains nothing.
@@ -58,19 +66,32 @@ def plan(
     Args:
         source: a YAML file, or what one would hold.
         plugins: plugin files, besides those that the experiment names.
-        overrides: values that replace the experiment's, as `training.steps=50`.
+        overrides: values that replace the experiment's: `training.steps=50`, or a mapping of values by path.
         objectives: only these; all by default.
 
     Raises:
         RequestError: the experiment is wrong, with the place of the mistake and what to do.
     """
+    for name, given in (("plugins", plugins), ("overrides", overrides), ("objectives", objectives)):
+        if isinstance(given, str | bytes | Path):
+            raise ExperimentError(
+                f"`{name}` is a list, not the text {show(str(given))}",
+                hint=f"write `{name}=[{str(given)!r}]`",
+            )
     written = from_mapping(source) if isinstance(source, Mapping) else from_file(source)
-    draft = _select(read(written.overridden(overrides)), objectives)
-    files = _plugin_files(draft, plugins)
+    draft = _select(read(written.overridden(_texts(overrides))), objectives)
+    added = tuple(Path(plugin) for plugin in plugins)
+    files = _plugin_files(draft, added)
     catalogue = _catalogue(files)
     experiment, data = check(draft, catalogue)
     experiment = experiment.model_copy(update={"plugins": tuple(files)})
-    return Plan(experiment, catalogue, data, _devices(experiment, draft.source.root), tuple(plugins))
+    devices = _devices(experiment, draft.source.root)
+    _check_store(experiment, draft.source.root)
+
+    from genloss.training.trial import try_out  # imports torch, which a misspelt key need not wait for
+
+    try_out(draft, experiment, catalogue, data, devices=[device.name for device in devices])
+    return Plan(experiment, draft.source, catalogue, data, devices, added, tuple(objectives))
 
 
 def runs(plan: Plan, study: str) -> tuple[Run, ...]:
@@ -92,26 +113,51 @@ def runs(plan: Plan, study: str) -> tuple[Run, ...]:
             device=slots[index % len(slots)].name,
             threads=slots[index % len(slots)].threads,
             evaluation=experiment.evaluation,
-            reproduce=_command(plan, study, objective, seed, slots[index % len(slots)].workers),
+            reproduce=command(
+                plan, study, [objective.name], [seed], workers=slots[index % len(slots)].workers
+            ),
         )
         for index, (objective, seed) in enumerate(pairs)
     )
 
 
-def _command(plan: Plan, study: str, objective: Objective, seed: int, workers: int) -> str:
-    """The shell's line that trains this run alone."""
+def command(
+    plan: Plan, study: str, objectives: Sequence[str], seeds: Sequence[int], *, workers: int | None = None
+) -> str:
+    """The shell's line that trains some objectives and seeds of a study alone.
+
+    Args:
+        plan: the study's.
+        study: its name.
+        objectives: their names; all where none is given.
+        seeds: some of the experiment's.
+        workers: processes per device. As many as there were give a run as many threads, and so the same bits.
+    """
     experiment = plan.experiment
     file = experiment.source
     if experiment.source == MAPPING:
         file = f".genloss/{study}/experiment.yaml"
-    others = [override for override in experiment.overrides if not REPLACED.match(override)]
-    words = ["genloss", "run", file, "--objective", objective.name]
-    # As many workers as there were give the run as many threads, and so the same bits.
-    for override in [f"seeds=[{seed}]", f"workers={workers}", *others]:
+    words = ["genloss", "run", file]
+    words += [word for name in objectives for word in ("--objective", name)]
+    replacing = [f"seeds={json.dumps(list(seeds))}"]
+    replaced = SEEDS
+    if workers is not None:
+        replacing.append(f"workers={workers}")
+        replaced = DECIDED
+    others = [override for override in experiment.overrides if not replaced.match(override)]
+    for override in [*replacing, *others]:
         words += ["--set", override]
     for plugin in plan.plugins:
         words += ["--plugin", str(plugin)]
     return shlex.join(words)
+
+
+def _texts(overrides: Sequence[str] | Mapping[str, Any]) -> Sequence[str]:
+    """The overrides as `--set` has them."""
+    if not isinstance(overrides, Mapping):
+        return overrides
+    plain = from_python(overrides).plain
+    return [f"{path}={json.dumps(value, ensure_ascii=False)}" for path, value in plain.items()]
 
 
 def _select(draft: Draft, names: Sequence[str]) -> Draft:
@@ -152,6 +198,16 @@ def _catalogue(files: Mapping[str, Location]) -> Catalogue:
     except RequestError as error:
         error.where = next((where for file, where in files.items() if file in error.message), None)
         raise
+
+
+def _check_store(experiment: Experiment, root: Node) -> None:
+    """Raises unless MLflow knows stores of that sort; whether it is there shows when it is opened."""
+    uri = experiment.tracking.uri
+    try:
+        address.resolve(uri)
+    except TrackingError as error:
+        where = root.at("tracking", "uri").where if uri else Location("MLFLOW_TRACKING_URI")
+        raise ExperimentError(error.message, where=where, hint=error.hint) from None
 
 
 def _devices(experiment: Experiment, root: Node) -> tuple[Device, ...]:

@@ -43,6 +43,7 @@ from genloss.experiment.schema import (
 )
 from genloss.experiment.source import Source
 
+REQUIRED = ("name", "data", "model", "objectives", "training", "seeds")
 MAX_SEEDS = 1000
 SEED_LIMIT = 2**32
 TERM_KEYS = ("weight", "as", "bind", "every")
@@ -91,7 +92,7 @@ def read(source: Source) -> Draft:
             "evaluation": _evaluation,
             "tracking": partial(section, Tracking),
         },
-        required=("name", "data", "model", "objectives", "training", "seeds"),
+        required=REQUIRED,
     )
     base = {"model": values.pop("model"), "training": values.pop("training")}
     objectives = []

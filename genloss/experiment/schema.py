@@ -18,7 +18,13 @@ class Frozen(BaseModel):
 
 
 class Ramp(Frozen):
-    """From one value to another in so many steps, and constant thereafter."""
+    """From one value to another in so many steps, and constant thereafter.
+
+    Attributes:
+        start: value at step 0.
+        to: value after the last of the steps.
+        steps: how many steps the way takes.
+    """
 
     start: FiniteFloat = Field(alias="from")
     to: FiniteFloat
@@ -26,7 +32,13 @@ class Ramp(Frozen):
 
 
 class Cycle(Frozen):
-    """From one value to another in each period, linearly, then back at once."""
+    """From one value to another in each period, linearly, then back at once.
+
+    Attributes:
+        start: value at the beginning of a period.
+        to: value that each period comes near to.
+        period: steps in a period.
+    """
 
     start: FiniteFloat = Field(alias="from")
     to: FiniteFloat
@@ -34,7 +46,13 @@ class Cycle(Frozen):
 
 
 class Schedule(Frozen):
-    """A number that changes with the step; exactly one of the forms is set."""
+    """A number that changes with the step; exactly one of the forms is set.
+
+    Attributes:
+        linear: from one value to another in a straight line.
+        cosine: from one value to another, slowly at both ends.
+        cyclical: a straight line that begins anew in each period.
+    """
 
     linear: Ramp | None = None
     cosine: Ramp | None = None
@@ -87,7 +105,21 @@ class Player(Frozen):
 
 
 class Training(Frozen):
-    """How the players are trained; see design.md's table."""
+    """How the players are trained.
+
+    Attributes:
+        steps: a step is one iteration in which every player has had its updates.
+        batch_size: examples in a batch.
+        optimizer: a class of torch.optim in lower case, and its arguments.
+        players: by name, how one player is trained where that differs from the others.
+        order: whether players are updated one after the other, or all at once.
+        precision: in which numbers the networks compute.
+        compile: whether torch compiles the networks.
+        ema: decay of an average of the weights, which evaluation uses.
+        checkpoint_every: steps between two checkpoints; a tenth of all by default.
+        timeout: seconds without progress after which a run fails.
+        on_nonfinite: what is done where a loss is not finite: fail, skip the update, or continue.
+    """
 
     steps: PositiveInt
     batch_size: PositiveInt = 128
@@ -103,15 +135,26 @@ class Training(Frozen):
 
 
 class Evaluation(Frozen):
-    """When and how a model is judged: each `every` steps and after the last one."""
+    """When and how a model is judged: after the last step, and each `every` steps if that is set.
 
-    every: PositiveInt
+    Attributes:
+        every: steps between two evaluations.
+        samples: how many examples are generated for an evaluation.
+        metrics: the measures that are taken: names, or `{name: {option: value}}`.
+    """
+
+    every: PositiveInt | None = None
     samples: PositiveInt = 1000
     metrics: tuple[Choice, ...] = ()
 
 
 class Tracking(Frozen):
-    """Where the study is shown: MLflow's own settings where nothing is set."""
+    """Where the study is shown: MLflow's own settings where nothing is set.
+
+    Attributes:
+        uri: MLflow's tracking URI.
+        experiment: MLflow's experiment.
+    """
 
     uri: str | None = None
     experiment: str | None = None
@@ -127,7 +170,11 @@ class Objective(Frozen):
 
 
 class Retry(Frozen):
-    """Train a failed run again, so many times."""
+    """Train a failed run again.
+
+    Attributes:
+        retry: how many times.
+    """
 
     retry: PositiveInt
 
@@ -196,7 +243,7 @@ class Run(Frozen):
             }
         if self.evaluation is not None:
             nested["evaluation"] = {
-                "every": self.evaluation.every,
+                **({} if self.evaluation.every is None else {"every": self.evaluation.every}),
                 "samples": self.evaluation.samples,
                 "metrics": [metric.name for metric in self.evaluation.metrics],
                 **{metric.name: metric.options for metric in self.evaluation.metrics},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ import yaml
 from genloss import loading
 from genloss.comparison.curves import loss_curves
 from genloss.contracts.dataset import Data
-from genloss.errors import GenlossError
+from genloss.contracts.definition import Definition
+from genloss.errors import GenlossError, RequestError
+from genloss.experiment import blame
 from genloss.experiment.schema import Choice, Run
 from genloss.record import checkpoint
 from genloss.record.folder import EXPERIMENT, GIT_DIFF, PACKAGES, ROOT, RunFolder
@@ -58,15 +60,32 @@ def execute(folder: RunFolder, report: Report, should_stop: Callable[[], bool]) 
 
 def fail(folder: RunFolder, journal: Journal, run: Run, error: Exception | str) -> None:
     """Writes how a run failed: a status, and an artifact with the traceback and a line that reproduces it."""
-    if isinstance(error, GenlossError):
-        message = error.message
-    else:
-        message = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+    message = error if isinstance(error, str) else _said(error, run)
+    hint = error.hint if isinstance(error, GenlossError) else None
     trace = message if isinstance(error, str) else "".join(traceback.format_exception(error))
     path = folder.artifacts / "traceback.txt"
     path.write_text(f"{trace.rstrip()}\n\nTo reproduce it:\n  {run.reproduce}\n")
     journal.event("artifact", path="artifacts/traceback.txt", to="")
-    journal.event("status", status="FAILED", message=message.split("\n", 1)[0])
+    journal.event("status", status="FAILED", message=message.split("\n", 1)[0], hint=hint or "")
+
+
+def _said(error: Exception, run: Run) -> str:
+    """What went wrong, in one line, and in which plugin's code."""
+    message = error.message if isinstance(error, GenlossError) else blame.describe(error)
+    try:
+        found = blame.culprit(error, _definitions(run))
+    except RequestError:  # a plugin is not what it was when the run was planned
+        found = None
+    return f"{found}: {message}" if found else message
+
+
+def _definitions(run: Run) -> Iterator[Definition]:
+    """All that a run takes from plugins."""
+    known = catalogue(*run.plugins)
+    yield known.datasets[run.data.name]
+    yield known.models[run.objective.model.name]
+    yield from (known.losses[term.loss] for terms in run.objective.players.values() for term in terms)
+    yield from (known.metrics[metric.name] for metric in (run.evaluation.metrics if run.evaluation else ()))
 
 
 def _train(
@@ -144,9 +163,10 @@ def _train(
             if shown.suffix == ".png":
                 journal.event("image", key="samples", step=trainer.step, path=path)
             else:
-                journal.event("artifact", path=path, to=shown.parent.name)
+                journal.event("artifact", path=path, to="texts")
 
-        for step in {*range(run.evaluation.every, training.steps, run.evaluation.every), training.steps}:
+        every = run.evaluation.every or training.steps
+        for step in {*range(every, training.steps, every), training.steps}:
             due.setdefault(step, []).append(evaluate)
     every = training.checkpoint_every or max(1, training.steps // 10)
     for step in range(every, training.steps, every):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from genloss.experiment.schema import Experiment, Run
 from genloss.experiment.source import MAPPING
 from genloss.launch import environment
 from genloss.record.folder import EXPERIMENT, GIT_DIFF, PACKAGES, StudyFolder
-from genloss.tracking import DEFAULT_URI
+from genloss.tracking import address
 
 
 def write_run(folder: StudyFolder, run: Run) -> None:
@@ -61,7 +60,7 @@ def prepare(folder: StudyFolder, planned: Plan, todo: Sequence[Run]) -> None:
                     "kind": data.spec.kind,
                 },
             },
-            "tracking_uri": experiment.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI,
+            "tracking_uri": address.resolve(experiment.tracking.uri),
             "experiment_name": experiment.tracking.experiment or experiment.name,
         }
     )

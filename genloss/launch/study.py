@@ -6,14 +6,15 @@ import json
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from genloss.comparison.table import RunResult, Table, read_table
+from genloss.comparison.table import RunResult, Table, named, read_table
 from genloss.errors import TrackingError
-from genloss.experiment.plan import Plan, plan, runs
+from genloss.experiment.plan import Plan, command, plan, runs
 from genloss.experiment.schema import Retry, Run
 from genloss.launch.pool import Pool, Worker
 from genloss.launch.preparation import prepare, write_run
@@ -35,6 +36,9 @@ class Display(Protocol):
     def ended(self, run: Run, status: str, message: str) -> None:
         """A run has ended."""
 
+    def stopping(self) -> None:
+        """The runs are being ended before their last step."""
+
     def note(self, text: str) -> None:
         """Something that a person should know."""
 
@@ -48,6 +52,7 @@ class Silence:
     def began(self, folder: StudyFolder, plan: Plan, runs: Sequence[Run]) -> None: ...
     def progress(self, run: Run, message: Mapping[str, Any]) -> None: ...
     def ended(self, run: Run, status: str, message: str) -> None: ...
+    def stopping(self) -> None: ...
     def note(self, text: str) -> None: ...
     def close(self) -> None: ...
 
@@ -64,6 +69,7 @@ class StudyResult:
         shipped: whether MLflow has all of it.
         page: the comparison's address, if MLflow is a server.
         problem: why MLflow's store cannot be used, if it cannot; what was trained is in the folder then.
+        rest: the shell's line that trains the seeds that are left, if it was ended early.
     """
 
     name: str
@@ -73,10 +79,31 @@ class StudyResult:
     shipped: bool = True
     page: str | None = None
     problem: TrackingError | None = None
+    rest: str | None = None
+
+    def __repr__(self) -> str:
+        done = len(self.runs) - len(self.table.unfinished())
+        return f"<study {self.name}: {done} of {len(self.runs)} runs finished, in {self.folder}>"
+
+    def _repr_html_(self) -> str:
+        return self.table._repr_html_()
 
     @property
     def runs(self) -> tuple[RunResult, ...]:
         return self.table.runs
+
+    def summary(self) -> str:
+        """What is missing, in a sentence; nothing if all runs finished and MLflow has them."""
+        unfinished = self.table.unfinished()
+        said = []
+        if unfinished:
+            said.append(f"{len(unfinished)} of {len(self.runs)} runs of study `{self.name}` did not finish")
+            said += [f"{named(alike)} failed: {alike[0].message}" for alike in self.table.failures()[:3]]
+        if self.problem is not None:
+            said.append(self.problem.message)
+        elif not self.shipped:
+            said.append(f"MLflow has not got all of study `{self.name}`; its records are in `{self.folder}`")
+        return "; ".join(said)
 
     @property
     def exit_code(self) -> int:
@@ -86,30 +113,39 @@ class StudyResult:
         return 1 if self.problem or self.table.unfinished() else 0
 
 
+class UnfinishedWarning(UserWarning):
+    """Not all runs of a study finished, or MLflow has not got all of them."""
+
+
 def run(
     experiment: str | Path | Mapping[str, Any],
     *,
     plugins: Sequence[str | Path] = (),
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str] | Mapping[str, Any] = (),
     objectives: Sequence[str] = (),
     display: Display | None = None,
 ) -> StudyResult:
     """Runs an experiment: all its objectives with all its seeds.
 
+    A run that fails is no exception, since the others have their results: it is an `UnfinishedWarning`, and
+    has its place in the result. So is an interruption by Ctrl-C.
+
     Args:
         experiment: a YAML file, or what one would hold.
         plugins: plugin files.
-        overrides: values that replace the experiment's, as `training.steps=50`.
+        overrides: values that replace the experiment's: `{"training.steps": 50}`, or `["training.steps=50"]`.
         objectives: only these.
         display: told how it goes on; nobody by default.
 
     Raises:
         RequestError: the experiment is wrong; nothing was trained.
     """
-    return launch(
-        plan(experiment, plugins=[Path(p) for p in plugins], overrides=overrides, objectives=objectives),
-        display or Silence(),
+    result = launch(
+        plan(experiment, plugins=plugins, overrides=overrides, objectives=objectives), display or Silence()
     )
+    if problem := result.summary():
+        warnings.warn(problem, UnfinishedWarning, stacklevel=2)
+    return result
 
 
 def launch(planned: Plan, display: Display) -> StudyResult:
@@ -126,9 +162,12 @@ def launch(planned: Plan, display: Display) -> StudyResult:
             display.close()
         ended_by, before = signals.first, signals.count
         shipped = tracker.finish(lambda: signals.count > before)
-    return StudyResult(
-        folder.name, folder.path, read_table(folder), ended_by, shipped, tracker.page, tracker.error
-    )
+    table = read_table(folder)
+    rest = None
+    if ended_by is not None and (unfinished := {run.seed for run in table.unfinished()}):
+        seeds = [seed for seed in experiment.seeds if seed in unfinished]
+        rest = command(planned, folder.name, planned.chosen, seeds)
+    return StudyResult(folder.name, folder.path, table, ended_by, shipped, tracker.page, tracker.error, rest)
 
 
 @dataclass
@@ -160,9 +199,11 @@ class Study:
                     self._stopping = True
                     self._pending.clear()
                     pool.stop()
+                    self.display.stopping()
                     if self.signals.first is not None:
+                        name = "Ctrl-C" if self.signals.first is signal.SIGINT else self.signals.first.name
                         self.display.note(
-                            f"{self.signals.first.name}: ending the runs; once more ends them at once"
+                            f"{name}: the runs end after their step; once more ends them at once"
                         )
                 if self.signals.count > 1:
                     for worker in pool.kill():

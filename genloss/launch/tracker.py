@@ -71,7 +71,7 @@ class TrackerProcess:
                 break
             if now - begin > 2 and not said:
                 said = True
-                self._note("waiting for MLflow to have all of it")
+                self._note(f"waiting up to {PATIENCE:.0f} s for MLflow; Ctrl-C stops waiting")
             time.sleep(0.05)
         self._listener.join(timeout=1)
         return self._done
@@ -82,7 +82,7 @@ class TrackerProcess:
             message = json.loads(line)
             if message["event"] == "waiting":
                 if not self._waits:
-                    self._note(f"MLflow does not answer, and is asked again: {message['why']}")
+                    self._note(f"MLflow at {message['why']}; training goes on, and it is asked again")
                 self._waits = True
                 continue
             self._heard = time.monotonic()

@@ -128,6 +128,7 @@ class Record:
     Attributes:
         status: RUNNING, or how the run ended: FINISHED, FAILED, KILLED.
         message: why it failed.
+        hint: what to do about it.
         columns: what the values are.
         values: in the order of the steps.
         evaluations: metrics and held-out losses by step.
@@ -136,6 +137,7 @@ class Record:
 
     status: str = "RUNNING"
     message: str = ""
+    hint: str = ""
     columns: list[Column] = field(default_factory=list)
     values: list[Values] = field(default_factory=list)
     evaluations: dict[int, dict[str, float]] = field(default_factory=dict)
@@ -181,6 +183,7 @@ def _gather(record: Record, event: Event) -> None:
     elif event.name == "status":
         record.status = event.content["status"]
         record.message = event.content.get("message", "")
+        record.hint = event.content.get("hint", "")
 
 
 def latest_study(root: Path = ROOT) -> StudyFolder | None:

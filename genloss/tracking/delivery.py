@@ -52,7 +52,7 @@ class Delivery:
             except Exception as error:
                 if not store.passing(error):
                     raise
-                self._waiting(str(error) or type(error).__name__)
+                self._waiting(store.reason(error))
             time.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)
 

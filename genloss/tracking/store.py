@@ -29,34 +29,17 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.pool import NullPool
 
 from genloss.errors import TrackingError
-from genloss.tracking import DEFAULT_URI
 
 ARTIFACTS = "./mlruns"
 """Where MLflow puts the artifacts of a store that is no server, in the working folder."""
+
+LONGEST_REASON = 120
+"""Characters."""
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {"9p", "afs", "beegfs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs"}
     | {"gpfs", "lustre", "nfs", "nfs4", "smb3", "smbfs"}
 )
-
-
-def resolve(configured: str | None = None) -> str:
-    """The store's address: what is configured, else `MLFLOW_TRACKING_URI`, else a file in the working folder.
-
-    Raises:
-        TrackingError: MLflow cannot use it, or only one process could.
-    """
-    uri = configured or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-    if uri.startswith("file:") or ("://" not in uri and uri != "databricks"):
-        raise TrackingError(
-            f"MLflow no longer keeps its records in plain files, as `{uri}` asks",
-            hint=f"use a database, such as `{DEFAULT_URI}`; `mlflow migrate-filestore` makes one of files",
-        )
-    if uri.startswith("sqlite:") and _path(uri) is None:
-        raise TrackingError(
-            f"`{uri}` is a store in memory, which no other process can see", hint=f"use `{DEFAULT_URI}`"
-        )
-    return uri
 
 
 def is_server(uri: str) -> bool:
@@ -165,6 +148,17 @@ def passing(error: Exception) -> bool:
     else:
         return isinstance(error, OSError | sqlalchemy.exc.OperationalError | sqlalchemy.exc.TimeoutError)
     return status >= 500 or status in (401, 403, 408, 409, 429)
+
+
+def reason(error: BaseException) -> str:
+    """Why a call failed, in a few words; MLflow's message tells of each layer between it and the socket."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror.lower()
+        inner = inner.__cause__ or inner.__context__
+    text = (str(error) or type(error).__name__).split("\n", 1)[0]
+    return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 1]}…"
 
 
 def _quiet() -> None:

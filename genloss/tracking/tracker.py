@@ -8,7 +8,7 @@ reached is asked again, for ever; killed at any moment, it goes on where it was 
 
 What happens it says on standard output, a JSON object a line:
 
-    {"event": "waiting", "why": …}                   the store does not answer
+    {"event": "waiting", "why": …}                   the store does not answer, in a sentence
     {"event": "ready", "experiment_id": …, "uri": …, "page": the comparison's address, on a server}
     {"event": "shipped", "values": so many in all}
     {"event": "error", "message": …, "hint": …}      it cannot be used, and the tracker ends
@@ -34,7 +34,7 @@ from mlflow import MlflowClient
 
 from genloss.errors import GenlossError, RecordError
 from genloss.record.folder import StudyFolder
-from genloss.tracking import store, views
+from genloss.tracking import address, note, store, views
 from genloss.tracking.delivery import Delivery
 from genloss.tracking.shipping import RunShipping, tell
 
@@ -68,7 +68,7 @@ class Tracker:
         self._table = table
         self._report = report
         self._content = folder.read()
-        self._delivery = Delivery(lambda why: report(event="waiting", why=why))
+        self._delivery = Delivery(self._wait)
         self._runs: dict[Path, RunShipping] = {}
         self._refused: dict[str, str] = {}
         self._shown: tuple[list[str], dict[str, int]] | None = None
@@ -80,7 +80,7 @@ class Tracker:
         Raises:
             TrackingError: they cannot be used.
         """
-        uri = store.resolve(self._content["tracking_uri"])
+        uri = self._uri = address.resolve(self._content["tracking_uri"])
         self._client: MlflowClient = self._delivery.call(store.connect, uri)
         self._experiment_id = self._delivery.call(
             store.experiment, self._client, self._content["experiment_name"]
@@ -88,6 +88,9 @@ class Tracker:
         page = views.page(uri, self._experiment_id, self._folder.name) if store.is_server(uri) else None
         self._report(event="ready", experiment_id=self._experiment_id, uri=uri, page=page)
         self._show()
+
+    def _wait(self, why: str) -> None:
+        self._report(event="waiting", why=f"`{store.shown(self._uri)}` does not answer: {why}")
 
     def pass_over(self, *, at_once: bool = False) -> bool:
         """Ships what is due; says whether anything was."""
@@ -121,7 +124,7 @@ class Tracker:
         description = self._content["experiment"]["description"]
         table = self._table(self._folder)
         self._delivery.call(
-            views.write_note, self._client, self._experiment_id, self._folder.name, description, table
+            note.write, self._client, self._experiment_id, self._folder.name, description, table
         )
         self._count()
         self._report(event="done")
@@ -174,7 +177,7 @@ def main(folder: Path, table: Callable[[StudyFolder], str] | None = None) -> int
     def report(**event: Any) -> None:
         nonlocal last
         if event["event"] == "waiting" and os.getppid() != parent:
-            tell(f"MLflow does not answer, and nobody waits for it any more: {event['why']}")
+            tell(f"{event['why']}; nobody waits for it any more")
             raise SystemExit(1)
         if event != last:
             with suppress(BrokenPipeError):

@@ -1,4 +1,4 @@
-"""What MLflow's UI opens with: a study's comparison, and the experiment's note.
+"""What MLflow's UI opens with: a study's comparison.
 
 A view is a tag of the experiment, which the address of the page names. Its JSON is the front end's own state
 (`ExperimentPageUIState` and `RunsChartsCardConfig` there), tried on 3.17. What is left out is not always
@@ -8,7 +8,6 @@ the default: a line without `lineSmoothness`, say, is smoothed.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +20,7 @@ from genloss.tracking import store
 
 VIEW_TAG = "mlflow.sharedViewState."
 KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
-NOTE_TAG = "mlflow.note.content"
 LONGEST_TAG = 20_000
-
-NOTE_BEGIN, NOTE_END = "<!-- genloss: {} -->", "<!-- genloss ends -->"
 
 
 def page(host: str, experiment_id: str, study: str) -> str:
@@ -55,7 +51,9 @@ def find(uri: str, study: Mapping[str, Any]) -> str:
             write(client, found.experiment_id, study["study"], study["experiment"]["objectives"], [], {})
     except Exception as error:
         if store.passing(error):
-            raise TrackingError(f"the MLflow store `{store.shown(uri)}` does not answer: {error}") from error
+            raise TrackingError(
+                f"the MLflow store `{store.shown(uri)}` does not answer: {store.reason(error)}"
+            ) from error
         raise
     return str(found.experiment_id)
 
@@ -198,45 +196,3 @@ def layout(
         if section.keys
     ]
     return charts, described
-
-
-def write_note(client: MlflowClient, experiment_id: str, study: str, description: str, table: str) -> None:
-    """Puts a study's table at the top of the experiment's note.
-
-    What is there of other studies goes below, as far as there is room, and what a person wrote stays.
-
-    Args:
-        client: of the store.
-        experiment_id: MLflow's.
-        study: the study's name.
-        description: what the experiment asks.
-        table: Markdown.
-    """
-    before = client.get_experiment(experiment_id).tags.get(NOTE_TAG, "")
-    client.set_experiment_tag(experiment_id, NOTE_TAG, note(study, description, table, before))
-
-
-def note(study: str, description: str, table: str, before: str) -> str:
-    """The experiment's note: the study's part, then what is kept of the note as it was before."""
-    begin = NOTE_BEGIN.format(study)
-    title = f"**{study}** {description} `genloss ui {study}`".replace("  ", " ")
-    own = f"{begin}\n{title}\n\n{spaced(table)}\n\n&nbsp;\n{NOTE_END}"
-    pattern = rf"{NOTE_BEGIN.format('.*?')}\n.*?{re.escape(NOTE_END)}"
-    others = [part for part in re.findall(pattern, before, re.DOTALL) if not part.startswith(f"{begin}\n")]
-    personal = re.sub(pattern, "", before, flags=re.DOTALL).strip()
-    if len(own) > LONGEST_TAG:
-        own = f"{begin}\n{title}\n\nThe table is too long for this place.\n\n{NOTE_END}"
-    while True:
-        whole = "\n\n".join(part for part in [own, *([personal] if personal else []), *others] if part)
-        if len(whole) <= LONGEST_TAG:
-            return whole
-        if others:
-            others.pop()
-        else:
-            personal = personal[: LONGEST_TAG - len(own) - 2]
-
-
-def spaced(table: str) -> str:
-    """A Markdown table with space between the columns, which the front end sets solid."""
-    lines = table.splitlines()
-    return "\n".join(line if set(line) <= set("|:- ") else line.replace(" |", "&emsp; |") for line in lines)

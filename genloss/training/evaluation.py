@@ -126,7 +126,7 @@ class Evaluator:
         self._reference = batch["x"]
 
     def evaluate(self) -> tuple[dict[str, float], Path | None]:
-        """The numbers by MLflow key, and the file of `show`."""
+        """The numbers by MLflow key, and a file that shows samples, if the data can be shown."""
         model = self._trainer.judged
         self._trainer.mode(training=False)
         with seeds.forked(self._seed, self._trainer.device):
@@ -137,10 +137,10 @@ class Evaluator:
                 offered |= {name: getattr(model, name) for name in MODEL_METHODS if hasattr(model, name)}
                 for judge in self._judges:
                     numbers |= {f"eval/{name}": value for name, value in judge.numbers(offered).items()}
-        return numbers, self.show(samples)
+        return numbers, self._show(samples)
 
-    def show(self, samples: Tensor) -> Path | None:
-        """Writes a picture of samples, or the text of tokens; nothing of what is seen as neither."""
+    def _show(self, samples: Tensor) -> Path | None:
+        """Writes a picture of samples, or the text of tokens."""
         path = self._artifacts / "samples" / f"step-{self._trainer.step:07d}"
         picture, text = path.with_suffix(".png"), path.with_suffix(".txt")
         if pictures.draw(samples, self._data.spec, picture, reference=self._reference):

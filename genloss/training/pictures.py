@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -55,23 +56,38 @@ def grid(images: Tensor, value_range: tuple[float, float]) -> Image.Image:
 
 
 def _scatter(samples: Tensor, reference: Tensor | None, path: Path) -> None:
+    """Samples over the data, in a frame that the data alone decide; what lies outside stands at its edge."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4, 4), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    limits = None
-    if reference is not None:
-        real = reference.detach().cpu().numpy()
-        axes.scatter(real[:, 0], real[:, 1], s=3, color="0.75", label="data", linewidths=0)
-        low, high = real.min(0), real.max(0)
-        limits = (low - 0.25 * (high - low), high + 0.25 * (high - low))
     points = samples.detach().cpu().numpy()
-    axes.scatter(points[:, 0], points[:, 1], s=3, color="#0072B2", label="samples", linewidths=0)
-    if limits is not None:
-        axes.set_xlim(limits[0][0], limits[1][0])
-        axes.set_ylim(limits[0][1], limits[1][1])
-    axes.set_aspect("equal")
-    axes.legend(loc="upper right", markerscale=3, frameon=False)
+    finite = np.isfinite(points).all(1)
+    shown = points[finite] if reference is None else reference.detach().cpu().numpy()
+    low, high = (shown.min(0), shown.max(0)) if len(shown) else (np.zeros(2), np.ones(2))
+    margin = 0.25 * (high - low) + (high == low)
+    low, high = low - margin, high + margin
+    inside = finite & (points >= low).all(1) & (points <= high).all(1)
+    if reference is not None:
+        axes.scatter(shown[:, 0], shown[:, 1], s=3, color="0.75", label="data", linewidths=0)
+    axes.scatter(points[inside, 0], points[inside, 1], s=3, color="#0072B2", label="samples", linewidths=0)
+    if not inside.all():
+        edge = np.clip(points[~inside], low, high)  # one that is NaN is counted, and has no place
+        label = f"{len(edge):,} of them outside"
+        axes.scatter(
+            edge[:, 0],
+            edge[:, 1],
+            s=12,
+            marker="x",
+            color="#D55E00",
+            label=label,
+            clip_on=False,
+            linewidths=0.8,
+        )
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+    figure.legend(
+        loc="outside upper center", ncols=3, markerscale=2, frameon=False, columnspacing=1, handletextpad=0.2
+    )
     figure.savefig(path)

@@ -31,9 +31,9 @@ def planned() -> Plan:
     return plan(EXPERIMENT)
 
 
-def console(*, terminal: bool) -> tuple[Console, io.StringIO]:
+def console(*, terminal: bool, width: int = 110) -> tuple[Console, io.StringIO]:
     file = io.StringIO()
-    return Console(file=file, force_terminal=terminal, width=110, color_system=None, highlight=False), file
+    return Console(file=file, force_terminal=terminal, width=width, color_system=None, highlight=False), file
 
 
 def test_without_a_terminal_each_run_that_ends_is_a_line(planned: Plan) -> None:
@@ -43,34 +43,91 @@ def test_without_a_terminal_each_run_that_ends_is_a_line(planned: Plan) -> None:
     display.began(StudyFolder(Path("small-1")), planned, todo)
     display.progress(todo[0], {"step": 10, "values": {"network/total": 1.0}})
     display.ended(todo[0], "FINISHED", "")
-    display.ended(todo[1], "FAILED", "planted")
+    display.ended(todo[1], "FAILED", "planted at step 3")
+    display.progress(todo[2], {"step": 10})
+    display.ended(todo[2], "FAILED", "planted at step 7")
     display.close()
     lines = file.getvalue().splitlines()
     assert lines[0] == "study small-1"
     assert lines[1].startswith("device cpu (")
     assert lines[2] == "4 runs: 2 objectives × 2 seeds, 1,000 steps each"
     assert lines[3].startswith("[1/4] squared-0 finished after 0.")
-    assert lines[4] == "[2/4] absolute-0 failed after 0.0 s: planted"
+    # It never began, so it has no time; another one that fails alike does not say so at length.
+    assert lines[4] == "[2/4] absolute-0 failed: planted at step 3"
+    assert lines[5].startswith("[3/4] squared-1 failed after 0.")
+    assert lines[5].endswith(" s, as `absolute-0` did")
 
 
-def test_on_a_terminal_each_running_run_has_a_line(planned: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr("genloss.commands.display.time.monotonic", lambda: now[0])
-    out, _ = console(terminal=True)
-    display = LiveDisplay(out)
-    todo = runs(planned, "small-1")
-    display.total = len(todo)
-    display.progress(todo[0], {"step": 0})
-    now[0] += 4
-    display.progress(todo[0], {"step": 400, "values": {"network/total": 0.5}})
-    display.progress(todo[1], {"step": 1000, "evaluating": True})
-    text, file = console(terminal=False)
-    text.print(display._render())
-    first, second, last = (" ".join(line.split()) for line in file.getvalue().splitlines())
-    assert first.startswith("squared-0 ")
-    assert first.endswith("400/1,000 100 steps/s network 0.5 0:06")
+def test_one_run_is_no_runs() -> None:
+    out, file = console(terminal=False)
+    only = plan(EXPERIMENT, overrides=["seeds=1", "training.steps=1"], objectives=["squared"])
+    PlainDisplay(out).began(StudyFolder(Path("small-1")), only, runs(only, "small-1"))
+    assert file.getvalue().splitlines()[-1] == "1 run: 1 objective × 1 seed, 1 step each"
+
+
+@pytest.fixture
+def live(planned: Plan, monkeypatch: pytest.MonkeyPatch) -> Live:
+    return Live(planned, monkeypatch)
+
+
+class Live:
+    """A live display, 4 s after the first of its runs began and 10 s after it did itself."""
+
+    def __init__(self, planned: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr("genloss.commands.display.time.monotonic", lambda: self.now)
+        self.todo = runs(planned, "small-1")
+
+    def display(self, width: int) -> tuple[LiveDisplay, io.StringIO]:
+        out, file = console(terminal=True, width=width)
+        display = LiveDisplay(out)
+        display.total = len(self.todo)
+        self.now += 6
+        display.progress(self.todo[0], {"step": 0})
+        self.now += 4
+        display.progress(self.todo[0], {"step": 400, "values": {"network/total": 0.5}})
+        display.progress(self.todo[1], {"step": 1000, "evaluating": True})
+        return display, file
+
+    @staticmethod
+    def lines(display: LiveDisplay, width: int) -> list[str]:
+        text, file = console(terminal=False, width=width)
+        text.print(display._render())
+        assert max(map(len, file.getvalue().splitlines())) <= width
+        return [" ".join(line.split()) for line in file.getvalue().splitlines()]
+
+
+def test_on_a_wide_terminal_each_running_run_has_a_line_with_a_bar_and_values(live: Live) -> None:
+    display, _ = live.display(110)
+    first, second, last = live.lines(display, 110)
+    assert first.startswith("squared-0 ━")
+    assert first.endswith("400/1,000 100 steps/s 0:06 network 0.5")
     assert second.endswith("1,000/1,000 evaluating")
-    assert last == "0 of 4 runs, 0:04 so far"
+    assert last == "0 of 4 runs done, 0:10 so far"
+
+
+def test_on_a_narrow_terminal_a_line_keeps_what_can_be_read(live: Live) -> None:
+    display, _ = live.display(80)
+    assert live.lines(display, 80) == [
+        "squared-0 400/1,000 100 steps/s 0:06",
+        "absolute-0 1,000/1,000 evaluating",
+        "0 of 4 runs done, 0:10 so far",
+    ]
+
+
+def test_before_anything_runs_it_says_so(live: Live) -> None:
+    display = LiveDisplay(console(terminal=True)[0])
+    assert live.lines(display, 110) == ["0 of 0 runs done, 0:00 so far, starting"]
+
+
+def test_a_run_that_is_interrupted_has_not_failed_and_nothing_is_foretold(live: Live) -> None:
+    display, file = live.display(80)
+    display.ended(live.todo[1], "FINISHED", "")
+    assert live.lines(display, 80)[-1] == "1 of 4 runs done, 0:10 so far, about 0:19 left"
+    display.stopping()
+    display.ended(live.todo[0], "KILLED", "interrupted at step 400")
+    assert file.getvalue() == "[2/4] squared-0 killed after 4.0 s: interrupted at step 400\n"
+    assert live.lines(display, 80) == ["2 of 4 runs done, 1 interrupted, 0:10 so far, ending"]
 
 
 def test_times_read_as_times() -> None:
@@ -83,17 +140,39 @@ def test_results_end_with_what_failed_and_the_line_that_opens_the_comparison(
     folder = RunFolder(tmp_path / "b-0")
     reproduce = "genloss run small.yaml --objective b --set 'seeds=[0]'"
     done = [RunResult(f"a-{s}", "a", s, "FINISHED", "", {"m": 1.0 + s}, 1.0, "", folder) for s in (0, 1)]
-    failed = RunResult("b-0", "b", 0, "FAILED", "planted", {}, 1.0, reproduce, folder)
+    failed = RunResult("b-0", "b", 0, "FAILED", "planted", {}, 1.0, reproduce, folder, "dig it up")
     table = Table("small-1", ("a", "b"), {"m": Direction(False, "nats")}, (*done, failed), {"m": 0.25})
-    print_results(StudyResult("small-1", tmp_path, table, signal.SIGINT))
+    rest = "genloss run small.yaml --set 'seeds=[0]'"
+    print_results(StudyResult("small-1", tmp_path, table, signal.SIGINT, rest=rest))
     out, err = capsys.readouterr()
     assert [line.split() for line in out.splitlines()] == [
         ["objective", "seeds", "m,", "nats", "↓"],
-        ["a", "2", "1.5", "±", "0.7071"],
+        ["a", "2", "1.50", "±", "0.71"],
         ["b", "0", "of", "1", "–"],
-        ["floor:", "data", "against", "data", "0.25"],
+        ["floor", "0.25"],
         ["genloss", "ui", "small-1"],
     ]
-    assert "warning: `b-0` failed: planted" in err
-    assert f"reproduce: {reproduce}" in err
-    assert "interrupted: 2 of 3 runs finished" in err
+    assert err.splitlines() == [
+        "mean ± standard deviation over the seeds; ↓ lower is better, ↑ higher",
+        "floor: what a perfect model would get",
+        "warning: `b-0` failed: planted",
+        "hint: dig it up",
+        f"  traceback: {tmp_path}/b-0/artifacts/traceback.txt",
+        f"  reproduce: {reproduce}",
+        "warning: interrupted: 2 of 3 runs finished",
+        "hint: what has finished is kept; the seeds that are left are trained, as a study of their own, by",
+        "  genloss run small.yaml --set 'seeds=[0]'",
+    ]
+
+
+def test_where_nothing_finished_there_is_no_table(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "a-0")
+    failed = [
+        RunResult(f"a-{s}", "a", s, "FAILED", f"at step {s}", {}, 1.0, "again", folder) for s in range(9)
+    ]
+    table = Table("small-1", ("a",), {"m": Direction(False, "nats")}, tuple(failed), {"m": 0.25})
+    print_results(StudyResult("small-1", tmp_path, table))
+    out, err = capsys.readouterr()
+    assert out == "genloss ui small-1\n"
+    assert err.splitlines()[0] == "warning: `a-0`, `a-1`, `a-2` and 6 more failed: at step 0"
+    assert len(err.splitlines()) == 3  # with the first one's traceback and line

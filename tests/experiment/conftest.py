@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
 
 from genloss import registry
 from genloss.errors import RequestError
+from genloss.experiment.json_schema import experiment_schema
 from genloss.experiment.plan import Plan, plan
+from genloss.experiment.source import from_file
 
 TOYS = Path(__file__).with_name("toys.py")
 VALID = """\
@@ -45,8 +49,18 @@ def toys() -> Iterator[Path]:
     registry._catalogue.cache_clear()
 
 
+@pytest.fixture(scope="session")
+def toys_schema(toys: Path) -> Draft202012Validator:
+    """The schema of the experiments that the toys allow."""
+    schema = experiment_schema(registry.catalogue(toys))
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
 @pytest.fixture
-def planned(toys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]:
+def planned(
+    toys: Path, toys_schema: Draft202012Validator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Plan]:
     """Plans `toys.yaml` in an empty folder: the valid experiment with some text replaced."""
     monkeypatch.chdir(tmp_path)
 
@@ -56,7 +70,11 @@ def planned(toys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
             assert old in text
             text = text.replace(old, new, 1)
         Path("toys.yaml").write_text(text)
-        return plan("toys.yaml", plugins=[toys], **options)
+        result = plan("toys.yaml", plugins=[toys], **options)
+        if not options:  # What the plan accepts, an editor must not call wrong.
+            error = best_match(toys_schema.iter_errors(from_file("toys.yaml").root.plain))
+            assert error is None, error
+        return result
 
     return planned
 

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from genloss.errors import DefinitionError, ExperimentError
+import genloss
+from genloss.errors import DefinitionError, ExperimentError, Location
+from genloss.experiment.nodes import Node
+from genloss.experiment.options import check_options
 from genloss.experiment.plan import Plan
 from genloss.experiment.schema import Choice
 
@@ -19,7 +23,8 @@ OFFERED = "`dataset_size`, `logits`, `x`"
 def test_the_valid_experiment_is_planned(planned: Planned) -> None:
     plan = planned()
     first, second = plan.experiment.objectives
-    assert first.training.optimizer == Choice(name="adam", options={"lr": 1e-3, "betas": [0.0, 0.9]})
+    numbers = {"lr": 1e-3, "betas": [0.0, 0.9], "eps": 1e-8, "weight_decay": 0}
+    assert first.training.optimizer == Choice(name="adam", options=numbers)
     assert second.training.players["critic"].updates_per_step == 2
     assert second.players["critic"][1].weight == 2.0
     assert plan.data.spec.size == 64
@@ -346,6 +351,12 @@ def test_the_valid_experiment_is_planned(planned: Planned) -> None:
             "metric `coverage` asks for `modes`, and of the truth, this data knows nothing\n"
             "  --> toys.yaml:18:34\nhint: leave this metric out; `genloss list metrics` shows the others",
         ),
+        (
+            "[spread]",
+            "[misspelt]",
+            "metric `misspelt` asks for `sample`, and of the truth, this data knows nothing\n"
+            "  --> toys.yaml:18:34\nhint: did its author mean `samples`?",
+        ),
         # devices
         (
             "devices: cpu",
@@ -423,7 +434,7 @@ def test_paths_are_made_absolute(planned: Planned, tmp_path: Path) -> None:
 def test_schedules_of_options_are_kept_as_written(planned: Planned) -> None:
     schedule = {"linear": {"from": 0, "to": 2.5, "steps": 5}}
     plan = planned(("scale: 0.5", "scale: {linear: {from: 0, to: 2.5, steps: 5}}"))
-    assert plan.experiment.objectives[1].players["actor"][0].options == {"scale": schedule}
+    assert plan.experiment.objectives[1].players["actor"][0].options == {"scale": schedule, "form": "soft"}
     assert planned(
         ("critic: push", "critic: [push, {learned: {size: 3, scale: {linear: {from: 0, to: 1, steps: 3}}}}]")
     )
@@ -435,11 +446,38 @@ def test_metrics_get_what_data_and_model_have(planned: Planned) -> None:
         ("[spread]", "[purity, coverage, likelihood]"),
         ("{name: toy_gan, width: 4}", "toy_vae"),
         ("size: 64", "labels: true, modes: true"),
-        (objectives, "  one: {network: {push: {bind: {logits: mu}}}}\n"),
+        (objectives, "  one: {network: {slope: {bind: {gradient: mu}}}}\n"),
     )
     evaluation = plan.experiment.evaluation
     assert evaluation is not None
     assert [metric.name for metric in evaluation.metrics] == ["purity", "coverage", "likelihood"]
+
+
+def test_options_that_are_not_written_have_the_defaults_of_the_signature(planned: Planned) -> None:
+    experiment = planned(("name: toy_gan, width: 4", "name: toy_gan")).experiment
+    first, second = experiment.objectives
+    assert first.model.options == {"width": 4}
+    assert experiment.data.options == {"size": 64, "labels": False, "modes": False}
+    assert first.players["critic"][0].options == {"scale": 1.0, "form": "soft"}
+    assert second.players["actor"][0].options == {"scale": 0.5, "form": "soft"}
+    assert experiment.evaluation is not None
+    assert experiment.evaluation.metrics[0].options == {"power": 2}
+
+
+def test_a_default_that_no_yaml_could_say_is_left_to_the_function() -> None:
+    @genloss.dataset
+    def odd(
+        *,
+        low: float = -math.inf,
+        path: Path = Path("there"),
+        sizes: tuple[int, ...] = (1, 2),
+        count: int = None,  # type: ignore[assignment]  # noqa: RUF013
+        needed: float,
+    ) -> genloss.Data: ...
+
+    where = Location("toys.yaml", 2, 7)
+    nodes = {"needed": Node(1, where)}
+    assert check_options(odd, nodes, Path(), where) == {"path": "there", "sizes": [1, 2], "needed": 1}
 
 
 def test_errors_of_plugins_keep_their_kind(planned: Planned) -> None:

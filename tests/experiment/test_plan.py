@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from genloss.errors import DefinitionError, ExperimentError
-from genloss.experiment.plan import Plan, plan, runs
+from genloss.experiment.plan import Plan, command, plan, runs
 from genloss.training.devices import Device
 
 from .conftest import VALID
@@ -151,3 +151,79 @@ def test_an_error_of_a_plugin_file_is_a_definition_error(planned: Planned, tmp_p
     (tmp_path / "wrong.py").write_text("def genloss_losess():\n    return []\n")
     with pytest.raises(DefinitionError, match="did you mean `genloss_losses`"):
         planned(("name: toys", "name: toys\nplugins: [wrong.py]"))
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        (
+            "htp://localhost:5000",
+            "MLflow knows no store whose address begins with `htp://`\n  --> --set tracking.uri={uri}\n"
+            "hint: did you mean `http` or `https`?",
+        ),
+        ("./mlruns", "MLflow no longer keeps its records in plain files, as `./mlruns` asks\n"),
+        (
+            "file:///tmp/mlruns",
+            "MLflow no longer keeps its records in plain files, as `file:///tmp/mlruns` asks",
+        ),
+        ("sqlite://", "`sqlite://` is a store in memory, which no other process can see\n"),
+        ("sqlite:///:memory:", "`sqlite:///:memory:` is a store in memory, which no other process can see\n"),
+    ],
+)
+def test_a_store_that_mlflow_does_not_know_is_refused(refused: Refused, uri: str, message: str) -> None:
+    assert refused(overrides=[f"tracking.uri='{uri}'"]).startswith(message.replace("{uri}", f"'{uri}'"))
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["sqlite:////tmp/x.db", "postgresql+psycopg://me@host/db", "https://me:secret@host/mlflow", "databricks"],
+)
+def test_a_store_that_mlflow_knows_is_not_looked_for_yet(planned: Planned, uri: str) -> None:
+    assert planned(overrides=[f"tracking.uri={uri}"]).experiment.tracking.uri == uri
+
+
+def test_a_store_of_the_environment_is_named_as_such(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "mlruns")
+    assert "\n  --> MLFLOW_TRACKING_URI\n" in refused()
+
+
+def test_overrides_may_be_a_mapping(planned: Planned) -> None:
+    overrides = {"training.steps": 7, "description": "it's", "objectives.second.actor.push.scale": 0.25}
+    experiment = planned(overrides=overrides).experiment
+    assert experiment.overrides == (
+        "training.steps=7",
+        'description="it\'s"',
+        "objectives.second.actor.push.scale=0.25",
+    )
+    first, second = experiment.objectives
+    assert (first.training.steps, experiment.description) == (7, "it's")
+    assert second.players["actor"][0].options["scale"] == 0.25
+
+
+@pytest.mark.parametrize("name", ["overrides", "objectives", "plugins"])
+def test_a_text_is_no_list(planned: Planned, toys: Path, name: str) -> None:
+    planned()
+    with pytest.raises(ExperimentError) as caught:
+        plan("toys.yaml", **{name: "seeds=1"})
+    assert str(caught.value) == (
+        f"`{name}` is a list, not the text `seeds=1`\nhint: write `{name}=['seeds=1']`"
+    )
+
+
+def test_the_rest_of_a_study_is_another_study(planned: Planned, toys: Path) -> None:
+    overrides = ["training.steps=7", "seeds=[9, 8, 7]", "workers=1", "tracking.experiment=mine"]
+    first = planned(overrides=overrides, objectives=["second"])
+    assert command(first, "s", first.chosen, [8, 7]) == (
+        "genloss run toys.yaml --objective second --set 'seeds=[8, 7]' --set training.steps=7 "
+        f"--set workers=1 --set tracking.experiment=mine --plugin {shlex.quote(str(toys))}"
+    )
+    assert command(planned(), "s", (), [1]).startswith("genloss run toys.yaml --set 'seeds=[1]' --plugin")
+
+
+def test_a_catalogue_shows_itself_in_few_words(planned: Planned) -> None:
+    catalogue = planned().catalogue
+    assert repr(catalogue.datasets) == "<2 datasets: dots, stored>"
+    assert repr(catalogue).startswith(f"<catalogue of toys.py {catalogue.plugins[0].version}: ")
+    assert repr(catalogue).endswith(f" models, 2 datasets, {len(catalogue.metrics)} metrics>")

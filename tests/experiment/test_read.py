@@ -218,7 +218,8 @@ def test_places_of_overlaid_parts_are_kept(draft: Callable[..., Draft]) -> None:
         (
             "steps: 10",
             "steps: 10, precision: float16",
-            "`training.precision`: expected one of `float32`, `bfloat16`, `float64`, got `float16`\n  --> 6:34",
+            "`training.precision`: expected one of `float32`, `bfloat16`, `float64`, got `float16`\n"
+            "  --> 6:34",
         ),
         ("name: small", "name: small\ndescription: 3", "`description`: expected a text, got `3`\n  --> 2:14"),
         (
@@ -230,8 +231,8 @@ def test_places_of_overlaid_parts_are_kept(draft: Callable[..., Draft]) -> None:
         ("seeds: 3", "seeds: 3\nevaluation: 5", "`evaluation`: expected a mapping, got `5`\n  --> 8:13"),
         (
             "seeds: 3",
-            "seeds: 3\nevaluation: {metrics: []}",
-            "the key `every` is missing in `evaluation`\n  --> 8:1",
+            "seeds: 3\nevaluation: {every: 0}",
+            "`evaluation.every`: expected a number > 0, got `0`\n  --> 8:21",
         ),
         ("seeds: 3", "seeds: 3\ntracking: {url: x}", "unknown key `url` in `tracking`\n  --> 8:12"),
         ("seeds: 3", "seeds: 3\ndevices: 2", "`devices`: expected a list, got `2`\n  --> 8:10"),
@@ -466,7 +467,7 @@ def test_a_mistake_is_told_with_its_place(
             "`objectives.one.critic.push.weight`: expected a number, got `x`",
         ),
         ("objectives.one.with.training.stps=1", "unknown key `stps` in `training`"),
-        ("evaluation.samples=3", "the key `every` is missing in `evaluation`"),
+        ("on_failure={}", "the key `retry` is missing in `on_failure`"),
     ],
 )
 def test_a_mistake_in_an_override_names_it(refused: Callable[..., str], override: str, message: str) -> None:

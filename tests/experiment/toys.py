@@ -207,6 +207,12 @@ def coverage(samples: Tensor, modes: Tensor, mode_scale: Tensor | None = None) -
     return 0.0
 
 
+@genloss.metric(unit="1", higher_is_better=True)
+def misspelt(sample: Tensor) -> float:
+    """Of `samples`, had its author written so."""
+    return 0.0
+
+
 @genloss.hookimpl
 def genloss_losses() -> Any:
     return [push, pull, match, slope, future, Learned]
@@ -224,4 +230,4 @@ def genloss_datasets() -> Any:
 
 @genloss.hookimpl
 def genloss_metrics() -> Any:
-    return [spread, summary, likelihood, purity, coverage]
+    return [spread, summary, likelihood, purity, coverage, misspelt]

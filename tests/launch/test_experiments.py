@@ -1,4 +1,4 @@
-"""The experiments of this repository, at their defaults, as a newcomer runs them."""
+"""The experiments of this repository, as a newcomer runs them."""
 
 from __future__ import annotations
 
@@ -11,26 +11,60 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from genloss.experiment.plan import plan
 from tests.tracking.pages import browser, find_groups_and_chart, served
 
-pytestmark = pytest.mark.slow
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+ALL = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
+FEW_STEPS = ("training.steps=6", "seeds=1", "evaluation.every=3", "evaluation.samples=20")
 SECONDS = 300
 """What an experiment may take on two cores."""
 
 
-@pytest.mark.parametrize("name", ["gan", "vae", "autoencoder", "autoregressive", "ring"])
-def test_an_experiment_finishes_in_minutes(name: str, tmp_path: Path) -> None:
-    shutil.copytree(EXPERIMENTS, tmp_path / "experiments")
-    begin = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "genloss", "run", f"experiments/{name}.yaml"],
-        cwd=tmp_path,
+def genloss(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    shutil.copytree(EXPERIMENTS, cwd / "experiments")
+    return subprocess.run(
+        [sys.executable, "-m", "genloss", *arguments],
+        cwd=cwd,
         capture_output=True,
         text=True,
         timeout=900,
         check=False,
     )
+
+
+def test_all_experiments_are_listed() -> None:
+    listed = (EXPERIMENTS / "README.md").read_text()
+    assert [name for name in ALL if f"[{name}.yaml]({name}.yaml)" not in listed] == []
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_experiment_is_right(name: str) -> None:
+    planned = plan(EXPERIMENTS / f"{name}.yaml")
+    assert len(planned.experiment.objectives) > 1, "there is nothing to compare"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ALL)
+def test_an_experiment_runs(name: str, tmp_path: Path) -> None:
+    settings = [word for setting in FEW_STEPS for word in ("--set", setting)]
+    done = genloss("run", f"experiments/{name}.yaml", *settings, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    (experiment,) = [e for e in client.search_experiments() if e.name != "Default"]
+    for run in client.search_runs([experiment.experiment_id]):
+        assert any(key.startswith("eval/") for key in run.data.metrics)
+        kept = {item.path for item in client.list_artifacts(run.info.run_id)}
+        assert kept & {"images", "texts"}, "there are no samples"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["gan", "vae", "autoencoder", "autoregressive", "ring", "language", "markov"]
+)
+def test_an_experiment_finishes_in_minutes(name: str, tmp_path: Path) -> None:
+    begin = time.monotonic()
+    done = genloss("run", f"experiments/{name}.yaml", cwd=tmp_path)
     seconds = time.monotonic() - begin
     print(f"{name}.yaml took {seconds:.0f} s\n{done.stdout}")
     assert done.returncode == 0, done.stderr
@@ -55,7 +89,8 @@ def test_an_experiment_finishes_in_minutes(name: str, tmp_path: Path) -> None:
                     key,
                 )
         kept = {item.path for item in client.list_artifacts(run.info.run_id)}
-        assert {"config.yaml", "packages.txt", "loss_curves.png", "model", "images"} <= kept
+        assert {"config.yaml", "packages.txt", "loss_curves.png", "model"} <= kept
+        assert kept & {"images", "texts"}
     if name == "gan":
         study = done.stdout.split()[-1]
         with served(study, tmp_path) as page, browser(tmp_path / "profile") as driver:

@@ -37,9 +37,26 @@ def test_a_study_on_a_server_ends_with_the_page_s_address(here: Path) -> None:
     assert result.page.startswith(f"{uri}/#/experiments/{found.experiment_id}/runs?")
 
 
-def test_a_server_that_is_not_there_stops_no_training(here: Path) -> None:
-    port = unused_port()
-    result = genloss.run(experiment("none", tracking={"uri": f"http://{server.HOST}:{port}"}))
+class Notes(Silence):
+    """Keeps what a person is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_a_server_that_is_not_there_stops_no_training(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genloss.launch.tracker.PATIENCE", 5.0)
+    uri = f"http://{server.HOST}:{unused_port()}"
+    notes = Notes()
+    with pytest.warns(UnfinishedWarning, match="^MLflow has not got all of study `faults-"):
+        result = genloss.run(experiment("none", tracking={"uri": uri}), display=notes)
     assert [run.status for run in result.runs] == ["FINISHED"]
     assert result.exit_code == 0
     assert not result.shipped
+    assert notes.said == [
+        f"MLflow at `{uri}` does not answer: connection refused; training goes on, and it is asked again",
+        "waiting up to 5 s for MLflow; Ctrl-C stops waiting",
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from mlflow.entities import Run as MlflowRun
 from safetensors.torch import load_file
 
 import genloss
+from genloss.launch.study import UnfinishedWarning
 from tests.launch.conftest import experiment
 
 
@@ -60,6 +62,8 @@ def test_a_study_is_in_mlflow_whole(here: Path) -> None:
     result = genloss.run(GAN)
     assert result.exit_code == 0
     assert result.shipped
+    assert repr(result) == f"<study {result.name}: 4 of 4 runs finished, in .genloss/{result.name}>"
+    assert result._repr_html_().startswith("<table>")
     runs = shown(here)
     assert set(runs) == {"non_saturating-3", "non_saturating-5", "wgan_gp-3", "wgan_gp-5"}
     client = MlflowClient(f"sqlite:///{here}/mlflow.db")
@@ -108,9 +112,17 @@ def test_a_study_is_in_mlflow_whole(here: Path) -> None:
     assert view["groupBy"]["groupByKeys"] == [{"mode": "param", "groupByData": "objective"}]
 
     # The model of a run comes back, from its folder and from MLflow.
-    here_model = genloss.load(result.runs[0].folder.path)
-    there_model = genloss.load(runs[result.runs[0].name].info.run_id)
-    for model in (here_model, there_model):
+    first = result.runs[0]
+    here_model = genloss.load(first.folder.path)
+    there_model = genloss.load(runs[first.name].info.run_id)
+    for model in (
+        here_model,
+        there_model,
+        genloss.load(first),
+        genloss.load(first.folder),
+        genloss.load(f"{result.name}/{first.name}"),
+        genloss.load(first.folder.artifacts / "model"),
+    ):
         torch.manual_seed(1)
         assert model.sample(5).shape == (5, 2)
     for ours, theirs in zip(here_model.parameters(), there_model.parameters(), strict=True):
@@ -128,12 +140,19 @@ def test_a_study_is_in_mlflow_whole(here: Path) -> None:
 
 
 def test_a_run_that_goes_wrong_fails_alone(here: Path) -> None:
-    result = genloss.run(experiment("none", "raise", "kill", "exit", "nan", "hang", training=timed(4)))
+    faults = experiment("none", "raise", "kill", "exit", "nan", "hang", training=timed(4))
+    with pytest.warns(UnfinishedWarning, match=r"5 of 6 runs of study `faults-.*` did not finish; `raise-0`"):
+        result = genloss.run(faults)
     status = {run.objective: run.status for run in result.runs}
     assert status == {"none": "FINISHED", **dict.fromkeys(["raise", "kill", "exit", "nan", "hang"], "FAILED")}
     assert result.exit_code == 1
     messages = {run.objective: run.message for run in result.runs}
-    assert messages["raise"] == "ZeroDivisionError: planted"
+    assert re.fullmatch(
+        r"loss `faulty` \(.*/launch/faulty\.py:\d+\): ZeroDivisionError: planted", messages["raise"]
+    )
+    hints = {run.objective: run.hint for run in result.runs}
+    assert hints["nan"].startswith("lower the learning rate or clip gradients; ")
+    assert hints["raise"] == hints["kill"] == ""
     assert messages["kill"] == "the worker was ended by SIGKILL"
     assert messages["exit"] == "the worker ended by itself with exit code 0"
     assert messages["hang"] == "no progress for 4 s (`training.timeout`)"
@@ -163,7 +182,8 @@ def timed(seconds: float) -> dict[str, Any]:
 
 
 def test_a_failed_run_is_tried_again(here: Path) -> None:
-    result = genloss.run(experiment("raise", "none", on_failure={"retry": 2}))
+    with pytest.warns(UnfinishedWarning, match="1 of 2 runs"):
+        result = genloss.run(experiment("raise", "none", on_failure={"retry": 2}))
     folders = sorted(path.name for path in result.folder.glob("raise-0*"))
     assert folders == ["raise-0", "raise-0.retry-1", "raise-0.retry-2"]
     assert [run.status for run in result.runs] == ["FAILED", "FINISHED"]
@@ -171,7 +191,8 @@ def test_a_failed_run_is_tried_again(here: Path) -> None:
 
 
 def test_on_failure_stop_begins_no_more_runs(here: Path) -> None:
-    result = genloss.run(experiment("raise", "none", on_failure="stop", seeds=3, workers=1))
+    with pytest.warns(UnfinishedWarning):
+        result = genloss.run(experiment("raise", "none", on_failure="stop", seeds=3, workers=1))
     assert [run.status for run in result.runs].count("NOT STARTED") >= 4
     assert result.exit_code == 1
 
@@ -192,6 +213,7 @@ def test_a_signal_ends_the_runs_as_killed(here: Path, number: signal.Signals, co
     assert len(runs) == 2
     assert {run.info.status for run in runs.values()} == {"KILLED"}
     assert "0 of 3 runs finished" in said
+    assert "genloss run slow.yaml --set 'seeds=[0, 1, 2]'" in said
     assert "Traceback" not in said
 
 

@@ -1,4 +1,4 @@
-"""The address of the page, its layout, and the experiment's note."""
+"""The address of the page, and its layout."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ KEYS = [
     *("generator/g", "generator/g2", "generator/total", "generator/gradient_norm"),
     *("held_out/generator/g", "eval/recall", "eval/precision", "non_finite_values"),
 ]
-TABLE = "| objective | recall ↑ |\n| --- | ---: |\n| plain | 0.5 ± 0.1 |"
 
 
 @pytest.mark.parametrize(
@@ -58,30 +57,6 @@ def test_what_decides_comes_first_and_each_metric_has_its_place() -> None:
     assert len({chart["uuid"] for chart in charts}) == len(charts)
     # Without the number the front end smooths the lines.
     assert all(chart["lineSmoothness"] == 0 for chart in charts if chart["type"] == "LINE")
-
-
-def test_a_note_has_the_newest_study_first_and_keeps_what_a_person_wrote() -> None:
-    one = views.note("study-1", "What changes?", TABLE, "My own words.")
-    two = views.note("study-2", "What changes?", TABLE, one)
-    again = views.note("study-2", "What changes?", TABLE.replace("0.5", "0.7"), two)
-    assert two.count("study-2") == again.count("study-2")
-    assert again.index("**study-2**") < again.index("My own words.") < again.index("**study-1**")
-    assert "`genloss ui study-2`" in again
-    assert again.count("0.7 ± 0.1") == again.count("0.5 ± 0.1") == again.count("My own words.") == 1
-    assert "| --- | ---: |" in again
-
-
-def test_a_note_never_grows_over_mlflow_s_limit() -> None:
-    text = "x" * 1000
-    for number in range(150):
-        text = views.note(f"study-{number}", "What changes?", TABLE, text)
-        assert len(text) <= views.LONGEST_TAG
-        assert f"**study-{number}**" in text
-    assert "**study-0**" not in text
-    assert "x" * 1000 in text
-    huge = views.note("huge", "", "| x |\n" * 10_000, text)
-    assert len(huge) <= views.LONGEST_TAG
-    assert "too long" in huge
 
 
 def test_a_view_says_which_runs_it_shows_and_how() -> None:

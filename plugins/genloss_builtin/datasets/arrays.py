@@ -10,24 +10,41 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from annotated_types import Ge, Gt, Lt
-from torch import Tensor
+from annotated_types import Ge
 
 import genloss
 from genloss.errors import RequestError, did_you_mean
+from genloss_builtin.datasets._files import (
+    Array,
+    Share,
+    divided,
+    label_field,
+    require_file,
+    require_two,
+    scaled,
+)
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Kind = Literal["points", "image", "tokens"]
 Range = tuple[float, float]
 
+MAGIC = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")
+"""What a .npy file begins with, and a .npz file: a zip archive with and without content."""
 
-@genloss.dataset
+
+def _example(folder: Path) -> Mapping[str, Any]:
+    generator = np.random.default_rng(0)
+    images = generator.integers(256, size=(40, 6, 5), dtype=np.uint8)
+    np.savez(folder / "images.npz", images=images, classes=np.arange(40) % 2)
+    return {"path": folder / "images.npz", "train": "images", "labels": "classes"}
+
+
+@genloss.dataset(example=_example)
 def arrays(
     *,
     path: Path,
     train: str | None = None,
     labels: str | None = None,
-    held_out: Annotated[float, Gt(0), Lt(1)] | str = 0.25,
+    held_out: Share | str = 0.25,
     held_out_labels: str | None = None,
     kind: Kind | None = None,
     value_range: Range | None = None,
@@ -83,17 +100,12 @@ def arrays(
     fields = {name: {"x": torch.from_numpy(array)} for name, array in x.items()}
     for part, label_name in ((train, labels), (str(held_out), held_out_labels)):
         if label_name is not None:
-            fields[part]["label"] = _labels(label_name, stored[label_name], len(x[part]))
+            fields[part]["label"] = label_field(label_name, stored[label_name], len(x[part]))
     if isinstance(held_out, str):
         trained, unseen = fields[train], fields[held_out]
     else:
-        trained, unseen = _divided(fields[train], held_out, seed)
-    for what, count in (("training", len(trained["x"])), ("held-out", len(unseen["x"]))):
-        if count < 2:
-            raise RequestError(
-                f"`{path.name}` gives {count} {what} example{'s' * (count != 1)}; at least 2 are needed",
-                hint="store more examples, or give another `held_out`",
-            )
+        trained, unseen = divided(fields[train], held_out, seed)
+    require_two(path.name, training=len(trained["x"]), held_out=len(unseen["x"]))
     return genloss.Data(
         genloss.DataSpec(
             tuple(trained["x"].shape[1:]),
@@ -109,8 +121,7 @@ def arrays(
 
 def _read(path: Path, names: tuple[str | None, ...]) -> dict[str, Array]:
     """The arrays of those names; without a first name, the only array of the file, which comes first."""
-    if not path.is_file():
-        raise RequestError(f"there is no file `{path}`", hint="`path` is relative to the experiment's YAML")
+    require_file(path)
     if path.suffix not in (".npy", ".npz"):
         raise RequestError(
             f"`{path.name}` is no .npy or .npz file", hint="write one by numpy.save or numpy.savez"
@@ -118,6 +129,8 @@ def _read(path: Path, names: tuple[str | None, ...]) -> dict[str, Array]:
     try:
         # Opened here, since numpy.load leaves a damaged .npz file open.
         with path.open("rb") as opened:
+            if not opened.peek(6).startswith(MAGIC):
+                raise ValueError("it is no NumPy file, whatever its name says")
             content = np.load(opened, allow_pickle=False)
             if isinstance(content, np.ndarray):
                 return _only(content, path.name, names)
@@ -184,6 +197,11 @@ def _kind(name: str, array: Array) -> Kind:
 def _examples(name: str, array: Array, kind: Kind, channels_last: bool) -> Array:
     """The array as examples of that kind: float32 `[N, C, H, W]` or `[N, D]`, or int64 `[N, T]`."""
     what = f"`{name}` {list(array.shape)} of {array.dtype}"
+    if channels_last and (kind != "image" or array.ndim != 4):
+        raise RequestError(
+            f"{what} has no dimension of channels to come last",
+            hint="`channels_last` is for images [N, H, W, C]; leave it out",
+        )
     if kind == "tokens":
         if array.ndim != 2 or array.dtype.kind not in "iu":
             raise RequestError(f"{what} holds no tokens", hint="tokens are integers of the shape [N, T]")
@@ -204,7 +222,7 @@ def _examples(name: str, array: Array, kind: Kind, channels_last: bool) -> Array
         array = np.moveaxis(array, -1, 1)
     elif array.shape[3] in (1, 3, 4) and array.shape[1] not in (1, 3, 4):
         raise RequestError(f"{what} looks as if its channels came last", hint="say `channels_last: true`")
-    return _finite(name, array / np.float32(255) if array.dtype == np.uint8 else array)
+    return _finite(name, scaled(array) if array.dtype == np.uint8 else array)
 
 
 def _finite(name: str, array: Array) -> Array:
@@ -260,24 +278,3 @@ def _values(
             f"the values lie in [{low:g}, {high:g}], outside of `value_range` {list(value_range)}"
         )
     return value_range, None
-
-
-def _labels(name: str, array: Array, examples: int) -> Tensor:
-    if array.shape != (examples,) or array.dtype.kind not in "iu":
-        raise RequestError(
-            f"`{name}` {list(array.shape)} of {array.dtype} holds no labels",
-            hint=f"labels are integers, one for each of the {examples} examples",
-        )
-    return torch.from_numpy(array.astype(np.int64))
-
-
-def _divided(
-    fields: dict[str, Tensor], share: float, seed: int
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    count = len(fields["x"])
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    unseen, trained = order.tensor_split([round(share * count)])
-    return (
-        {name: tensor[trained] for name, tensor in fields.items()},
-        {name: tensor[unseen] for name, tensor in fields.items()},
-    )

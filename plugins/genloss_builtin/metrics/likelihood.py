@@ -28,7 +28,8 @@ def negative_log_likelihood(
 ) -> dict[str, float]:
     """Mean negative log-likelihood of held-out data, per example and per dimension.
 
-    Formula: nll = −mean log p(x) in nats; bits_per_dimension = nll / (D ln 2), D elements an example.
+    Formula: nll = −mean log p(x) in nats; bits_per_dimension = nll / (D ln 2), D elements an example: of
+    text, bits per token.
 
     Unit: nats (`nll`) and bits (`bits_per_dimension`). A density is one in the data's own unit: for images
     whose 256 levels were scaled to [0, 1], the bits of the levels themselves are log₂ 255 = 7.99 more.

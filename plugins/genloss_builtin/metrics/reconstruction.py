@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 import genloss
+from genloss.errors import RequestError
 
 LOWER = {"mean_squared_error": False, "mean_absolute_error": False}
 
@@ -34,7 +35,15 @@ def reconstruction_error(
         batch_size: held-out examples that are reconstructed at once; 500 by default.
 
     Source: the definitions.
+
+    Raises:
+        RequestError: the data is tokens, between which there is no distance.
     """
+    if not held_out.is_floating_point():
+        raise RequestError(
+            "`reconstruction_error` compares values, and this data is tokens",
+            hint="`negative_log_likelihood` is a metric for tokens",
+        )
     with torch.no_grad():
         errors = torch.cat([reconstruct(batch) - batch for batch in torch.split(held_out, batch_size)])
     return {

@@ -42,12 +42,11 @@ def encoder(
     if network == "mlp":
         inputs = math.prod(data.event_shape)
         flatten = [nn.Flatten()] if len(data.event_shape) > 1 else []
-        return nn.Sequential(*flatten, *_mlp([inputs, *hidden, outputs], activation))
-    layers: list[nn.Module] = []
-    for before, after in pairwise([data.event_shape[0], *hidden]):
-        layers += [nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1), activation()]
-    smallest = _smallest(data, hidden)
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(math.prod(smallest), outputs))
+        return nn.Sequential(*flatten, *mlp([inputs, *hidden, outputs], activation))
+    grid = smallest(data, hidden)
+    return nn.Sequential(
+        *halving(data, hidden, activation), nn.Flatten(), nn.Linear(math.prod(grid), outputs)
+    )
 
 
 def decoder(
@@ -71,18 +70,58 @@ def decoder(
     event = (per_element * data.event_shape[0], *data.event_shape[1:])
     if network == "mlp":
         unflatten = [nn.Unflatten(1, event)] if len(event) > 1 else []
-        return nn.Sequential(*_mlp([inputs, *reversed(hidden), math.prod(event)], activation), *unflatten)
-    smallest = _smallest(data, hidden) if hidden else event
-    layers: list[nn.Module] = [nn.Linear(inputs, math.prod(smallest)), nn.Unflatten(1, smallest)]
-    for stage, (before, after) in enumerate(pairwise([*reversed(hidden), event[0]]), start=1):
-        height, width = (size >> (len(hidden) - stage) for size in event[1:])
+        return nn.Sequential(*mlp([inputs, *reversed(hidden), math.prod(event)], activation), *unflatten)
+    grid = smallest(data, hidden) if hidden else event
+    return nn.Sequential(
+        nn.Linear(inputs, math.prod(grid)),
+        nn.Unflatten(1, grid),
+        *doubling(data, hidden, event[0], activation),
+    )
+
+
+def mlp(widths: Sequence[int], activation: Activation = nn.ReLU) -> list[nn.Module]:
+    """Linear layers between those widths, an activation between any two of them."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.Linear(before, after), activation()]
+    return layers[:-1]
+
+
+def halving(
+    data: genloss.DataSpec, hidden: Sequence[int], activation: Activation = nn.ReLU
+) -> list[nn.Module]:
+    """Strided convolutions from images to a grid of features, as `smallest` says; each with its activation.
+
+    Raises:
+        DefinitionError: the data is no images, or too small ones.
+    """
+    _check(data, "conv", hidden)
+    layers: list[nn.Module] = []
+    for before, after in pairwise([data.event_shape[0], *hidden]):
+        layers += [nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1), activation()]
+    return layers
+
+
+def doubling(
+    data: genloss.DataSpec, hidden: Sequence[int], outputs: int, activation: Activation = nn.ReLU
+) -> list[nn.Module]:
+    """Transposed convolutions from such a grid back to `outputs` channels; each after an activation."""
+    layers: list[nn.Module] = []
+    for stage, (before, after) in enumerate(pairwise([*reversed(hidden), outputs]), start=1):
+        height, width = (size >> (len(hidden) - stage) for size in data.event_shape[1:])
         # Halving an odd size lost a row; the transposed convolution is told to give it back.
         odd = (height % 2, width % 2)
         layers += [
             activation(),
             nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1, output_padding=odd),
         ]
-    return nn.Sequential(*layers)
+    return layers
+
+
+def smallest(data: genloss.DataSpec, hidden: Sequence[int]) -> tuple[int, int, int]:
+    """Channels, height and width after the last halving."""
+    channels, height, width = data.event_shape
+    return (hidden[-1] if hidden else channels, height >> len(hidden), width >> len(hidden))
 
 
 def initialise(network: nn.Sequential) -> None:
@@ -232,22 +271,9 @@ def _check(data: genloss.DataSpec, network: Network, hidden: Sequence[int]) -> N
         )
     if network == "conv":
         require_images(data)
-        if min(_smallest(data, hidden)) < 1:
+        if min(smallest(data, hidden)) < 1:
             size = min(data.event_shape[1:])
             raise DefinitionError(
                 f"`hidden` has {len(hidden)} layers, and each halves the image, whose lesser side is {size}",
                 hint=f"give at most {size.bit_length() - 1} with `network: conv`",
             )
-
-
-def _smallest(data: genloss.DataSpec, hidden: Sequence[int]) -> tuple[int, int, int]:
-    """Channels, height and width after the last halving."""
-    channels, height, width = data.event_shape
-    return (hidden[-1] if hidden else channels, height >> len(hidden), width >> len(hidden))
-
-
-def _mlp(widths: Sequence[int], activation: Activation) -> list[nn.Module]:
-    layers: list[nn.Module] = []
-    for before, after in pairwise(widths):
-        layers += [nn.Linear(before, after), activation()]
-    return layers[:-1]

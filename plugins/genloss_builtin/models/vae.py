@@ -19,7 +19,7 @@ from genloss_builtin.models.networks import Network, Positive, decoder, encoder,
 
 LOG_2PI = math.log(2 * math.pi)
 
-IMPORTANCE_SAMPLES = 256
+LIKELIHOOD_SAMPLES = 256
 """Samples of the posterior for each example in `VAE.log_likelihood`."""
 
 MIN_X_LOGVAR = -8.0
@@ -74,6 +74,14 @@ class VAETurn(genloss.Turn["VAE"]):
         return log_normal(self.z)
 
     @cached_property
+    def log_weights(self) -> Float[Tensor, "batch samples"]:
+        """log p(x, z_k) − log q(z_k | x) in nats, for `importance_samples` samples of the posterior.
+
+        The samples are of their own: `z` is none of them.
+        """
+        return self.model.log_weights(self.x, self._posterior, self.model.importance_samples)
+
+    @cached_property
     def x_hat(self) -> Float[Tensor, "batch *event"]:
         """Mean of the decoder given z, in data space."""
         return self.model.mean(self._decoded)
@@ -111,6 +119,7 @@ class VAE(genloss.Model):
         network: "mlp", or "conv" for images ("mlp").
         hidden: widths of the encoder's hidden layers, which the decoder has in reverse; with "conv" the
             channels of layers that halve the image ([128, 128]).
+        importance_samples: K, samples of the posterior in `log_weights`, where a loss asks for them (5).
 
     Source:
         Kingma & Welling 2014, "Auto-Encoding Variational Bayes", arXiv:1312.6114.
@@ -125,6 +134,7 @@ class VAE(genloss.Model):
         variance: Annotated[float, Gt(0)] | Literal["learned"] = 1.0,
         network: Network = "mlp",
         hidden: tuple[Positive, ...] = (128, 128),
+        importance_samples: Positive = 5,
     ) -> None:
         super().__init__(data)
         if likelihood == "bernoulli":
@@ -132,6 +142,7 @@ class VAE(genloss.Model):
         self.latent_dim = latent_dim
         self.likelihood = likelihood
         self.variance = variance
+        self.importance_samples = importance_samples
         self.encoder = encoder(data, 2 * latent_dim, network=network, hidden=hidden)
         per_element = 2 if variance == "learned" else 1
         self.decoder = decoder(data, latent_dim, network=network, hidden=hidden, per_element=per_element)
@@ -189,14 +200,28 @@ class VAE(genloss.Model):
             Burda, Grosse & Salakhutdinov 2016, "Importance Weighted Autoencoders", arXiv:1509.00519.
         """
         with torch.no_grad():
-            mu, logvar = self.posterior(x)
-            log_weights = []
-            for _ in range(IMPORTANCE_SAMPLES):
-                noise = torch.randn_like(mu)
-                z = mu + (0.5 * logvar).exp() * noise
-                log_qz = log_normal(noise, logvar)
-                log_weights.append(self._log_px(x, self.decode(z)) + log_normal(z) - log_qz)
-            return torch.stack(log_weights).logsumexp(0) - math.log(IMPORTANCE_SAMPLES)
+            posterior = self.posterior(x)
+            # One at a time, since all at once would take 256 times the memory.
+            log_weights = [self.log_weights(x, posterior, samples=1) for _ in range(LIKELIHOOD_SAMPLES)]
+            return torch.cat(log_weights, 1).logsumexp(1) - math.log(LIKELIHOOD_SAMPLES)
+
+    def log_weights(
+        self, x: Tensor, posterior: tuple[Tensor, Tensor], samples: int
+    ) -> Float[Tensor, "batch samples"]:
+        """log p(x, z_k) − log q(z_k | x) in nats, for fresh samples z_k of the posterior of each example.
+
+        Gradients flow through the samples to the posterior. All are decoded in one call.
+
+        Args:
+            x: examples `[batch, *event]`.
+            posterior: mean and log variance of q(z|x), each `[batch, latent]`.
+            samples: how many z_k.
+        """
+        mu, logvar = (value.repeat_interleave(samples, 0) for value in posterior)
+        noise = torch.randn_like(mu)
+        z = mu + (0.5 * logvar).exp() * noise
+        log_px = self._log_px(x.repeat_interleave(samples, 0), self.decode(z))
+        return (log_px + log_normal(z) - log_normal(noise, logvar)).reshape(-1, samples)
 
     def _log_px(self, x: Tensor, decoded: Tensor) -> Tensor:
         if self.likelihood == "bernoulli":

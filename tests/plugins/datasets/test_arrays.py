@@ -178,6 +178,8 @@ NAN = np.where(np.arange(8) == 5, np.nan, 0.0)
         (IMAGES + 2, {"value_range": (0, 1)}, r"outside of `value_range` \[0, 1\]", None),
         (IMAGES, {"value_range": (1, 0)}, r"`value_range` \[1, 0\] is no range", "least"),
         (IMAGES.astype(np.uint8), {"value_range": (-1, 1)}, r"scaled to \[0, 1\]", "float"),
+        (IMAGES, {"channels_last": True}, "no dimension of channels to come last", r"[N, H, W, C]"),
+        (NAN, {"channels_last": True}, "no dimension of channels", "leave it out"),
         (IMAGES, {"vocabulary": 2}, "`vocabulary` is an option for tokens", "uint8"),
         (np.zeros((8, 4), int) - 1, {"kind": "tokens"}, "these lie in -1 … -1", None),
         (np.zeros((8, 4), int) + 9, {"kind": "tokens", "vocabulary": 9}, "must lie in 0 … 8", None),
@@ -242,6 +244,16 @@ def test_missing_foreign_and_damaged_files(tmp_path):
     (tmp_path / "data.npz").write_bytes(content)
     with pytest.raises(RequestError, match=r"`data\.npz` cannot be read"):
         arrays(path=tmp_path / "data.npz")
+
+
+@pytest.mark.parametrize("name", ["data.npy", "data.npz"])
+@pytest.mark.parametrize("content", [b"1.0, 2.0\n3.0, 4.0\n", b"N", pickle.dumps([1.0, 2.0])])
+def test_what_is_no_numpy_file_is_not_taken_for_a_pickled_one(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(RequestError, match=rf"`{name}` cannot be read: it is no NumPy file") as raised:
+        arrays(path=tmp_path / name)
+    assert "numpy.save" in raised.value.hint
+    assert "pickle" not in raised.value.message
 
 
 @pytest.mark.parametrize("value", [0, 1, 1.5, -0.1, None])

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import genloss
+from genloss.errors import RequestError
 from genloss_builtin.metrics.reconstruction import reconstruction_error
 
 
@@ -13,6 +14,11 @@ def test_the_errors_of_a_constant_shift() -> None:
     x = torch.rand(7, 2, 3, generator=torch.Generator().manual_seed(0))
     numbers = reconstruction_error(lambda batch: batch - 0.5, x, batch_size=3)
     assert numbers == pytest.approx({"mean_squared_error": 0.25, "mean_absolute_error": 0.5})
+
+
+def test_tokens_have_no_errors() -> None:
+    with pytest.raises(RequestError, match="compares values, and this data is tokens"):
+        reconstruction_error(lambda batch: batch, torch.zeros(4, 6, dtype=torch.long))
 
 
 @pytest.mark.parametrize("name", ["autoencoder", "vae"])

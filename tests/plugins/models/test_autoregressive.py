@@ -10,7 +10,7 @@ from torch import Tensor
 
 import genloss
 from genloss.errors import DefinitionError
-from genloss_builtin.losses.likelihood import categorical_nll
+from genloss_builtin.losses.categorical import categorical_nll
 from genloss_builtin.models.autoregressive import Autoregressive, AutoregressiveTurn
 
 

@@ -17,19 +17,28 @@ import genloss
 from genloss.contracts.model import ModelDefinition
 from genloss_builtin.models.autoencoder import Autoencoder
 from genloss_builtin.models.autoregressive import Autoregressive
+from genloss_builtin.models.diffusion import Diffusion
+from genloss_builtin.models.flow_matching import FlowMatching
 from genloss_builtin.models.gan import GAN
+from genloss_builtin.models.language import Language
+from genloss_builtin.models.normalizing_flow import NormalizingFlow
 from genloss_builtin.models.vae import VAE
+from genloss_builtin.models.vqvae import VQVAE
 
 DIGITS = genloss.DataSpec((1, 8, 8), "image", 1347, value_range=(0.0, 1.0), vocabulary=17)
 LARGE = genloss.DataSpec((1, 28, 28), "image", 100, value_range=(0.0, 1.0), vocabulary=2)
 COLOUR = genloss.DataSpec((3, 9, 13), "image", 100, value_range=(-1.0, 1.0), vocabulary=4)
 POINTS = genloss.DataSpec((2,), "points", 100)
+BOUNDED = genloss.DataSpec((3,), "points", 100, value_range=(-2.0, 5.0))
 TOKENS = genloss.DataSpec((12,), "tokens", 100, vocabulary=5)
 
 GLOSSARY = {
     "x", "dataset_size", "x_hat", "x_logits", "x_logvar", "mu", "logvar", "z", "z_prior", "log_qz", "log_pz",
     "logits", "targets", "real", "fake", "real_logits", "fake_logits", "real_features", "fake_features",
-    "real_gradient", "fake_gradient", "interpolated_gradient",
+    "real_gradient", "fake_gradient", "interpolated_gradient", "log_weights", "z_e", "z_q", "logdet",
+    "hidden", "output_weight",
+    "noise", "t", "alpha", "sigma", "snr", "prediction", "target", "parameterization", "score", "velocity",
+    "velocity_target",
 }  # fmt: skip
 
 
@@ -51,6 +60,8 @@ class Case:
         if data.value_range is None:
             return {"x": torch.randn(size, *data.event_shape)}
         low, high = data.value_range
+        if data.vocabulary is None:
+            return {"x": torch.rand(size, *data.event_shape) * (high - low) + low}
         levels = torch.randint(data.vocabulary, (size, *data.event_shape))
         return {"x": levels * (high - low) / (data.vocabulary - 1) + low}
 
@@ -61,18 +72,46 @@ class Case:
 
 SMALL_CONV = {"network": "conv", "hidden": (6, 8)}
 CASES = [
-    *(Case(model, DIGITS) for model in (Autoencoder, VAE, GAN, Autoregressive)),
-    *(Case(model, POINTS) for model in (Autoencoder, VAE, GAN)),
-    *(Case(model, data, SMALL_CONV) for model in (Autoencoder, VAE, GAN) for data in (DIGITS, LARGE, COLOUR)),
+    *(Case(model, DIGITS) for model in (Autoencoder, VAE, GAN, Autoregressive, NormalizingFlow, VQVAE)),
+    *(Case(model, POINTS) for model in (Autoencoder, VAE, GAN, NormalizingFlow, VQVAE)),
+    *(
+        Case(model, data, SMALL_CONV)
+        for model in (Autoencoder, VAE, GAN, VQVAE)
+        for data in (DIGITS, LARGE, COLOUR)
+    ),
     *(Case(Autoregressive, data, SMALL_CONV) for data in (DIGITS, COLOUR)),
     Case(VAE, DIGITS, {"likelihood": "bernoulli", "latent_dim": 3, "hidden": (9,)}),
     Case(VAE, DIGITS, {"likelihood": "bernoulli", **SMALL_CONV}),
     Case(VAE, POINTS, {"variance": "learned", "latent_dim": 1}),
     Case(VAE, COLOUR, {"variance": "learned", **SMALL_CONV}),
+    Case(VAE, DIGITS, {"likelihood": "bernoulli", "importance_samples": 2}),
     Case(GAN, POINTS, {"latent_dim": 2, "hidden": ()}),
     Case(GAN, COLOUR, {"network": "conv", "hidden": ()}),
     Case(Autoregressive, COLOUR, {"hidden": (50,)}),
     Case(Autoregressive, TOKENS, {"hidden": (7, 9)}),
+    Case(Language, TOKENS),
+    Case(Language, TOKENS, {"width": 6, "layers": 1, "heads": 1}),
+    Case(NormalizingFlow, COLOUR, {"couplings": 3, "hidden": (9,)}),
+    Case(NormalizingFlow, BOUNDED, {"couplings": 1, "hidden": ()}),
+    Case(VQVAE, POINTS, {"codes": 3, "code_dim": 1, "latents": 2, "hidden": ()}),
+    Case(VQVAE, COLOUR, {"network": "conv", "hidden": ()}),
+    *(
+        Case(model, data, {"sampling_steps": 3})
+        for model in (Diffusion, FlowMatching)
+        for data in (DIGITS, POINTS)
+    ),
+    *(
+        Case(model, data, {"sampling_steps": 3, **SMALL_CONV})
+        for model in (Diffusion, FlowMatching)
+        for data in (LARGE, COLOUR)
+    ),
+    Case(
+        Diffusion,
+        BOUNDED,
+        {"parameterization": "x0", "schedule": "linear", "sampler": "ddim", "hidden": (7, 9)},
+    ),
+    Case(Diffusion, POINTS, {"parameterization": "v", "sampling_steps": 1}),
+    Case(FlowMatching, BOUNDED, {"sampler": "euler", "sampling_steps": 1, "hidden": (9,)}),
 ]
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 
@@ -217,11 +256,21 @@ def test_samples_and_likelihoods_have_the_dtype_of_the_parameters(case: Case) ->
 
 
 def test_names_are_those_of_the_experiments() -> None:
-    names = {model.name for model in (Autoencoder, Autoregressive, GAN, VAE)}
-    assert names == {"autoencoder", "autoregressive", "gan", "vae"}
+    names = {case.model.name for case in CASES}
+    assert names == {
+        "autoencoder",
+        "autoregressive",
+        "diffusion",
+        "flow_matching",
+        "gan",
+        "language",
+        "normalizing_flow",
+        "vae",
+        "vqvae",
+    }
 
 
-@pytest.mark.parametrize("model", [Autoencoder, Autoregressive, GAN, VAE], ids=lambda model: model.name)
+@pytest.mark.parametrize("model", sorted({case.model for case in CASES}, key=str), ids=lambda m: m.name)
 def test_options_are_documented_and_their_defaults_valid(model: type[genloss.Model]) -> None:
     definition = ModelDefinition(model)
     for name, option in definition.options.items():

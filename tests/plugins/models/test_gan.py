@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import genloss
-from genloss_builtin.losses.adversarial import gradient_penalty, r1, r2
+from genloss_builtin.losses.gradient_penalty import gradient_penalty, r1, r2
 from genloss_builtin.models.gan import GAN, DiscriminatorTurn, GeneratorTurn
 
 POINTS = genloss.DataSpec((2,), "points", 100)

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import MultivariateNormal, Normal
+from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
 
 import genloss
 from genloss.errors import DefinitionError
 from genloss_builtin.losses.divergence import gaussian_kl, monte_carlo_kl
 from genloss_builtin.losses.likelihood import bernoulli_nll, gaussian_nll
+from genloss_builtin.losses.variational import iwae, total_correlation
 from genloss_builtin.models.vae import MIN_X_LOGVAR, VAE, VAETurn
 
 DIGITS = genloss.DataSpec((1, 8, 8), "image", 100, value_range=(0.0, 1.0), vocabulary=17)
@@ -47,6 +49,16 @@ def test_the_kl_by_samples_agrees_with_the_kl_by_formula() -> None:
     error = by_samples.std() / math.sqrt(len(by_samples))
     assert (by_samples.mean() - by_formula).abs() < 4 * error
     assert error < 0.01
+
+
+def test_the_parts_of_total_correlation_add_up_to_the_kl_by_samples() -> None:
+    torch.manual_seed(0)
+    model = VAE(POINTS, latent_dim=3).double()
+    turn = turn_of(model, torch.randn(6, 2, dtype=torch.float64))
+    quantities = {"z": turn.z, "mu": turn.mu, "logvar": turn.logvar, "dataset_size": turn.dataset_size}
+    assert turn.dataset_size == POINTS.size
+    parts = total_correlation(**quantities, alpha=1.0, beta=1.0, gamma=1.0)
+    torch.testing.assert_close(parts, monte_carlo_kl(log_qz=turn.log_qz, log_pz=turn.log_pz).mean())
 
 
 def test_z_is_a_sample_of_the_posterior() -> None:
@@ -147,9 +159,105 @@ def test_with_another_posterior_the_bound_is_below_the_likelihood_and_above_the_
     assert bound < marginal.log_prob(x).mean()
 
 
-@pytest.mark.parametrize(
+DECODERS = pytest.mark.parametrize(
     "options", [{}, {"variance": 0.3}, {"variance": "learned"}, {"likelihood": "bernoulli"}], ids=str
 )
+
+
+@DECODERS
+def test_log_weights_and_their_gradients_are_those_of_torch_distributions(options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    model = VAE(DIGITS, latent_dim=3, hidden=(9,), importance_samples=4, **options).double()
+    x = torch.rand(5, 1, 8, 8, dtype=torch.float64)
+    turn = turn_of(model, x)
+    torch.manual_seed(1)
+    log_weights = turn.log_weights
+    assert log_weights.shape == (5, 4)
+    torch.manual_seed(1)
+    posterior = Normal(turn.mu[:, None], (0.5 * turn.logvar[:, None]).exp())
+    z = posterior.mean + posterior.stddev * torch.randn(20, 3, dtype=torch.float64).view(5, 4, 3)
+    decoded = model.decode(z.flatten(0, 1))
+    repeated = x.repeat_interleave(4, 0)
+    if options.get("likelihood") == "bernoulli":
+        # A grey level is no outcome of torch's Bernoulli; its density there is the same formula.
+        likelihood: Any = Bernoulli(logits=decoded, validate_args=False)
+    else:
+        likelihood = Normal(model.mean(decoded), (0.5 * model.x_logvar(decoded)).exp())
+    log_px = likelihood.log_prob(repeated).flatten(1).sum(1).view(5, 4)
+    expected = log_px + Normal(0.0, 1.0).log_prob(z).sum(2) - posterior.log_prob(z).sum(2)
+    torch.testing.assert_close(log_weights, expected)
+    parameters = list(model.parameters())
+    gradients = [
+        torch.autograd.grad(iwae(log_weights=value).mean(), parameters, retain_graph=True)
+        for value in (log_weights, expected)
+    ]
+    torch.testing.assert_close(*gradients)
+
+
+def test_all_importance_samples_are_decoded_in_one_call() -> None:
+    model = VAE(POINTS, importance_samples=7)
+    batches: list[int] = []
+    model.decoder.register_forward_hook(lambda _, inputs, __: batches.append(len(inputs[0])))
+    assert turn_of(model, torch.randn(4, 2)).log_weights.shape == (4, 7)
+    assert batches == [28]
+
+
+def test_with_one_sample_the_importance_weighted_bound_is_the_elbo() -> None:
+    torch.manual_seed(0)
+    model = VAE(POINTS, importance_samples=1, variance=0.5).double()
+    x = torch.tensor([[0.5, -1.0]], dtype=torch.float64).repeat(50_000, 1)
+    with torch.no_grad():
+        turn = turn_of(model, x)
+        by_weights = iwae(log_weights=turn.log_weights)
+        nll = gaussian_nll(x=x, x_hat=turn.x_hat, x_logvar=turn.x_logvar)
+        by_parts = nll + gaussian_kl(mu=turn.mu, logvar=turn.logvar)
+    error = math.hypot(by_weights.std(), by_parts.std()) / math.sqrt(len(x))
+    assert abs(by_weights.mean() - by_parts.mean()) < 4 * error
+    assert error < 0.01
+
+
+def test_the_importance_weighted_bound_stays_below_the_likelihood_and_rises_with_the_samples() -> None:
+    """A linear decoder has a known p(x), and a posterior whose correlation no diagonal one can have."""
+    torch.manual_seed(0)
+    model = VAE(POINTS, latent_dim=2, hidden=(), variance=0.2).double()
+    slope = torch.tensor([[1.0, 0.9], [0.2, 0.6]]).double()
+    centre = torch.tensor([0.3, -1.0]).double()
+    set_linear(model.decoder[0], slope, centre)
+    covariance = slope @ slope.T + 0.2 * torch.eye(2).double()
+    marginal = MultivariateNormal(centre, covariance)
+    optimizer = torch.optim.Adam(model.encoder.parameters(), lr=0.03)
+    for _ in range(400):
+        turn = turn_of(model, marginal.sample((128,)))
+        nll = gaussian_nll(x=turn.x, x_hat=turn.x_hat, x_logvar=turn.x_logvar)
+        optimizer.zero_grad()
+        torch.autograd.backward((nll + gaussian_kl(mu=turn.mu, logvar=turn.logvar)).mean())
+        optimizer.step()
+
+    x = marginal.sample((20_000,))
+    log_px = marginal.log_prob(x)
+    gaps = {}
+    for samples in (1, 2, 8, 64):
+        model.importance_samples = samples
+        with torch.no_grad():
+            gaps[samples] = log_px + iwae(log_weights=turn_of(model, x).log_weights)
+
+    # With one sample the gap is KL(q‖p(z|x)), which has a closed form.
+    with torch.no_grad():
+        mu, logvar = model.posterior(x)
+    posterior_covariance = torch.linalg.inv(torch.eye(2).double() + slope.T @ slope / 0.2)
+    posterior = MultivariateNormal((x - centre) @ slope / 0.2 @ posterior_covariance, posterior_covariance)
+    exact = kl_divergence(MultivariateNormal(mu, torch.diag_embed(logvar.exp())), posterior)
+    error = gaps[1].std() / math.sqrt(len(x))
+    assert abs(gaps[1].mean() - exact.mean()) < 4 * error
+    assert error < 0.02 * exact.mean()
+
+    for fewer, more in pairwise([*gaps.values(), torch.zeros_like(log_px)]):
+        rise = fewer - more
+        assert rise.mean() > 5 * rise.std() / math.sqrt(len(x))
+    assert gaps[64].mean() < 0.25 * gaps[1].mean()
+
+
+@DECODERS
 def test_the_likelihood_is_the_one_that_the_losses_train(options: dict[str, Any]) -> None:
     """Where the latent says nothing, −log p(x) is the decoder's loss."""
     torch.manual_seed(0)

@@ -1,0 +1,149 @@
+"""A plan as a person reads it: what was written, not each default."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from genloss.commands.display import counted
+from genloss.commands.terminal import number_of, stdout
+from genloss.experiment.read import read_choice, read_training
+from genloss.experiment.schema import Choice, Evaluation, Objective, Schedule, Term, Training
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from genloss.contracts.definition import Definition
+    from genloss.experiment.plan import Plan
+
+SEEDS_SHOWN = 16
+
+
+def print_plan(planned: Plan) -> None:
+    """Prints data, model, training, evaluation and devices, then each objective."""
+    experiment, root = planned.experiment, planned.source.root
+    console = stdout()
+    console.print(Text.assemble((experiment.name, "bold"), f"  {experiment.description}".rstrip()))
+    spec, data = planned.data.spec, _choice(read_choice(root.items["data"], ""))
+    examples = f"{number_of(spec.size, 'training example')}, {spec.kind}"
+    pairs = [
+        ("data", f"{data}; {examples} of shape {'×'.join(map(str, spec.event_shape))}"),
+        ("model", _choice(read_choice(root.items["model"], ""))),
+        ("training", "; ".join(_training(read_training(root.items["training"], "")))),
+    ]
+    if experiment.evaluation is not None:
+        pairs.append(("evaluation", _evaluation(experiment.evaluation, planned)))
+    pairs += [("device", str(device).removeprefix("device ")) for device in planned.devices]
+    _print_pairs(console, pairs)
+    console.print()
+    if all(len(objective.players) == 1 for objective in experiment.objectives):
+        _print_pairs(
+            console, [pair for objective in experiment.objectives for pair in _alone(objective, planned)]
+        )
+    else:
+        for objective in experiment.objectives:
+            console.print(Text(objective.name, "bold"))
+            _print_pairs(console, _players(objective, planned), indent=2)
+    console.print()
+    seeds = [str(seed) for seed in experiment.seeds]
+    shown = seeds if len(seeds) <= SEEDS_SHOWN else [*seeds[: SEEDS_SHOWN - 2], "…", seeds[-1]]
+    console.print(f"{counted(experiment)} ({', '.join(shown)}); nothing was trained")
+
+
+def _print_pairs(console: Console, pairs: Sequence[tuple[str, str]], indent: int = 0) -> None:
+    """Names and what is said of them, which is wrapped beside the names."""
+    column = indent + 2 + max(len(name) for name, _ in pairs)
+    for name, text in pairs:
+        lines = textwrap.wrap(
+            text, max(console.width - column, 20), break_long_words=False, break_on_hyphens=False
+        )
+        for index, line in enumerate(lines):
+            label = f"{' ' * indent}{'' if index else name}"
+            console.print(Text.assemble((f"{label:<{column}}", "dim"), line), soft_wrap=True)
+
+
+def _players(objective: Objective, planned: Plan) -> list[tuple[str, str]]:
+    """An objective's sum for each player, and what it sets differently."""
+    sums = [
+        (player, " + ".join(_term(term, planned) for term in terms))
+        for player, terms in objective.players.items()
+    ]
+    overlay = planned.source.root.at("objectives", objective.name).items.get("with")
+    return sums + ([("with", _listed(overlay.plain))] if overlay is not None and overlay.plain else [])
+
+
+def _alone(objective: Objective, planned: Plan) -> list[tuple[str, str]]:
+    """The same in one line, where the model has one player."""
+    (_, term), *overlay = _players(objective, planned)
+    return [(objective.name, term), *(("", f"with {said}") for _, said in overlay)]
+
+
+def _choice(choice: Choice) -> str:
+    return f"{choice.name}: {_listed(choice.options)}" if choice.options else choice.name
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {value if isinstance(value, str) else json.dumps(value)}" for name, value in values.items()
+    )
+
+
+def _training(training: Training) -> Iterator[str]:
+    steps = number_of(training.steps, "step")
+    yield f"{steps}, batches of {training.batch_size}, {_choice(training.optimizer)}"
+    for player, own in training.players.items():
+        settings = own.model_dump(exclude_defaults=True, exclude={"optimizer"})
+        said = [
+            *([_choice(own.optimizer)] if own.optimizer else []),
+            *([_listed(settings)] if settings else []),
+        ]
+        yield f"{player}: {', '.join(said)}"
+    others = training.model_dump(
+        exclude_defaults=True, exclude={"steps", "batch_size", "optimizer", "players"}
+    )
+    if others:
+        yield _listed(others)
+
+
+def _evaluation(evaluation: Evaluation, planned: Plan) -> str:
+    when = f"each {number_of(evaluation.every, 'step')} and " if evaluation.every else ""
+    metrics = [
+        _with_options(metric.name, metric.options, planned.catalogue.metrics[metric.name])
+        for metric in evaluation.metrics
+    ]
+    what = ", ".join(metrics) or "the losses on held-out data"
+    return f"{when}after the last, {number_of(evaluation.samples, 'sample')}: {what}"
+
+
+def _term(term: Term, planned: Plan) -> str:
+    loss = planned.catalogue.losses[term.loss]
+    said = _with_options(loss.name, term.options, loss, every=term.every)
+    weight = term.weight
+    factor = (
+        "" if weight == 1.0 else f"{_schedule(weight) if isinstance(weight, Schedule) else f'{weight:g}'}·"
+    )
+    return f"{factor}{said}"
+
+
+def _with_options(name: str, options: Mapping[str, Any], definition: Definition, *, every: int = 1) -> str:
+    """The name, and in parentheses the options that differ from their defaults."""
+    changed: dict[str, Any] = {}
+    for key, value in options.items():
+        option = definition.options[key]
+        if option.takes_schedule and isinstance(value, dict):
+            changed[key] = _schedule(Schedule.model_validate(value))
+        elif option.validate(value) != option.default:
+            changed[key] = value
+    if every > 1:
+        changed["every"] = every
+    return f"{name}({_listed(changed)})" if changed else name
+
+
+def _schedule(schedule: Schedule) -> str:
+    ((form, ramp),) = schedule.model_dump(by_alias=True, exclude_none=True).items()
+    steps = ramp.get("steps", ramp.get("period"))
+    return f"{form}({ramp['from']:g} → {ramp['to']:g} in {number_of(steps, 'step')})"

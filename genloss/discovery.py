@@ -1,0 +1,102 @@
+"""Finding plugins: the entry points of installed distributions, and files."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from genloss.errors import ExperimentError
+from genloss.plugin import GROUP, Plugin
+
+
+def installed_plugins() -> list[Plugin]:
+    """The plugins of all installed distributions, not yet imported."""
+    found = {}
+    for entry in entry_points(group=GROUP):
+        name, version, requires = _identity(entry)
+        found[name, entry.value] = Plugin(name, version, entry.value, _importer(entry), requires)
+    return sorted(found.values(), key=lambda plugin: (plugin.name, plugin.source))
+
+
+def _identity(entry: EntryPoint) -> tuple[str, str, tuple[str, ...]]:
+    """Its distribution's name, version and requirements; a half-removed one's remains have none of them."""
+    name = version = requires = None
+    if entry.dist is not None:
+        # The standard library gives None; its backport, once anybody has imported it, raises.
+        with contextlib.suppress(Exception):
+            name, version, requires = entry.dist.name, entry.dist.version, entry.dist.requires
+    return name or entry.name, version or "unknown", tuple(requires or ())
+
+
+def _importer(entry: EntryPoint) -> Callable[[], ModuleType]:
+    def load() -> ModuleType:
+        module: Any = importlib.import_module(entry.module)
+        for attribute in entry.attr.split(".") if entry.attr else ():
+            module = getattr(module, attribute)
+        if not isinstance(module, ModuleType):
+            raise TypeError(f"the entry point `{entry.value}` names no module")
+        return module
+
+    return load
+
+
+def file_plugin(path: Path) -> Plugin:
+    """The plugin in one file.
+
+    Raises:
+        ExperimentError: there is no such file.
+    """
+    version = file_digest(path)
+
+    def load() -> ModuleType:
+        name = f"genloss_plugin_{path.stem}_{version}"
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None:
+            raise ImportError("not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            # Its loader might take bytecode that is of an earlier version, if that is but a second old.
+            exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), vars(module))
+        except BaseException:
+            del sys.modules[name]
+            raise
+        return module
+
+    return Plugin(path.name, version, str(path), load)
+
+
+def file_digest(path: Path) -> str:
+    """The start of a plugin file's SHA-256, which is its version.
+
+    Raises:
+        ExperimentError: there is no such file.
+    """
+    if not path.is_file():
+        raise ExperimentError(f"there is no plugin file `{path}`")
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def collect(plugins: Iterable[Plugin]) -> None:
+    """Registers plugins and calls their hooks.
+
+    Where two of one name offer the same name, `distribution:name` could not choose: the second is broken.
+    """
+    seen: dict[tuple[str, str, str], Plugin] = {}
+    for plugin in plugins:
+        plugin.register()
+        plugin.collect()
+        for kind, definitions in plugin.offers.items():
+            for definition in definitions:
+                other = seen.setdefault((plugin.name, kind, definition.name), plugin)
+                if other is not plugin and plugin.error is None:
+                    plugin.error = f"it offers `{definition.name}` among its {kind}, as {other.source} does"
+        if plugin.error is not None:
+            plugin.offers = {}

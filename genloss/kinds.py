@@ -1,0 +1,10 @@
+"""The kinds of things that plugins offer."""
+
+from __future__ import annotations
+
+KINDS = ("losses", "models", "datasets", "metrics")
+
+
+def singular(kind: str) -> str:
+    """One of a kind: `losses` → `loss`."""
+    return "loss" if kind == "losses" else kind.removesuffix("s")

@@ -1,0 +1,140 @@
+"""Images in the IDX file format, in which MNIST and its relatives are given away."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import genloss
+from genloss.errors import RequestError
+from genloss_builtin.datasets._files import (
+    Array,
+    Fields,
+    Share,
+    divided,
+    images_of_bytes,
+    label_field,
+    require_file,
+    require_two,
+    scaled,
+)
+
+TYPES = {b"\x08": ">u1", b"\x09": ">i1", b"\x0b": ">i2", b"\x0c": ">i4", b"\x0d": ">f4", b"\x0e": ">f8"}
+"""What the third byte of a file says of its numbers."""
+
+DIMENSIONS = (b"\x01", b"\x02", b"\x03", b"\x04")
+"""The fourth byte: how many dimensions there are. The format knows no bound; no images have more."""
+
+PIECE = 2**20
+
+GZIP = b"\x1f\x8b"
+
+
+def _example(folder: Path) -> Mapping[str, Any]:
+    generator = np.random.default_rng(0)
+    for name, array in (
+        ("images", generator.integers(256, size=(40, 6, 5), dtype=np.uint8)),
+        ("labels", np.arange(40, dtype=np.uint8) % 2),
+    ):
+        sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
+        (folder / name).write_bytes(bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes())
+    return {"path": folder / "images", "labels": folder / "labels"}
+
+
+@genloss.dataset(example=_example)
+def idx(
+    *,
+    path: Path,
+    labels: Path | None = None,
+    held_out: Share | Path = 0.25,
+    held_out_labels: Path | None = None,
+    seed: int = 0,
+) -> genloss.Data:
+    """Images of an IDX file, such as MNIST's `train-images-idx3-ubyte.gz`.
+
+    Fields: `x` `[batch, 1, H, W]` in [0, 1] (level / 255), and `label` `[batch]` where labels are given.
+
+    Files may be compressed by gzip, and are read as they are, whatever their names.
+
+    Options:
+        path: of the file with images, bytes `[N, H, W]`, relative to the experiment.
+        labels: of the file with their labels, integers `[N]`, if they have some.
+        held_out: share of the images that is drawn at random and not trained on (0.25 by default), or the
+            path of a file of held-out images.
+        held_out_labels: of the file with their labels.
+        seed: of the drawing of held-out images; 0 by default.
+
+    Source: LeCun, Cortes & Burges, "The MNIST database of handwritten digits", which defines the format.
+
+    Raises:
+        RequestError: a file or what it holds cannot be used.
+    """
+    if not isinstance(held_out, Path):
+        if held_out_labels is not None:
+            raise RequestError(
+                "`held_out_labels` is given without a file of held-out images",
+                hint="name that file by `held_out`; where it is a share, `labels` are divided as well",
+            )
+        trained, unseen = divided(_fields(path, labels), held_out, seed)
+    else:
+        trained, unseen = _fields(path, labels), _fields(held_out, held_out_labels)
+        shapes = [list(fields["x"].shape[2:]) for fields in (trained, unseen)]
+        if shapes[0] != shapes[1]:
+            raise RequestError(
+                f"the images of `{path.name}` are {shapes[0]} pixels, those of `{held_out.name}` {shapes[1]}"
+            )
+    require_two(path.name, training=len(trained["x"]), held_out=len(unseen["x"]))
+    return images_of_bytes(trained, unseen)
+
+
+def _fields(images: Path, labels: Path | None) -> Fields:
+    levels = _read(images)
+    if levels.ndim != 3 or levels.dtype != np.uint8 or levels.size == 0:
+        raise RequestError(
+            f"`{images.name}` {list(levels.shape)} of {levels.dtype} holds no images",
+            hint="images are bytes of the shape [N, H, W]"
+            + ("; name a file of labels by `labels`" if levels.ndim == 1 else ""),
+        )
+    fields = {"x": torch.from_numpy(scaled(levels[:, None]))}
+    if labels is not None:
+        fields["label"] = label_field(labels.name, _read(labels), len(levels))
+    return fields
+
+
+def _read(path: Path) -> Array:
+    """The array that a file holds."""
+    require_file(path)
+    try:
+        with path.open("rb") as opened:
+            compressed = opened.read(2) == GZIP
+        with gzip.open(path) if compressed else path.open("rb") as opened:
+            header = opened.read(4)
+            if header[:2] != bytes(2) or header[2:3] not in TYPES or header[3:] not in DIMENSIONS:
+                raise ValueError("it does not begin as an IDX file does")
+            sizes = [int.from_bytes(opened.read(4), "big") for _ in range(header[3])]
+            dtype = np.dtype(TYPES[header[2:3]])
+            announced = math.prod(sizes) * dtype.itemsize
+            # In pieces, and no more than was announced: neither number can be trusted before.
+            content = bytearray()
+            while len(content) <= announced and (piece := opened.read(PIECE)):
+                content += piece
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise RequestError(
+            f"`{path.name}` cannot be read: {error}",
+            hint="it must be a readable IDX file, as it is or compressed by gzip",
+        ) from error
+    if len(content) != announced:
+        found = "more" if len(content) > announced else f"{len(content):,}"
+        raise RequestError(
+            f"`{path.name}` is damaged: its shape {sizes} takes {announced:,} bytes, and it has {found}",
+            hint="copy or download it again",
+        )
+    array = np.frombuffer(content, dtype).reshape(sizes)
+    return array.astype(dtype.newbyteorder("="))

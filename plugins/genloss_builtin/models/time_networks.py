@@ -1,0 +1,165 @@
+"""Networks of an example and a time, for diffusion and flow matching, and the scale that they work in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import genloss
+from genloss.errors import DefinitionError
+from genloss_builtin.models.networks import Network, require_images
+
+EMBEDDING = 32
+"""Length of the embedding of a time."""
+
+FASTEST = 100.0
+"""The embedding's greatest frequency, in radians from t = 0 to 1."""
+
+
+def time_network(data: genloss.DataSpec, *, network: Network, hidden: Sequence[int]) -> nn.Module:
+    """From examples `[batch, *event]` and times in [0, 1] `[batch]` to unbounded values `[batch, *event]`.
+
+    Raises:
+        DefinitionError: the network does not fit the data.
+    """
+    if data.kind == "tokens":
+        raise DefinitionError(
+            "this model is for continuous data, and the data is tokens", hint="`autoregressive` models tokens"
+        )
+    if not hidden:
+        raise DefinitionError(
+            "`hidden` is empty, and the time comes in through hidden layers",
+            hint="such as `hidden: [128, 128]`",
+        )
+    if network == "mlp":
+        return TimeMLP(data, hidden)
+    require_images(data)
+    return UNet(data.event_shape[0], hidden)
+
+
+class TimeEmbedding(nn.Module):
+    """Sines and cosines of the time, at frequencies from 1 to `FASTEST`.
+
+    Source:
+        Vaswani et al. 2017, arXiv:1706.03762, section 3.5; for the time, Ho et al. 2020, arXiv:2006.11239.
+    """
+
+    def forward(self, t: Float[Tensor, "batch"]) -> Float[Tensor, "batch embedding"]:
+        exponents = torch.arange(EMBEDDING // 2, device=t.device, dtype=t.dtype) / (EMBEDDING // 2 - 1)
+        angles = t[:, None] * FASTEST**exponents
+        return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+class TimeMLP(nn.Module):
+    """A multilayer perceptron of the flattened example, the time added in each hidden layer.
+
+    From the second on, a hidden layer adds to what comes in, where that has its width.
+    """
+
+    def __init__(self, data: genloss.DataSpec, hidden: Sequence[int]) -> None:
+        super().__init__()
+        size = math.prod(data.event_shape)
+        self.embedding = TimeEmbedding()
+        self.layers = nn.ModuleList(nn.Linear(*widths) for widths in pairwise([size, *hidden]))
+        self.times = nn.ModuleList(nn.Linear(EMBEDDING, width) for width in hidden)
+        self.leave = nn.Linear([size, *hidden][-1], size)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        time, out = self.embedding(t), x.flatten(1)
+        for number, (layer, with_time) in enumerate(zip(self.layers, self.times, strict=True)):
+            inner = F.silu(layer(out) + with_time(time))
+            out = out + inner if number and inner.shape == out.shape else inner
+        value: Tensor = self.leave(out)
+        return value.view_as(x)
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions, the time scaling and shifting the channels between them, and the input led around.
+
+    Each example is normalised by itself, which couples none of a batch.
+
+    Source:
+        Dhariwal & Nichol 2021, arXiv:2105.05233, section 3.1.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first = nn.Sequential(_norm(inputs), nn.SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1))
+        self.norm = _norm(outputs)
+        self.time = nn.Linear(EMBEDDING, 2 * outputs)
+        self.second = nn.Sequential(nn.SiLU(), nn.Conv2d(outputs, outputs, 3, padding=1))
+        self.around = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        scale, shift = self.time(time)[:, :, None, None].chunk(2, dim=1)
+        between = self.norm(self.first(x)) * (1 + scale) + shift
+        out: Tensor = self.around(x) + self.second(between)
+        return out
+
+
+class UNet(nn.Module):
+    """A residual block for each of `hidden` on the way down, halving the image between them, and as many up.
+
+    Source:
+        Ronneberger, Fischer & Brox 2015, arXiv:1505.04597; with a time, Ho et al. 2020, arXiv:2006.11239.
+    """
+
+    def __init__(self, channels: int, hidden: Sequence[int]) -> None:
+        super().__init__()
+        first = hidden[0]
+        self.time = nn.Sequential(TimeEmbedding(), nn.Linear(EMBEDDING, EMBEDDING), nn.SiLU())
+        self.enter = nn.Conv2d(channels, first, 3, padding=1)
+        self.down = nn.ModuleList(ResidualBlock(*widths) for widths in pairwise([first, *hidden]))
+        self.up = nn.ModuleList(
+            ResidualBlock(below + beside, beside) for beside, below in reversed(list(pairwise(hidden)))
+        )
+        self.leave = nn.Sequential(_norm(first), nn.SiLU(), nn.Conv2d(first, channels, 3, padding=1))
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        time = self.time(t)
+        x, skipped = self.down[0](self.enter(x), time), []
+        for block in list(self.down)[1:]:
+            skipped.append(x)
+            x = block(F.avg_pool2d(x, 2, ceil_mode=True), time)
+        for block in self.up:
+            beside = skipped.pop()
+            x = block(torch.cat([F.interpolate(x, beside.shape[2:]), beside], dim=1), time)
+        out: Tensor = self.leave(x)
+        return out
+
+
+class UnitScale:
+    """The map from the data's range to [−1, 1] and back; unbounded data stays as it is."""
+
+    def __init__(self, data: genloss.DataSpec) -> None:
+        low, high = data.value_range or (-1.0, 1.0)
+        self.bounded = data.value_range is not None
+        self.centre = (high + low) / 2
+        self.half = (high - low) / 2
+
+    def enter(self, x: Tensor) -> Tensor:
+        """Data in the scale of the networks."""
+        return (x - self.centre) / self.half if self.bounded else x
+
+    def leave(self, x: Tensor) -> Tensor:
+        """The inverse of `enter`."""
+        return x * self.half + self.centre if self.bounded else x
+
+    def clip(self, x: Tensor) -> Tensor:
+        """The nearest values that the data can have, in the scale of the networks."""
+        return x.clamp(-1, 1) if self.bounded else x
+
+
+def per_example(values: Float[Tensor, "batch"], like: Tensor) -> Tensor:
+    """One number an example, shaped so that it multiplies `[batch, *event]`."""
+    return values.view(-1, *[1] * (like.dim() - 1))
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(1, channels)

@@ -1,0 +1,63 @@
+"""Distributions that are installed for one test."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from genloss import registry
+
+
+@pytest.fixture
+def afresh(tmp_path: Path) -> Iterator[None]:
+    """Nothing that a test's plugins leave behind is there for the next."""
+    registry._catalogue.cache_clear()
+    yield
+    registry._catalogue.cache_clear()
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, afresh: None) -> Callable[..., None]:
+    """Puts a distribution with an entry point on the path, as pip would."""
+
+    def install(
+        name: str,
+        source: str,
+        *,
+        version: str = "1.0",
+        entry_point: str = "plugin",
+        value: str | None = None,
+        requires: tuple[str, ...] = (),
+    ) -> None:
+        site = tmp_path / f"{name}-site"
+        module = name.replace("-", "_")
+        info = site / f"{module}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (site / f"{module}.py").write_text(textwrap.dedent(source))
+        metadata = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+        metadata += [f"Requires-Dist: {requirement}" for requirement in requires]
+        (info / "METADATA").write_text("\n".join(metadata) + "\n")
+        (info / "entry_points.txt").write_text(f"[genloss]\n{entry_point} = {value or module}\n")
+        monkeypatch.syspath_prepend(site)
+
+    return install
+
+
+@pytest.fixture
+def write(tmp_path: Path, afresh: None) -> Callable[..., Path]:
+    """Writes a plugin file."""
+
+    def write(source: str, name: str = "my_losses.py") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(source))
+        return path
+
+    return write

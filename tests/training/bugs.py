@@ -1,0 +1,125 @@
+"""A plugin in whose parts bugs can be planted, each by an option."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+import genloss
+
+
+@genloss.dataset
+def points(
+    *, bug: Literal["none", "typo", "nothing", "array", "part", "field", "nan"] = "none"
+) -> genloss.Data:
+    """Points in the plane."""
+    x: Any = torch.randn(100, 2, generator=torch.Generator().manual_seed(0))
+    if bug == "typo":
+        torch.zeroes(3)
+    if bug == "nothing":
+        return None  # type: ignore[return-value]
+    if bug == "array":
+        return np.zeros((100, 2))  # type: ignore[return-value]
+    if bug == "nan":
+        x[17:19, 1] = float("nan")
+    part: Any = x if bug == "part" else {"x": x.numpy() if bug == "field" else x}
+    return genloss.Data(genloss.DataSpec((2,), "points", size=100), part, part)
+
+
+@genloss.loss(family="test", unit="data", source="this file")
+def cubed_error(
+    x: Float[Tensor, "batch *event"],
+    x_hat: Float[Tensor, "batch *event"],
+    *,
+    bug: Literal["none", "typo", "shape", "detached", "small", "kernel"] = "none",
+) -> Float[Tensor, "batch"]:
+    """Third power of the absolute error."""
+    if bug == "typo":
+        return x.sqared()
+    if bug == "shape":
+        return (x - x_hat).abs().pow(3)
+    if bug == "detached":
+        return (x - x_hat.detach()).abs().pow(3).sum(1)
+    if bug == "kernel" and x.device.type == "cpu":
+        raise RuntimeError("no kernel for this device")
+    if bug == "small" and len(x) < 16:
+        raise ValueError(f"{len(x)} examples are not enough")
+    return (x - x_hat).abs().pow(3).sum(1)
+
+
+class LineTurn(genloss.Turn["Line"]):
+    @cached_property
+    def x_hat(self) -> Float[Tensor, "batch *event"]:
+        """The reconstruction."""
+        network = self.model.netwrk if self.model.bug == "turn" else self.model.network
+        x_hat: Tensor = network(self.x)
+        return x_hat
+
+
+class Line(genloss.Model):
+    """A linear autoencoder."""
+
+    def __init__(
+        self,
+        data: genloss.DataSpec,
+        *,
+        bug: Literal["none", "typo", "turn", "turns", "sample", "reconstruct"] = "none",
+    ) -> None:
+        super().__init__(data)
+        self.bug = bug
+        self.network = nn.Liner(2, 2) if bug == "typo" else nn.Linear(2, 2)
+
+    def turns(self) -> Mapping[str, type[genloss.Turn[Any]]]:
+        return {"network": NoTurn if self.bug == "turns" else LineTurn}  # type: ignore[name-defined]
+
+    def players(self) -> Mapping[str, nn.Module]:
+        return {"network": self.network}
+
+    def sample(self, count: int) -> Tensor:
+        return torch.randn(count, 3 if self.bug == "sample" else 2)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        x_hat: Tensor = self.network(x)
+        return x_hat[:, :1] if self.bug == "reconstruct" else x_hat
+
+
+@genloss.metric(unit="1", higher_is_better=False)
+def spread(
+    samples: Float[Tensor, "samples *event"],
+    reconstruct: Any,
+    *,
+    bug: Literal["none", "typo"] = "none",
+    least: int = 100,
+) -> float:
+    """Of the samples."""
+    if bug == "typo":
+        samples.sqared()
+    if len(samples) < least:
+        raise ValueError(f"{len(samples)} samples are not enough")
+    return float(samples.std())
+
+
+@genloss.hookimpl
+def genloss_losses() -> Any:
+    yield cubed_error
+
+
+@genloss.hookimpl
+def genloss_models() -> Any:
+    yield Line
+
+
+@genloss.hookimpl
+def genloss_datasets() -> Any:
+    yield points
+
+
+@genloss.hookimpl
+def genloss_metrics() -> Any:
+    yield spread
