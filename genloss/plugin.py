@@ -163,11 +163,22 @@ def _kept_quiet(notes: list[str]) -> Iterator[None]:
             warnings.simplefilter("default")
             for for_authors in (DeprecationWarning, PendingDeprecationWarning, ImportWarning):
                 warnings.simplefilter("ignore", for_authors)
+            before = list(warnings.filters)
             yield
+            added = [each for each in warnings.filters if each not in before]
+        _filter_again(added)
     finally:
         if text := received.getvalue().decode(errors="replace").strip():
             notes.append(f"printed `{_one_line(text)}`")
         notes += [f"warned `{w.category.__name__}: {_one_line(str(w.message))}`" for w in caught]
+
+
+def _filter_again(filters: Iterable[Any]) -> None:
+    """Lets the warning filters stay that libraries set at import, but none for all warnings whatsoever."""
+    for action, message, category, module, line in reversed(list(filters)):
+        if message is not None or module is not None or category is not Warning:
+            patterns = [pattern.pattern if pattern is not None else "" for pattern in (message, module)]
+            warnings.filterwarnings(action, patterns[0], category, patterns[1], line)
 
 
 def _one_line(text: str, length: int = 300) -> str:

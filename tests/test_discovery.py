@@ -251,6 +251,16 @@ class TestQuiet:
         plugin = loaded("acme-losses")
         assert (plugin.error, plugin.notes) == (None, [])
 
+    def test_it_may_filter_its_own_warnings_but_not_everybody_s(self, install: Install) -> None:
+        own = "import warnings\nwarnings.filterwarnings('ignore', 'slow here')\n"
+        install("acme-losses", own + "warnings.simplefilter('ignore')\n" + GOOD)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert loaded("acme-losses").error is None
+            warnings.warn("slow here, and there", stacklevel=1)
+            warnings.warn("something else", stacklevel=1)
+        assert [str(warning.message) for warning in caught] == ["something else"]
+
 
 class TestFile:
     def test_its_classes_can_be_pickled(self, write: Callable[..., Path]) -> None:

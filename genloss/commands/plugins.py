@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genloss.commands import options
-from genloss.kinds import KINDS
+from genloss.kinds import KINDS, singular
 
 if TYPE_CHECKING:
     from genloss.plugin import Plugin
@@ -63,7 +63,8 @@ def _more(plugin: Plugin) -> Iterator[str]:
     for kind in KINDS:
         if definitions := plugin.offers.get(kind):
             names = ", ".join(definition.name for definition in definitions)
-            yield f"\n{plugin.name} offers {len(definitions)} {kind}: {names}"
+            what = kind if len(definitions) > 1 else singular(kind)
+            yield f"\n{plugin.name} offers {len(definitions)} {what}: {names}"
 
 
 def _facts(plugin: Plugin, offers: bool) -> dict[str, Any]:

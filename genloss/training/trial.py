@@ -10,7 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,6 +80,8 @@ class _Trial:
             if self._parameters(objective) > LARGEST_MODEL:
                 continue
             trainer = self._trainer(objective)
+            if trainer is None:
+                continue
             size = objective.training.batch_size
             _either(
                 partial(self._losses, objective, trainer, min(size, BATCH)),
@@ -98,7 +100,8 @@ class _Trial:
             model = definition.build(self.data.spec, **definition.validated(objective.model.options))
         return sum(parameter.numel() for parameter in model.parameters())
 
-    def _trainer(self, objective: Objective) -> Trainer:
+    def _trainer(self, objective: Objective) -> Trainer | None:
+        """The objective's; None where only the CPU cannot build it."""
         definition = self.catalogue.models[objective.model.name]
         options = definition.validated(objective.model.options)
         training = objective.training.model_copy(update={"compile": False, "ema": None})
@@ -113,6 +116,7 @@ class _Trial:
                 seed=0,
                 device=CPU,
             )
+        return None
 
     def _losses(self, objective: Objective, trainer: Trainer, size: int) -> None:
         """One batch through all terms of an objective."""
@@ -157,23 +161,26 @@ class _Trial:
         self, judge: Judge, model: Model, samples: int, where: Location, *, few: bool = False
     ) -> None:
         dtype = next(model.parameters()).dtype
+        data, count = (self._few(), min(samples, SAMPLES)) if few else (self.data, samples)
+        asked = asked_for([judge])
+        if few:
+            asked = {name for name in asked if not judge.metric.quantities[name].optional}
         with tempfile.TemporaryDirectory() as folder:
-            offered = offered_by_data(
-                self.data, {*asked_for([judge]), "train"}, device=CPU, dtype=dtype, cache=Path(folder)
-            )
-            train = offered["train"]
-            count = min(samples, SAMPLES) if few else samples
-            offered["samples"] = train[torch.arange(count) % len(train)]
+            offered = offered_by_data(data, {*asked, "train"}, device=CPU, dtype=dtype, cache=Path(folder))
+            offered["samples"] = offered["train"][torch.arange(count) % len(offered["train"])]
             offered["model"] = model
             offered |= {name: getattr(model, name) for name in MODEL_METHODS if hasattr(model, name)}
-            if few:
-                needed = {name for name, quantity in judge.metric.quantities.items() if not quantity.optional}
-                offered = {name: value for name, value in offered.items() if name in needed}
-                parts = {"train", "held_out", "train_labels", "held_out_labels"} & needed
-                offered |= {name: offered[name][:SAMPLES] for name in parts}
+            offered = {name: value for name, value in offered.items() if name in asked}
             said = f"failed with {count} training examples in the place of samples"
             with self._trying([judge.metric], said, where), torch.no_grad():
                 judge.numbers(offered)
+
+    def _few(self) -> Data:
+        """The first of the data."""
+        first = partial(whole, batch_size=SAMPLES, device=CPU, dtype=torch.get_default_dtype())
+        train, held_out = next(first(self.data.train)), next(first(self.data.held_out))
+        spec = replace(self.data.spec, size=len(train["x"]))
+        return replace(self.data, spec=spec, train=train, held_out=held_out)
 
     def _model_place(self, objective: Objective) -> Location:
         return self.draft.models[objective.name].at("name").where
@@ -216,4 +223,4 @@ def _expect(what: str, given: Any, shape: tuple[int, ...]) -> None:
     if not isinstance(given, torch.Tensor):
         raise DefinitionError(f"{what} gives an object of the type `{type(given).__name__}`, not a tensor")
     if tuple(given.shape) != shape:
-        raise DefinitionError(f"{what} gives the shape {list(given.shape)}, and the data has {list(shape)}")
+        raise DefinitionError(f"{what} gives the shape {list(given.shape)}, not {list(shape)}")

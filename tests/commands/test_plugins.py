@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -141,3 +144,25 @@ def test_an_experiment_that_needs_it_gets_an_error_that_names_it(
     assert f"{experiment}:5:" in error
     assert "plugin `acme-losses 2.3`" in error
     assert cause in error
+
+
+@pytest.mark.slow
+def test_a_study_is_trained_beside_broken_and_noisy_plugins(
+    install: Install, experiment: Path, tmp_path: Path
+) -> None:
+    install("acme-losses", BROKEN["exit at import"][0])
+    install("loud-losses", "print('hello')\n" + GOOD)
+    sites = [str(tmp_path / f"{name}-site") for name in ("acme-losses", "loud-losses")]
+    done = subprocess.run(
+        [sys.executable, "-m", "genloss", "run", experiment],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sites)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "hello" not in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("genloss ui small-")
+    said = [line for line in done.stderr.splitlines() if line.startswith("warning:")]
+    assert [line.split("`")[1] for line in said] == ["acme-losses 1.0", "loud-losses 1.0"]

@@ -9,6 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 import genloss
+from genloss.launch.study import Silence, UnfinishedWarning
 from genloss.tracking import server, store
 from tests.launch.conftest import experiment
 

@@ -10,15 +10,31 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 import genloss
 
 
+class Large(Dataset[dict[str, Tensor]]):
+    """As if it could not be read whole."""
+
+    def __len__(self) -> int:
+        return 1000
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        if index >= 64:
+            raise MemoryError("too many")
+        return {"x": torch.tensor([float(index), 0.0])}
+
+
 @genloss.dataset
 def points(
-    *, bug: Literal["none", "typo", "nothing", "array", "part", "field", "nan"] = "none"
+    *, bug: Literal["none", "typo", "nothing", "array", "part", "field", "nan", "large"] = "none"
 ) -> genloss.Data:
     """Points in the plane."""
+    if bug == "large":
+        spec = genloss.DataSpec((2,), "points", size=1000)
+        return genloss.Data(spec, Large(), Large(), digest="large")
     x: Any = torch.randn(100, 2, generator=torch.Generator().manual_seed(0))
     if bug == "typo":
         torch.zeroes(3)

@@ -117,10 +117,10 @@ def test_a_bug_is_told_with_the_plugin_s_line_and_keeps_its_traceback(
             "dataset `points`: `x` of its `train` has values that are not finite, in 2 of 100 examples; "
             "the first is number 17",
         ),
-        ("model.bug=sample", "`sample(2)` of model `line` gives the shape [2, 3], and the data has [2, 2]"),
+        ("model.bug=sample", "`sample(2)` of model `line` gives the shape [2, 3], not [2, 2]"),
         (
             "model.bug=reconstruct",
-            "`reconstruct` of model `line` gives the shape [2, 1], and the data has [2, 2]",
+            "`reconstruct` of model `line` gives the shape [2, 1], not [2, 2]",
         ),
         (
             "objectives.plain.network.cubed_error.bug=shape",
@@ -156,6 +156,10 @@ def test_a_model_of_many_parameters_is_not_tried(
     assert refused(typo)
     monkeypatch.setattr(trial, "LARGEST_MODEL", 5)
     assert planned(typo)
+
+
+def test_of_large_data_only_the_first_examples_are_read(planned: Planned) -> None:
+    assert planned("data.bug=large", "evaluation.metrics.spread.least=10").data.spec.size == 1000
 
 
 def test_what_the_cpu_cannot_do_is_no_mistake_where_nothing_is_trained_on_it(

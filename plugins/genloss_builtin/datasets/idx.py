@@ -84,6 +84,11 @@ def idx(
             )
         trained, unseen = divided(_fields(path, labels), held_out, seed)
     else:
+        if path.resolve() == held_out.resolve():
+            raise RequestError(
+                f"`path` and `held_out` both name `{path.name}`",
+                hint="give a share to hold out, such as 0.25",
+            )
         trained, unseen = _fields(path, labels), _fields(held_out, held_out_labels)
         shapes = [list(fields["x"].shape[2:]) for fields in (trained, unseen)]
         if shapes[0] != shapes[1]:

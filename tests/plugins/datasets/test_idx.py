@@ -139,6 +139,12 @@ def test_files_that_do_not_go_together(store, options, message):
         idx(path=store(IMAGES), **paths)
 
 
+def test_held_out_images_are_not_trained_on(store):
+    with pytest.raises(RequestError, match=r"both name `images\.idx`") as raised:
+        idx(path=store(IMAGES), held_out=store(IMAGES))
+    assert "share" in raised.value.hint
+
+
 def test_missing_files_and_folders(tmp_path):
     with pytest.raises(RequestError, match="there is no file"):
         idx(path=tmp_path / "nothing")

@@ -53,6 +53,7 @@ def test_a_decoder_has_the_widths_of_the_encoder_in_reverse() -> None:
 
 
 def test_each_convolution_halves_the_image_and_sees_all_of_it() -> None:
+    torch.manual_seed(0)
     network = encoder(image(1, 9, 8), 1, network="conv", hidden=(4, 6))
     x = torch.rand(1, 1, 9, 8, requires_grad=True)
     assert network[:2](x).shape == (1, 4, 4, 4)
