@@ -18,7 +18,7 @@ class Commands(click.Group):
     """The group, whose commands live in the modules of their names."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(NAMES)
+        return [*NAMES]  # `list` is a command, once it has been imported
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in NAMES:

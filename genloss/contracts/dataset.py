@@ -113,7 +113,7 @@ def _size(part: Fields | Dataset[Any], name: str, spec: DataSpec) -> int:
         if not isinstance(part, Mapping):
             raise DefinitionError(
                 f"the data's `{name}` is a {type(part).__name__}",
-                hint="it is a mapping of tensors by name, such as {'x': …}, or a torch Dataset of such mappings",
+                hint="it maps names to tensors, such as {'x': …}, or is a torch Dataset of such mappings",
             )
         for field, value in part.items():
             if not isinstance(value, Tensor):

@@ -24,8 +24,9 @@ from genloss.errors import DefinitionError
 P = ParamSpec("P")
 Unit = Literal["nats", "data", "1"]
 Example = Callable[..., Mapping[str, Any]]
-"""Draws valid arguments. Its parameters are dimensions of the annotations by name, each with a default: a number,
-or a tuple for one with a star; the conformance suite sets them. What it leaves out is drawn from the annotations.
+"""Draws valid arguments. Its parameters are dimensions of the annotations by name, each with a default: a
+number, or a tuple for one with a star; the conformance suite sets them. What it leaves out is drawn from the
+annotations.
 """
 
 RESERVED_OPTIONS = ("weight", "as", "bind", "every")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import genloss
-from annotated_types import Gt, Lt
+from annotated_types import Gt, Le
 from jaxtyping import Float
 from torch import Tensor
 
@@ -30,7 +30,7 @@ def sinkhorn_divergence(
     fake: Float[Tensor, "batch *event"],
     *,
     blur: Annotated[float, Gt(0)] = 0.05,
-    scaling: Annotated[float, Gt(0), Lt(1)] = 0.5,
+    scaling: Annotated[float, Gt(0), Le(0.99)] = 0.5,
     diameter: Annotated[float, Gt(0)] = 10.0,
 ) -> Float[Tensor, ""]:
     """Entropic cost of transport without its bias: it goes from transport (no blur) to a kernel's MMD (much).

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import genloss
 import torch
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le
 from jaxtyping import Float
 from torch import Tensor
 
@@ -20,7 +20,7 @@ def sinkhorn_divergence(
     held_out: Float[Tensor, "held_out *event"],
     *,
     blur: Annotated[float, Gt(0)] = 0.05,
-    scaling: Annotated[float, Gt(0), Lt(1)] = 0.9,
+    scaling: Annotated[float, Gt(0), Le(0.99)] = 0.9,
     size: Annotated[int, Ge(1)] = 1000,
 ) -> float:
     """Entropic cost of transport between samples and held-out examples, without its bias.
