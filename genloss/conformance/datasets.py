@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 from genloss.conformance import generators
-from genloss.conformance.docstrings import check_docstring, sections
+from genloss.conformance.docstrings import check_docstring
 from genloss.conformance.options import check_defaults, check_given
 from genloss.conformance.running import check
 from genloss.conformance.suite import Check, Nonconformity
 from genloss.conformance.values import same
 from genloss.contracts.dataset import Data, DatasetDefinition, DataSpec, Fields
 from genloss.contracts.definition import without_none
+from genloss.contracts.docstrings import sections
 from genloss.contracts.shapes import describe_value
 from genloss.errors import RequestError
 from genloss.training.batches import length, whole

@@ -1,27 +1,10 @@
-"""What a definition's docstring says, section by section."""
+"""What every definition's docstring must say."""
 
 from __future__ import annotations
 
-import re
-
 from genloss.conformance.suite import Nonconformity
 from genloss.contracts.definition import Definition
-
-SECTION = re.compile(r"^([A-Z][a-z]+):(?=\s|$)", re.MULTILINE)
-ENTRY = re.compile(r"^\s+((?:\w+, )*\w+): ", re.MULTILINE)
-
-
-def sections(doc: str) -> dict[str, str]:
-    """The text of each section `Name:`, and of what stands before the first as the section ``."""
-    parts = SECTION.split(doc)
-    return {"": parts[0].strip()} | {
-        name: text for name, text in zip(parts[1::2], parts[2::2], strict=True) if text.strip()
-    }
-
-
-def entries(section: str) -> list[str]:
-    """The names that a section explains, each as `name: …`, or several as `one, other: …`."""
-    return [name for names in ENTRY.findall(section) for name in names.split(", ")]
+from genloss.contracts.docstrings import explanations, sections
 
 
 def check_docstring(definition: Definition, *needed: str) -> None:
@@ -45,7 +28,7 @@ def check_docstring(definition: Definition, *needed: str) -> None:
                 if len(found) > 1
                 else None,
             )
-    explained = entries(found.get("Options", ""))
+    explained = explanations(definition.doc, "Options")
     for option in definition.options:
         if option not in explained:
             raise Nonconformity(

@@ -9,15 +9,19 @@ SECTION = re.compile(r"^([A-Z][a-z]+):(?=\s|$)", re.MULTILINE)
 ENTRY = re.compile(r"^(\w+(?:, \w+)*): ", re.MULTILINE)
 
 
-def section(doc: str, name: str) -> str:
-    """The text of the section `name:`, without its indentation; empty where there is none."""
+def sections(doc: str) -> dict[str, str]:
+    """The text of each section `Name:` that has some; what stands before the first is the section ``."""
     parts = SECTION.split(textwrap.dedent(doc))
-    return textwrap.dedent(dict(zip(parts[1::2], parts[2::2], strict=True)).get(name, ""))
+    return {"": parts[0].strip()} | {
+        name: textwrap.dedent(text)
+        for name, text in zip(parts[1::2], parts[2::2], strict=True)
+        if text.strip()
+    }
 
 
 def explanations(doc: str, name: str) -> dict[str, str]:
     """What a section says about each name, written as `name: …`, or as `one, other: …` for several."""
-    parts = ENTRY.split(section(doc, name))
+    parts = ENTRY.split(sections(doc).get(name, ""))
     return {
         each: " ".join(text.split())
         for names, text in zip(parts[1::2], parts[2::2], strict=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from genloss.contracts.dataset import Data
-from genloss.contracts.definition import Definition
+from genloss.contracts.definition import Definition, without_none
 from genloss.contracts.metric import MODEL_METHODS
 from genloss.contracts.model import Model
+from genloss.contracts.shapes import describe_value, expected_value, matches
 from genloss.errors import DefinitionError, ExperimentError, GenlossError, Location, PluginError, RequestError
 from genloss.experiment.blame import culprit, describe
 from genloss.experiment.fields import named_item
@@ -173,6 +174,7 @@ class _Trial:
             offered = {name: value for name, value in offered.items() if name in asked}
             said = f"failed with {count} training examples in the place of samples"
             with self._trying([judge.metric], said, where), torch.no_grad():
+                _expect_kinds(judge, offered)
                 judge.numbers(offered)
 
     def _few(self) -> Data:
@@ -212,6 +214,22 @@ def _either(few: Callable[[], None], all_of_them: Callable[[], None]) -> None:
     else:
         return
     all_of_them()
+
+
+def _expect_kinds(judge: Judge, offered: Mapping[str, Any]) -> None:
+    """Raises unless a metric's tensors are of the kind that it is for: not tokens, where it is for numbers.
+
+    Raises:
+        DefinitionError: what came instead.
+    """
+    for name, quantity in judge.metric.quantities.items():
+        value = offered.get(name)
+        if isinstance(value, torch.Tensor) and not matches(value, without_none(quantity.annotation)):
+            raise DefinitionError(
+                f"metric `{judge.metric.name}` expects `{name}` as {expected_value(quantity.annotation)}, "
+                f"got {describe_value(value)}",
+                hint="it is for data of another kind",
+            )
 
 
 def _expect(what: str, given: Any, shape: tuple[int, ...]) -> None:

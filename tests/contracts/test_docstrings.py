@@ -2,7 +2,7 @@
 
 import pytest
 
-from genloss.contracts.docstrings import explanations, section
+from genloss.contracts.docstrings import explanations, sections
 
 DOC = """One line.
 
@@ -25,7 +25,7 @@ Source: one line.
     [("Formula", "\na + b\n\n"), ("Source", "one line.\n"), ("Example", "")],
 )
 def test_a_section(name, text):
-    assert section(DOC, name) == text
+    assert sections(DOC).get(name, "") == text
 
 
 def test_what_is_said_of_each_name():

@@ -139,6 +139,20 @@ def test_what_breaks_a_contract_is_one_message(refused: Refused, override: str, 
     assert error.where is not None
 
 
+def test_a_metric_of_numbers_is_not_for_tokens() -> None:
+    experiment = {
+        "name": "tokens",
+        "data": {"name": "markov_text", "size": 20, "held_out": 20},
+        "model": {"name": "language", "width": 8, "heads": 1, "layers": 1},
+        "objectives": {"nll": {"network": "categorical_nll"}},
+        "training": {"steps": 1, "batch_size": 4},
+        "seeds": 1,
+        "evaluation": {"samples": 8, "metrics": ["frechet_distance"]},
+    }
+    with pytest.raises(RequestError, match=r"expects `samples` as a floating-point tensor .*, got int64"):
+        plan(experiment)
+
+
 def test_the_place_is_that_of_the_term_in_the_yaml(refused: Refused, tmp_path: Path) -> None:
     text = TEXT.replace("weight: 2", "bug: shape")
     (tmp_path / "bugs.yaml").write_text(text)

@@ -9,14 +9,13 @@ from typing import get_args
 
 import torch
 
-from genloss.conformance.docstrings import check_docstring, sections
+from genloss.conformance.docstrings import check_docstring
 from genloss.conformance.losses.case import Subject
 from genloss.conformance.losses.draw import array
 from genloss.conformance.suite import Nonconformity
 from genloss.contracts.definition import MISSING, Option, Quantity
+from genloss.contracts.docstrings import explanations, sections
 from genloss.contracts.loss import Unit
-
-ENTRY = re.compile(r"^    ((?:\w+, )*\w+): ", re.MULTILINE)
 
 
 def declaration(subject: Subject) -> None:
@@ -39,7 +38,7 @@ def docstring(subject: Subject) -> None:
     loss = subject.loss
     check_docstring(loss, "Formula", "Quantities", "Source", "Example")
     found = sections(loss.doc)
-    explained = _entries(found["Quantities"])
+    explained = explanations(loss.doc, "Quantities")
     for name, quantity in loss.quantities.items():
         if name not in explained:
             raise Nonconformity(
@@ -57,7 +56,7 @@ def docstring(subject: Subject) -> None:
             raise Nonconformity(
                 f"the docstring of loss `{loss.name}` explains a quantity `{name}`, which it does not ask for"
             )
-    defaults = _entries(found.get("Options", ""))
+    defaults = explanations(loss.doc, "Options")
     for name, option in loss.options.items():
         if option.default is not MISSING and not _says_default(defaults.get(name, ""), option):
             raise Nonconformity(
@@ -106,16 +105,6 @@ def example(subject: Subject) -> None:
             f"the docstring's example of loss `{loss.name}` shows but zeros, which are right with any factor",
             hint="add one whose value is not 0",
         )
-
-
-def _entries(section: str) -> dict[str, str]:
-    """The text of each `name: …` of a section, or of `one, other: …` for both."""
-    parts = ENTRY.split(section)
-    return {
-        name: " ".join(text.split())
-        for names, text in zip(parts[1::2], parts[2::2], strict=True)
-        for name in names.split(", ")
-    }
 
 
 def _expected(quantity: Quantity) -> str:

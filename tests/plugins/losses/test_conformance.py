@@ -4,7 +4,7 @@ import pytest
 
 import genloss_builtin
 from genloss.conformance import checks
-from genloss.conformance.docstrings import sections
+from genloss.contracts.docstrings import sections
 
 LOSSES = list(genloss_builtin.genloss_losses())
 
