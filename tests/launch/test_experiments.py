@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from genloss.experiment.plan import plan
 from tests.tracking.pages import browser, find_groups_and_chart, served
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -36,12 +35,6 @@ def genloss(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_all_experiments_are_listed() -> None:
     listed = (EXPERIMENTS / "README.md").read_text()
     assert [name for name in ALL if f"[{name}.yaml]({name}.yaml)" not in listed] == []
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_an_experiment_is_right(name: str) -> None:
-    planned = plan(EXPERIMENTS / f"{name}.yaml")
-    assert len(planned.experiment.objectives) > 1, "there is nothing to compare"
 
 
 @pytest.mark.slow

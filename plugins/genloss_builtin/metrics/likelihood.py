@@ -8,7 +8,7 @@ from typing import Annotated
 
 import torch
 from annotated_types import Ge
-from jaxtyping import Float
+from jaxtyping import Num
 from torch import Tensor
 
 import genloss
@@ -22,7 +22,7 @@ from genloss.errors import DefinitionError
 )
 def negative_log_likelihood(
     log_likelihood: Callable[[Tensor], Tensor],
-    held_out: Float[Tensor, "held_out *event"],
+    held_out: Num[Tensor, "held_out *event"],
     *,
     batch_size: Annotated[int, Ge(1)] = 500,
 ) -> dict[str, float]:
