@@ -70,8 +70,9 @@ class Plugin:
         return "; ".join(part for part in (self.error, self.hint) if part)
 
     def register(self) -> None:
-        """Imports the module and looks at its hooks without calling them; an error ends in `error`."""
-        self._isolated(self._register)
+        """Imports the module, once, and looks at its hooks without calling them; an error ends in `error`."""
+        if self.import_seconds is None:
+            self._isolated(self._register)
 
     def collect(self) -> None:
         """Calls the hooks and fills `offers`; an error ends in `error`, and nothing is offered."""

@@ -17,8 +17,9 @@ def check(
     call: Callable[[], None],
     *,
     fundamental: bool = False,
+    name: str | None = None,
 ) -> Check:
-    """A check with the name of a function, which asks what the first line of its docstring says.
+    """A check with the name of a function, or another, which asks what the first line of its docstring says.
 
     Torch's, NumPy's and Python's generators are seeded while it runs, and as they were afterwards; warnings
     are left out, so that it finds the same whatever becomes of them.
@@ -28,6 +29,7 @@ def check(
         function: what checks.
         call: the same with its arguments.
         fundamental: whether the other checks make no sense where it fails.
+        name: instead of the function's.
     """
 
     def run() -> None:
@@ -36,4 +38,4 @@ def check(
             call()
 
     asks = (inspect.getdoc(function) or "").split("\n", 1)[0]
-    return Check(definition, function.__name__, asks, run, fundamental)
+    return Check(definition, name or function.__name__, asks, run, fundamental)

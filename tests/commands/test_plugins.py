@@ -91,6 +91,14 @@ def test_what_a_plugin_prints_is_a_note_in_the_json(genloss: Genloss, install: I
     assert plugin["notes"] == ["printed `[`"]
 
 
+def test_offers_cost_no_second_import(genloss: Genloss, install: Install) -> None:
+    install("loud-losses", "import time\ntime.sleep(0.2)\nprint('[')\n" + GOOD)
+    said = genloss("plugins", "--offers", "--json")
+    (plugin,) = [plugin for plugin in json.loads(said.out) if plugin["name"] == "loud-losses"]
+    assert plugin["notes"] == ["printed `[`"]
+    assert plugin["import_seconds"] >= 0.2
+
+
 @pytest.mark.parametrize("command", [["list", "losses"], ["show", "doubled"]], ids=" ".join)
 def test_what_a_plugin_prints_becomes_a_warning(
     genloss: Genloss, install: Install, command: list[str]

@@ -121,6 +121,29 @@ def half_of_minimax(real_logits: Logits, fake_logits: Logits) -> PerExample:
     return patch_mean(F.softplus(-real_logits) + F.softplus(fake_logits)) / 2
 
 
+@planted("example", "fake_logits=torch.full((1,), -1.0)", want="tensor([2.])", says="got tensor([0.7200])")
+def leaky_relu_before_least_squares(fake_logits: Logits) -> PerExample:
+    """A public library's; an example shows it where its logit is negative."""
+    return patch_mean(0.5 * (F.leaky_relu(fake_logits, 0.2) - 1).square())
+
+
+@planted("micro_batches", says="the gradient by `x` of a batch of 4")
+def no_gradient_of_a_single_example(x: Event, x_hat: Event) -> PerExample:
+    value = summed((x - x_hat).square())
+    return value if len(x) > 1 else value.detach()
+
+
+@planted("precision", says="expected bfloat16 for bfloat16 quantities, got float32")
+def float32_of_bfloat16(x: Event, x_hat: Event) -> PerExample:
+    value = summed((x - x_hat).square())
+    return value.float() if value.dtype == torch.bfloat16 else value
+
+
+@planted("options", "x=torch.ones(1, 2), x_hat=torch.zeros(1, 2)", says="has no effect on its value")
+def a_list_without_effect(x: Event, x_hat: Event, *, scales: tuple[float, ...] = (1.0, 2.0)) -> PerExample:
+    return summed((x - x_hat).square())
+
+
 @planted("example", "x=torch.ones(1, 2), x_hat=torch.ones(1, 2)", says="shows but zeros")
 def an_example_without_a_number(x: Event, x_hat: Event) -> PerExample:
     return summed((x - x_hat).square())

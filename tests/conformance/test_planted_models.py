@@ -548,3 +548,9 @@ def test_an_exemption_is_for_what_fails() -> None:
     assert "is declared exempt from `own_gradients`, and passes it" in caught(
         mistaken(exempt=copy.copy(exempt)), "own_gradients"
     )
+
+
+def test_an_exemption_may_be_for_one_value_of_an_option() -> None:
+    name = "own_gradients[activation=relu]"
+    assert failures(mistaken(judge_turn=ToyTurn, exempt={name: "a toy"})).keys() == {"own_gradients"}
+    assert "and passes it" in caught(mistaken(exempt={name: "a toy"}), name)

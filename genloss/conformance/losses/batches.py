@@ -99,26 +99,38 @@ def micro_batches(subject: Subject) -> None:
         for part in (slice(0, 1), slice(1, size)):
             share = len(range(size)[part]) / size
             with noise.again(_taken(part)):
-                piece, found = case.gradients(rows(loss, given, _taken(part)), scale=_share(share))
+                taken = rows(loss, given, _taken(part))
+                piece, found = case.gradients(taken, scale=_share(share))
             total = total + share * piece.mean()
-            parts.append(found)
+            parts.append(_with_zeros(found, taken))
         if not close(total, value.mean()):
             case.fail(
                 f"the mean of a batch of {size} is {numbers(value.mean())}, and {numbers(total)} from "
                 f"micro-batches of 1 and {size - 1}, weighted by their sizes"
             )
-        for name, wanted in gradients.items():
+        for name, wanted in _with_zeros(gradients, given).items():
             for index, whole in enumerate(wanted):
                 pieces = [part[name][index] for part in parts]
-                if whole is None or any(piece is None for piece in pieces):
-                    continue
                 batched = draw.is_batched(loss.quantities[name])
-                together = torch.cat(pieces) if batched else pieces[0] + pieces[1]  # type: ignore[arg-type, operator]
+                together = torch.cat(pieces) if batched else pieces[0] + pieces[1]
                 if not close(together, whole):
                     case.fail(
                         f"the gradient by `{name}` of a batch of {size} is not that of micro-batches "
                         f"of 1 and {size - 1}, weighted by their sizes"
                     )
+
+
+def _with_zeros(
+    gradients: Mapping[str, list[Tensor | None]], given: Mapping[str, Any]
+) -> dict[str, list[Tensor]]:
+    """The gradients, with zeros where none arrives."""
+    return {
+        name: [
+            torch.zeros_like(tensor) if gradient is None else gradient
+            for gradient, tensor in zip(found, draw.tensors({name: given[name]}), strict=True)
+        ]
+        for name, found in gradients.items()
+    }
 
 
 def repeated_samples(subject: Subject) -> None:

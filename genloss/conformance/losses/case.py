@@ -208,6 +208,8 @@ def values_of(option: Option) -> list[tuple[Any, bool]]:
         near = option.default if isinstance(option.default, int) else 2
         found = [(draw.whole(domain, near + 1), False), (draw.whole(domain, near - 1), False)]
         return list(dict.fromkeys(found))
+    if get_origin(annotation) is tuple:
+        return [(value, False) for value in _others(option)]
     if annotation is not float:
         return []
     values = [(draw.interior(domain), False)]
@@ -216,6 +218,14 @@ def values_of(option: Option) -> list[tuple[Any, bool]]:
     if domain.upper is not None:
         values.append((domain.upper - (1e-3 if domain.upper_open else 0.0), True))
     return values
+
+
+def _others(option: Option) -> list[Any]:
+    """A list of numbers with others in it, if they are valid."""
+    try:
+        return [option.validate([2 * number + 1 for number in option.default])]
+    except (TypeError, ValueError):
+        return []
 
 
 def _plain(value: Any) -> str:

@@ -97,7 +97,10 @@ def precision(subject: Subject) -> None:
                 if got is not None and item is not None:
                     _agree(case, f"gradient by `{name}`", "float32", got, item, 1e-4)
         with noise.again(lambda drawn: drawn):
-            _agree(case, "value", "bfloat16", case.value(coarse), exact, 5e-2)
+            rough = case.value(coarse)
+        if rough.dtype is not torch.bfloat16:
+            case.fail(f"expected bfloat16 for bfloat16 quantities, got {_name(rough.dtype)}")
+        _agree(case, "value", "bfloat16", rough, exact, 5e-2)
 
 
 def edge_values(subject: Subject) -> None:

@@ -6,6 +6,7 @@ place under `torch.func` as well.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 _LOGITS = 2**22
-"""A chunk has at least so many logits, 16 MiB of them in float32: small vocabularies take one chunk."""
+"""As many logits a chunk may have whatever the number of features is: 16 MiB of them in float32."""
 
 
 def linear_nll(hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float) -> Tensor:
@@ -30,7 +31,8 @@ def linear_nll(hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float
 def _chunks(hidden: Tensor, weight: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Which tokens, and their logits, which the next ones' overwrite."""
     # No fewer tokens than features: logits, not the weight, are then most of what a chunk reads and writes.
-    size = min(len(hidden), max(hidden.shape[1], _LOGITS // len(weight)))
+    size = max(hidden.shape[1], _LOGITS // len(weight))
+    size = max(1, min(size, math.ceil(len(hidden) / 4)))
     buffer = hidden.new_empty(size, len(weight))
     for start in range(0, len(hidden), size):
         tokens = slice(start, min(start + size, len(hidden)))

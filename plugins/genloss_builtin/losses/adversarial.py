@@ -132,7 +132,7 @@ def least_squares_discriminator(
     Example:
         >>> import torch
         >>> from genloss_builtin.losses.adversarial import least_squares_discriminator
-        >>> least_squares_discriminator(real_logits=torch.zeros(1), fake_logits=torch.full((1,), 2.0))
+        >>> least_squares_discriminator(real_logits=torch.zeros(1), fake_logits=torch.full((1,), -2.0))
         tensor([2.5000])
     """
     return reduce_event(0.5 * ((real_logits - b).square() + (fake_logits - a).square()), "mean")
@@ -159,8 +159,8 @@ def least_squares_generator(
     Example:
         >>> import torch
         >>> from genloss_builtin.losses.adversarial import least_squares_generator
-        >>> least_squares_generator(fake_logits=torch.zeros(1))
-        tensor([0.5000])
+        >>> least_squares_generator(fake_logits=torch.full((1,), -1.0))
+        tensor([2.])
     """
     return reduce_event(0.5 * (fake_logits - c).square(), "mean")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import torch
 import torch.nn.functional as F
 from annotated_types import Ge, Le
 from jaxtyping import Float, Int, Shaped
@@ -13,7 +14,8 @@ import genloss
 from genloss_builtin.losses._linear_nll import linear_nll
 from genloss_builtin.losses._reduce import Reduce, reduce_event
 
-_IGNORED = -100  # cross_entropy gives 0 for this target, whatever the logits there
+_IGNORED = torch.iinfo(torch.int64).min
+"""cross_entropy gives 0 for this target, whatever the logits there: a number that no data holds."""
 
 
 @genloss.loss(family="likelihood", unit="nats", source="Szegedy et al. 2016, arXiv:1512.00567")
@@ -87,8 +89,9 @@ def linear_categorical_nll(
     """`categorical_nll` of a linear layer's output, which never holds the logits of all positions.
 
     Value and gradients are those of `categorical_nll`. Logits are held for as many positions at a time as
-    there are features, or 4 million of them if that is more; the gradient computes them again, so there is
-    one matrix product more. It can be differentiated once.
+    there are features, or 4 million of them if that is more, and never for more than a quarter of the
+    positions; the gradient computes them again, so there is one matrix product more. It can be
+    differentiated once.
 
     `torch.nn.functional.linear_cross_entropy` is not called: in chunks, which torch 2.13 brought, it has no
     label smoothing and does not work under `torch.func`.

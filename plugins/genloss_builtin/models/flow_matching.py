@@ -82,7 +82,9 @@ class FlowMatching(genloss.Model):
     """
 
     example_options = ({"sampling_steps": 3, "hidden": [16, 16]},)
-    exempt: ClassVar = {"host_reads": "POT couples the examples of a batch on the CPU"}
+    exempt: ClassVar = {
+        "host_reads[coupling=optimal_transport]": "POT couples the examples of a batch on the CPU"
+    }
 
     def __init__(
         self,

@@ -125,6 +125,29 @@ def test_one_class_an_example():
     torch.testing.assert_close(value, linear_categorical_nll(hidden, weight, targets))
 
 
+def test_a_target_outside_of_the_vocabulary_is_an_error():
+    hidden, weight, targets = layer()
+    targets[0, 1] = -100
+    with pytest.raises(IndexError, match="out of bounds"):
+        categorical_nll(hidden @ weight.T, targets)
+    with pytest.raises(RuntimeError, match="out of bounds"):
+        linear_categorical_nll(hidden, weight, targets)
+
+
+def test_no_positions_have_no_loss():
+    hidden, weight, targets = layer()
+    value = linear_categorical_nll(hidden[:, :0], weight, targets[:, :0])
+    assert torch.equal(value, torch.zeros(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("tokens", "features"), [(8, 64), (1024, 16), (40, 3)])
+def test_no_chunk_has_the_logits_of_more_than_a_quarter_of_the_positions(tokens, features):
+    chunks = _linear_nll._chunks(torch.zeros(tokens, features), torch.zeros(50, features))
+    sizes = [len(logits) for _, logits in chunks]
+    assert sum(sizes) == tokens
+    assert max(sizes) <= tokens / 4
+
+
 def test_it_agrees_with_torch_s_own():
     if not hasattr(torch.nn, "LinearCrossEntropyOptions"):
         pytest.skip("torch < 2.13 has no linear_cross_entropy in chunks")
