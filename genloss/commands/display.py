@@ -130,7 +130,9 @@ class LiveDisplay(PlainDisplay):
         steps, step = run.objective.training.steps, message["step"]
         elapsed = time.monotonic() - since
         speed = (step - first) / elapsed if step > first and elapsed > 0 else 0.0
-        left = "evaluating" if message.get("evaluating") else clock((steps - step) / speed) if speed else ""
+        if evaluating := bool(message.get("evaluating")):
+            speed = 0.0  # the time that evaluation takes is not training's
+        left = "evaluating" if evaluating else clock((steps - step) / speed) if speed else ""
         line: list[Any] = [
             Text(run.name, "bold"),
             Text(f"{step:,}/{steps:,}"),

@@ -20,9 +20,17 @@ import torch
 from genloss.contracts.dataset import Data
 from genloss.contracts.definition import Definition, without_none
 from genloss.contracts.metric import MODEL_METHODS
-from genloss.contracts.model import Model
+from genloss.contracts.model import Model, Turn
 from genloss.contracts.shapes import describe_value, expected_value, matches
-from genloss.errors import DefinitionError, ExperimentError, GenlossError, Location, PluginError, RequestError
+from genloss.errors import (
+    ContractError,
+    DefinitionError,
+    ExperimentError,
+    GenlossError,
+    Location,
+    PluginError,
+    RequestError,
+)
 from genloss.experiment.blame import culprit, describe
 from genloss.experiment.fields import named_item
 from genloss.experiment.schema import Evaluation, Experiment, Objective
@@ -30,6 +38,7 @@ from genloss.training import seeds
 from genloss.training.batches import Batches, whole
 from genloss.training.evaluation import Judge, asked_for, judges, offered_by_data
 from genloss.training.networks import DTYPES
+from genloss.training.objective import BoundTerm
 from genloss.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -131,6 +140,8 @@ class _Trial:
                 where, _ = named_item(self.draft.terms[objective.name, player.name, term.name])
                 with self._trying([model, term.loss], said, where):
                     term.check(turn)
+                    if objective.training.on_nonfinite == "fail":
+                        _expect_finite(term, turn, size)
             place = self.draft.source.root.at("objectives", objective.name, player.name).where
             losses = [term.loss for term in player.objective.terms]
             with self._trying([model, *losses], said, place):
@@ -214,6 +225,21 @@ def _either(few: Callable[[], None], all_of_them: Callable[[], None]) -> None:
     else:
         return
     all_of_them()
+
+
+def _expect_finite(term: BoundTerm, turn: Turn[Any], size: int) -> None:
+    """Raises unless a loss is finite before anything is trained.
+
+    Raises:
+        ContractError: it is not.
+    """
+    value = term.value(turn, 0)
+    if not bool(value.isfinite().all()):
+        wrong = value[~value.isfinite()].flatten()[0].item()
+        raise ContractError(
+            f"loss `{term.loss.name}` is {wrong} on the first {size} training examples, before any update",
+            hint=f"an option or the data is outside of what it is for; `genloss show {term.loss.name}`",
+        )
 
 
 def _expect_kinds(judge: Judge, offered: Mapping[str, Any]) -> None:

@@ -155,6 +155,11 @@ def mean_over_the_event(x: Event, x_hat: Event) -> PerExample:
     return (x - x_hat).square().flatten(1).mean(1) / 2
 
 
+@planted("event_sum", unit="data", says="for two equal halves of `*event`")
+def mean_squared_error(x: Event, x_hat: Event) -> PerExample:
+    return (x - x_hat).square().flatten(1).mean(1)
+
+
 @planted("repeated_samples", "log_weights=torch.tensor([[0.5, 0.5]])", unit="nats")
 def bound_above_the_likelihood(log_weights: Float[Tensor, "batch samples"]) -> PerExample:
     """An IWAE without its −log K: a public library logged such a bound."""

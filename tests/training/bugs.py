@@ -53,11 +53,13 @@ def cubed_error(
     x: Float[Tensor, "batch *event"],
     x_hat: Float[Tensor, "batch *event"],
     *,
-    bug: Literal["none", "typo", "shape", "detached", "small", "kernel"] = "none",
+    bug: Literal["none", "typo", "shape", "detached", "small", "kernel", "nan"] = "none",
 ) -> Float[Tensor, "batch"]:
     """Third power of the absolute error."""
     if bug == "typo":
         return x.sqared()
+    if bug == "nan":
+        x = x.log()
     if bug == "shape":
         return (x - x_hat).abs().pow(3)
     if bug == "detached":

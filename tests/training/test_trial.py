@@ -127,6 +127,10 @@ def test_a_bug_is_told_with_the_plugin_s_line_and_keeps_its_traceback(
             "loss `cubed_error` must return one value per example, shape [32], got float32 [32, 2]",
         ),
         (
+            "objectives.plain.network.cubed_error.bug=nan",
+            "loss `cubed_error` is nan on the first 32 training examples, before any update",
+        ),
+        (
             "objectives.plain.network.cubed_error.bug=detached",
             "no parameter of `network` gets a gradient from `cubed_error`",
         ),

@@ -147,7 +147,7 @@ def repeated_samples(subject: Subject) -> None:
 
 
 def event_sum(subject: Subject) -> None:
-    """In nats, it is a sum over the event: one of two equal halves has twice the value of one half."""
+    """But for losses of unit 1, it is a sum over the event: two equal halves have twice the value of one."""
     for case in (subject.default, *(case for case in subject.every if not case.optional)):
         name = summed_dimension(case.loss)
         given = case.draw()
@@ -162,8 +162,8 @@ def event_sum(subject: Subject) -> None:
 
 
 def summed_dimension(loss: Loss[Any]) -> str | None:
-    """The one over which a loss in nats is a sum, if all its batched tensors have it."""
-    if loss.unit != "nats" or loss.batch_coupled:
+    """The one over which a loss of unit nats or data is a sum, if all its batched tensors have it."""
+    if loss.unit == "1" or loss.batch_coupled:
         return None
     found = [dimensions(quantity) for quantity in loss.quantities.values() if draw.is_batched(quantity)]
     names = {name for name in SUMMED if found and all(name in each for each in found)}

@@ -62,7 +62,7 @@ def docstring(subject: Subject) -> None:
             raise Nonconformity(
                 f"the docstring of loss `{loss.name}` does not say that the default of `{name}` is "
                 f"{_spellings(option)[0]}",
-                hint=f"it says: {defaults.get(name, 'nothing')}",
+                hint=f"write `default {_spellings(option)[0]}`; it says: {defaults.get(name, 'nothing')}",
             )
     stated = " ".join(found["Source"].split())
     for identifier in re.findall(r"arXiv:\S*\w", loss.source):
@@ -126,17 +126,21 @@ def _spellings(option: Option) -> list[str]:
 
 
 def _says_default(text: str, option: Option) -> bool:
-    said = re.search(r"[Dd]efault (?:is )?[`\"]?(\[.*?\]|\(.*?\)|[\w.+-]*\w)", text)
-    if said is None:
-        return False
+    """Whether it says `default 1.0`, `default: 1.0`, `1.0 by default`, or has `(1.0)`."""
+    value = r"[`\"]?(\[.*?\]|\(.*?\)|[\w.+-]*\w)[`\"]?"
+    forms = (rf"[Dd]efault:? (?:is )?{value}", rf"{value} by default", rf"\({value}\)")
+    return any(_is_default(said, option) for form in forms for said in re.findall(form, text))
+
+
+def _is_default(said: str, option: Option) -> bool:
     if isinstance(option.default, float | int) and not isinstance(option.default, bool):
         try:
-            return float(said[1]) == option.default
+            return float(said) == option.default
         except ValueError:
             return False
     if isinstance(option.default, tuple | list):
-        return said[1].strip("[]()").replace(" ", "") == ",".join(map(str, option.default))
-    return said[1] in _spellings(option)
+        return said.strip("[]()").replace(" ", "") == ",".join(map(str, option.default))
+    return said in _spellings(option)
 
 
 def _difference(report: list[str]) -> str:
