@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -215,6 +215,13 @@ def _items(kind: str, result: Any) -> Iterable[Any]:
     )
 
 
+def _named(item: Any) -> str:
+    """A function or class by its name, anything else as Python shows it."""
+    if isinstance(item, type):
+        return f"the class `{item.__name__}`"
+    return f"the function `{item.__name__}`" if isinstance(item, FunctionType) else _one_line(repr(item), 80)
+
+
 def _definition(kind: str, item: Any) -> Definition:
     from genloss.contracts.dataset import DatasetDefinition
     from genloss.contracts.loss import Loss
@@ -230,7 +237,9 @@ def _definition(kind: str, item: Any) -> Definition:
     }[kind]
     if not isinstance(item, expected):
         raise DefinitionError(
-            f"`genloss_{kind}` yields {_one_line(repr(item), 80)}, "
-            f"which was not made by `@genloss.{expected.kind}`"
+            f"`genloss_{kind}` yields {_named(item)}, which was not made by `@genloss.{expected.kind}`",
+            hint=f"put `@genloss.{expected.kind}` above it"
+            if isinstance(item, type | FunctionType)
+            else None,
         )
     return item

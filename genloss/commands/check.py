@@ -77,7 +77,8 @@ def _definitions(known: Catalogue, names: Sequence[str], plugins: Sequence[Plugi
             raise CatalogueError(
                 f"no plugin offers a loss, model, dataset or metric named `{name}`, and none is called so",
                 hint=did_you_mean(name, [*every, *(plugin.name for plugin in known.plugins)])
-                or "`genloss list` shows all",
+                or "`genloss list` shows all; a package is found once it is installed: "
+                "`python -m pip install -e .`",
             )
         found += named
     return list({id(definition): definition for definition in found}.values())

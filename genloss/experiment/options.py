@@ -163,7 +163,7 @@ def _schedule(option: Option, node: Node, definition: Definition) -> Any:
 
 def _absolute(value: Any, node: Node, folder: Path) -> Any:
     if isinstance(value, Path):
-        return existing(str(node.plain), folder, where=node.where)
+        return existing(str(node.plain), folder, where=node.where, what="file or folder")
     if isinstance(value, list | tuple) and isinstance(node.value, tuple):
         return [_absolute(inner, child, folder) for inner, child in zip(value, node.value, strict=False)]
     return node.plain

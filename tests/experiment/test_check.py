@@ -162,7 +162,7 @@ def test_the_valid_experiment_is_planned(planned: Planned) -> None:
         (
             "{name: dots, size: 64}",
             "{name: stored, path: nowhere.txt}",
-            "there is no file `nowhere.txt`\n  --> toys.yaml:2:28\nhint: known here: `toys.yaml`",
+            "there is no file or folder `nowhere.txt`\n  --> toys.yaml:2:28\nhint: known here: `toys.yaml`",
         ),
         (
             "{name: dots, size: 64}",

@@ -161,7 +161,7 @@ def test_a_missing_file() -> None:
 
 def test_a_missing_file_of_data() -> None:
     assert wrong("{name: digits}", "{name: arrays, path: ./mydata.npz}") == (
-        "there is no file `./mydata.npz`\n"
+        "there is no file or folder `./mydata.npz`\n"
         "  --> gan.yaml:2:28\n"
         "hint: known here: `gan.yaml`"
     )  # fmt: skip

@@ -55,6 +55,8 @@ def _applicable(subject: Subject) -> Iterator[Callable[[Subject], None]]:
     loss = subject.loss
     quantities = loss.quantities.values()
     yield from (documents.declaration, documents.docstring, values.value, documents.example)
+    # First what makes others fail as well.
+    yield from (purity.random_state, purity.host_reads, purity.inputs_unchanged)
     yield from (values.dtype, values.precision, values.edge_values)
     if values.logits(loss):
         yield values.raw_logits
@@ -72,8 +74,7 @@ def _applicable(subject: Subject) -> Iterator[Callable[[Subject], None]]:
         yield options.options
     if options.smoothing_options(subject):
         yield options.smoothing
-    yield from (purity.inputs_unchanged, purity.seed, purity.random_state, purity.global_state)
-    yield from (purity.host_reads, purity.device, transforms.vmap, transforms.compile)
+    yield from (purity.seed, purity.global_state, purity.device, transforms.vmap, transforms.compile)
     if loss.is_module:
         yield from (gradients.parameters, purity.saved_state)
         if any(option.takes_schedule for option in loss.options.values()):
