@@ -8,60 +8,113 @@ unpickles nothing (`weights_only`).
 from __future__ import annotations
 
 import hashlib
-import io
 import pickle
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from genloss.errors import RecordError
-from genloss.record.files import publish
+from genloss.record.files import publish, published
 
+FORMAT = 1
 KEEP = 2
 _NAME = re.compile(r"step-(\d+)\.pt")
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """Where a run goes on.
+
+    Attributes:
+        step: steps done; 0 where it begins anew.
+        state: what was saved, on the CPU; None where it begins anew.
+        passed_over: the checkpoints that were not used, each with the reason.
+    """
+
+    step: int
+    state: dict[str, Any] | None
+    passed_over: tuple[str, ...] = ()
+
+
+class _Unusable(Exception):
+    """Why a checkpoint is not used."""
+
+
 def save(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
-    """Writes the checkpoint of a step and removes all but the newest two."""
+    """Writes the checkpoint of a step and removes all but the newest two.
+
+    Raises:
+        OSError: it could not be written; those before it are as they were.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    torch.save(dict(state), buffer)
-    content = buffer.getvalue()
     path = folder / f"step-{step:09d}.pt"
-    publish(path, content)
-    publish(path.with_suffix(".sha256"), hashlib.sha256(content).hexdigest().encode())
+    with published(path) as part:
+        torch.save({"format": FORMAT, "step": step, "state": dict(state)}, part)
+        digest = _digest(part)
+    publish(_beside(path), digest.encode())
     for old in _found(folder)[:-KEEP]:
-        old.with_suffix(".sha256").unlink(missing_ok=True)
+        _beside(old).unlink(missing_ok=True)
         old.unlink(missing_ok=True)
     return path
 
 
-def load(folder: Path) -> tuple[int, dict[str, Any]] | None:
-    """The newest checkpoint that verifies, as (step, state) on the CPU; None where there is none.
+def load(folder: Path, at_most: int | None = None) -> Loaded:
+    """The newest checkpoint that verifies.
 
-    Raises:
-        RecordError: there are checkpoints, and none verifies.
+    Args:
+        folder: the checkpoints'.
+        at_most: the last step that may be used: those that the journal has.
     """
-    found = _found(folder)
-    for path in reversed(found):
-        digest = path.with_suffix(".sha256")
-        content = path.read_bytes()
-        if not digest.exists() or digest.read_bytes().strip() != hashlib.sha256(content).hexdigest().encode():
-            continue
+    passed_over: list[str] = []
+    for path in reversed(_found(folder)):
+        step = _step(path)
         try:
-            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError):
-            continue
-        match = _NAME.fullmatch(path.name)
-        assert match is not None
-        return int(match[1]), state
-    if found:
-        raise RecordError(f"no checkpoint in `{folder}` is whole", hint="train the run from its beginning")
-    return None
+            if at_most is not None and step > at_most:
+                raise _Unusable(f"the journal ends at step {at_most}")
+            return Loaded(step, _read(path, step), tuple(passed_over))
+        except _Unusable as reason:
+            passed_over.append(f"{path.name}: {reason}")
+    return Loaded(0, None, tuple(passed_over))
+
+
+def _read(path: Path, step: int) -> dict[str, Any]:
+    try:
+        if _beside(path).read_bytes().strip() != _digest(path).encode():
+            raise _Unusable("its digest is another")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise _Unusable("it has no digest") from None
+    except OSError as error:
+        raise _Unusable(f"it cannot be read: {error.strerror}") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError):
+        raise _Unusable("it is no file of tensors") from None
+    if not isinstance(content, dict) or "format" not in content:
+        raise _Unusable("it is no checkpoint of genloss")
+    if content["format"] != FORMAT:
+        raise _Unusable(f"its format is {content['format']}, and this genloss reads {FORMAT}")
+    if content["step"] != step:
+        raise _Unusable(f"it is of step {content['step']}")
+    state: dict[str, Any] = content["state"]
+    return state
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _beside(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _step(path: Path) -> int:
+    match = _NAME.fullmatch(path.name)
+    assert match is not None
+    return int(match[1])
 
 
 def _found(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("step-*.pt") if _NAME.fullmatch(path.name))
+    return sorted((path for path in folder.glob("step-*.pt") if _NAME.fullmatch(path.name)), key=_step)

@@ -3,14 +3,37 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
 def publish(path: Path, content: bytes) -> None:
     """Writes a file so that it is there whole, or as it was before."""
-    temporary = path.with_name(f"{path.name}.part")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with published(path) as part:
+        part.write_bytes(content)
+
+
+@contextmanager
+def published(path: Path) -> Iterator[Path]:
+    """Gives another name to write to; afterwards the file has its own, on the disk, whole.
+
+    Where writing it fails, the file is as it was before.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        yield part
+        _sync(part)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)  # the name, too
+
+
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

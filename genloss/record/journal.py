@@ -1,36 +1,43 @@
 """The journal: the append-only file of a record.
 
-    file   = magic, frame…
+    file   = magic, the journal's id (16 bytes), CRC-32 of the id (u32), frame…
     frame  = length of the payload (u32), kind (u8), CRC-32 of the payload (u32),
              CRC-32 of the three before (u32), payload
     event  = JSON: {"event": …, "time": milliseconds, …}
     values = first step (u64), rows (u32), columns (u32), timestamps (i64, one a row), values (f64)
 
-Each frame is one write. A frame that a crash tore off at the end is cut away when the journal is opened to
-append; one that is damaged in the middle is an error (were the length not checked by itself, a damaged one
-would look torn off, and all behind it would be cut away). The timestamps are MLflow's, made once: shipping a
-frame twice leaves one row there.
+Each frame is one write. What a crash tore off at the end is cut
+away when the journal is opened to append; a frame that is damaged with whole ones behind it is an error (were
+the length not checked by itself, a damaged one would look torn off, and all behind it would be cut away). The
+timestamps are MLflow's, made once: shipping a frame twice leaves one row there.
+
+A copy under a name that ends in `.gz` is read like the journal itself.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import shutil
 import struct
+import threading
 import time
+import uuid
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from genloss.errors import RecordError
 
-MAGIC = b"genloss journal 1\n"
+MAGIC = b"genloss journal 2\n"
+HEAD = struct.Struct(f"<{len(MAGIC)}s16sI")
 HEADER = struct.Struct("<IBI")
 CHECK = struct.Struct("<I")
 VALUES = struct.Struct("<QII")
@@ -57,7 +64,10 @@ class Values:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened: `columns`, `evaluation`, `artifact`, `image`, `status` …"""
+    """Something that happened.
+
+    `start`, `columns`, `evaluation`, `artifact`, `warning`, `status`: see execute.py, which writes them.
+    """
 
     name: str
     time: int
@@ -69,50 +79,72 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
+class Damaged(RecordError):
+    """A frame of a journal is damaged, with whole ones behind it."""
+
+
 class Journal:
-    """A journal that is open to append.
+    """A journal that is open to append; several threads may.
+
+    Attributes:
+        id: the journal's own, made when it began.
 
     Raises:
-        RecordError: the file is there and damaged, or is no journal.
+        Damaged: a frame in its middle is not what was written.
+        RecordError: the file is no journal, or cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        end = len(MAGIC)
-        if path.exists():
-            for _, end in read(path):  # noqa: B007 - the last frame's end is what is wanted
-                continue
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        if os.fstat(self._file).st_size < len(MAGIC):
-            os.ftruncate(self._file, 0)
-            os.write(self._file, MAGIC)
-        else:
+        self._lock = threading.Lock()
+        begun = path.exists() and identity(path)
+        end = 0
+        if begun:
+            end = max((end for _, _, end in _frames(path)), default=HEAD.size)
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
             os.ftruncate(self._file, end)
+        except OSError as error:
+            raise RecordError(f"the journal `{path}` cannot be written: {error.strerror}") from error
         self._synced = time.monotonic()
+        self.id = begun or uuid.uuid4().hex
+        if not begun:
+            identifier = bytes.fromhex(self.id)
+            self._write(HEAD.pack(MAGIC, identifier, zlib.crc32(identifier)))
 
     def event(self, name: str, **content: Any) -> None:
         """Appends an event with the present time."""
-        payload = json.dumps({"event": name, "time": now(), **content}, default=str).encode()
-        self._append(EVENT_KIND, payload)
+        self._write(_framed(EVENT_KIND, _event(name, **content)))
 
     def values(self, block: Values) -> None:
         """Appends a block of values."""
         rows, columns = block.values.shape
-        self._append(
-            VALUES_KIND,
-            VALUES.pack(block.first_step, rows, columns)
-            + block.timestamps.astype("<i8").tobytes()
-            + block.values.astype("<f8").tobytes(),
+        self._write(
+            _framed(
+                VALUES_KIND,
+                VALUES.pack(block.first_step, rows, columns)
+                + block.timestamps.astype("<i8").tobytes()
+                + block.values.astype("<f8").tobytes(),
+            )
         )
 
     def sync(self) -> None:
-        """Waits until all is on the disk."""
-        os.fsync(self._file)
+        """Waits until all is on the disk.
+
+        Raises:
+            RecordError: the disk does not take it.
+        """
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            raise self._failure(error.strerror) from error
         self._synced = time.monotonic()
 
     def close(self) -> None:
-        self.sync()
-        os.close(self._file)
+        try:
+            self.sync()
+        finally:
+            os.close(self._file)
 
     def __enter__(self) -> Self:
         return self
@@ -122,34 +154,93 @@ class Journal:
     ) -> None:
         self.close()
 
-    def _append(self, kind: int, payload: bytes) -> None:
-        header = HEADER.pack(len(payload), kind, zlib.crc32(payload))
-        frame = header + CHECK.pack(zlib.crc32(header)) + payload
-        start = os.fstat(self._file).st_size
-        try:
-            written = os.write(self._file, frame)
-        except OSError as error:
-            raise RecordError(f"the journal `{self.path}` could not be written: {error.strerror}") from error
-        if written != len(frame):
-            os.ftruncate(self._file, start)
-            raise RecordError(f"the journal `{self.path}` could not be written: is the disk full?")
-        if time.monotonic() - self._synced > SYNC_SECONDS:
-            self.sync()
+    def _write(self, content: bytes) -> None:
+        with self._lock:
+            start = os.fstat(self._file).st_size
+            try:
+                written = os.write(self._file, content)
+            except OSError as error:
+                raise self._failure(error.strerror) from error
+            if written != len(content):
+                os.ftruncate(self._file, start)
+                raise self._failure("is the disk full?")
+            if time.monotonic() - self._synced > SYNC_SECONDS:
+                self.sync()
+
+    def _failure(self, why: str | None) -> RecordError:
+        return RecordError(
+            f"the journal `{self.path}` could not be written: {why}",
+            hint="make room; what is written already is safe, and `genloss resume` goes on from there",
+        )
 
 
-def read(path: Path, offset: int = 0) -> Iterator[tuple[Event | Values, int]]:
-    """The frames from an offset on, each with the offset of the next; ends before a frame that is not whole.
+def read(path: Path, offset: int = 0, *, salvage: bool = False) -> Iterator[tuple[Event | Values, int]]:
+    """The frames from an offset on, each with where it ends; what is torn off at the end is left out.
+
+    Args:
+        path: the journal, or a compressed copy of it.
+        offset: where to begin: 0, or where a frame ended.
+        salvage: passes over damaged frames.
 
     Raises:
-        RecordError: the file is no journal, or a frame's checksum is wrong.
+        Damaged: a frame in the middle is damaged, and is not to be passed over.
+        RecordError: the file is no journal.
     """
-    with path.open("rb") as file:
-        magic = file.read(len(MAGIC))
-        if magic != MAGIC:
-            if MAGIC.startswith(magic):
-                return
-            raise RecordError(f"`{path}` is no journal of this version of genloss")
-        file.seek(max(offset, len(MAGIC)))
+    for kind, payload, end in _frames(path, offset, salvage=salvage):
+        yield _decode(kind, payload), end
+
+
+def identity(path: Path) -> str | None:
+    """The id of the journal; None where a crash left less than that.
+
+    Raises:
+        Damaged: the id is not what was written.
+        RecordError: the file is no journal.
+    """
+    with _open(path) as file:
+        return _identity(path, file)
+
+
+def compress(path: Path, to: Path) -> None:
+    """Writes a compressed copy of a journal; it is there whole or not at all."""
+    part = to.with_name(f"{to.name}.part")
+    # Noise is what loss values mostly are: more effort makes it no smaller.
+    with path.open("rb") as source, gzip.GzipFile(part, "wb", compresslevel=1, mtime=0) as target:
+        shutil.copyfileobj(source, target, 1 << 20)
+    part.replace(to)
+
+
+def readable_steps(path: Path) -> list[range]:
+    """The steps whose values can be read, damaged frames passed over."""
+    found: list[range] = []
+    for frame, _ in read(path, salvage=True):
+        if isinstance(frame, Values):
+            steps = range(frame.first_step, frame.first_step + len(frame.values))
+            if found and found[-1].stop == steps.start:
+                steps = range(found.pop().start, steps.stop)
+            found.append(steps)
+    return found
+
+
+def _event(name: str, **content: Any) -> bytes:
+    return json.dumps({"event": name, "time": now(), **content}, default=str).encode()
+
+
+def _framed(kind: int, payload: bytes) -> bytes:
+    header = HEADER.pack(len(payload), kind, zlib.crc32(payload))
+    return header + CHECK.pack(zlib.crc32(header)) + payload
+
+
+def _open(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb"))
+
+
+def _frames(path: Path, offset: int = 0, *, salvage: bool = False) -> Iterator[tuple[int, bytes, int]]:
+    """Kind, payload and end of each whole frame."""
+    with _open(path) as file:
+        if _identity(path, file) is None:
+            return
+        file.seek(max(offset, HEAD.size))
         while True:
             start = file.tell()
             header, check = file.read(HEADER.size), file.read(CHECK.size)
@@ -160,12 +251,46 @@ def read(path: Path, offset: int = 0) -> Iterator[tuple[Event | Values, int]]:
             payload = file.read(length) if whole else b""
             if whole and len(payload) < length:
                 return
-            if not whole or zlib.crc32(payload) != checksum:
-                raise RecordError(
-                    f"the journal `{path}` is damaged at byte {start}",
-                    hint="what stands before it can be read",
-                )
-            yield _decode(kind, payload), file.tell()
+            if whole and zlib.crc32(payload) == checksum:
+                yield kind, payload, file.tell()
+                continue
+            file.seek(start + 1)
+            behind = _next_frame(file.read())
+            if behind is None:
+                return  # a power cut leaves such an end, of zeros perhaps
+            if not salvage:
+                raise _damaged(path, start)
+            file.seek(start + 1 + behind)
+
+
+def _identity(path: Path, file: BinaryIO) -> str | None:
+    head = file.read(HEAD.size)
+    if not head.startswith(MAGIC) and not MAGIC.startswith(head):
+        raise RecordError(f"`{path}` is no journal of this version of genloss")
+    if len(head) < HEAD.size:
+        return None
+    _, identifier, checksum = HEAD.unpack(head)
+    if zlib.crc32(identifier) != checksum:
+        raise Damaged(f"the journal `{path}` is damaged at byte {len(MAGIC)}, in its id")
+    return bytes(identifier).hex()
+
+
+def _next_frame(content: bytes) -> int | None:
+    """Where the first whole frame begins."""
+    for start in range(len(content) - HEADER.size - CHECK.size + 1):
+        header = content[start : start + HEADER.size]
+        body = start + HEADER.size + CHECK.size
+        if CHECK.unpack_from(content, start + HEADER.size)[0] == zlib.crc32(header):
+            length, _, checksum = HEADER.unpack(header)
+            if body + length <= len(content) and zlib.crc32(content[body : body + length]) == checksum:
+                return start
+    return None
+
+
+def _damaged(path: Path, start: int) -> Damaged:
+    listed = " and ".join(f"{steps.start} to {steps.stop - 1}" for steps in readable_steps(path))
+    said = f"the values of the steps {listed} can be read" if listed else "none of its values can be read"
+    return Damaged(f"the journal `{path}` is damaged at byte {start}; {said}")
 
 
 def _decode(kind: int, payload: bytes) -> Event | Values:

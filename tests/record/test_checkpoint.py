@@ -11,7 +11,6 @@ import textwrap
 import pytest
 import torch
 
-from genloss.errors import RecordError
 from genloss.record import checkpoint
 
 
@@ -44,8 +43,10 @@ def newest(folder):
 
 class TestSaveAndLoad:
     def test_gives_the_newest_back(self, folder):
-        step, loaded = checkpoint.load(folder)
-        assert step == loaded["step"] == 20
+        found = checkpoint.load(folder)
+        loaded = found.state
+        assert found.step == loaded["step"] == 20
+        assert found.passed_over == ()
         expected = state(20)
         assert torch.equal(loaded["model"]["weight"], expected["model"]["weight"])
         assert torch.equal(loaded["generators"]["cpu"], expected["generators"]["cpu"])
@@ -57,11 +58,18 @@ class TestSaveAndLoad:
         assert checkpoint.save(folder, 20, state(20)) == path
         digest = path.with_suffix(".sha256").read_text()
         assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
-        assert torch.load(path, weights_only=True)["step"] == 20
+        content = torch.load(path, weights_only=True)
+        assert (content["format"], content["step"]) == (1, 20)
 
     def test_there_is_none(self, tmp_path):
-        assert checkpoint.load(tmp_path / "nothing") is None
-        assert checkpoint.load(tmp_path) is None
+        assert checkpoint.load(tmp_path / "nothing") == checkpoint.Loaded(0, None)
+        assert checkpoint.load(tmp_path) == checkpoint.Loaded(0, None)
+
+    def test_one_that_is_ahead_of_the_journal_is_not_used(self, folder):
+        assert checkpoint.load(folder, at_most=20).step == 20
+        found = checkpoint.load(folder, at_most=19)
+        assert found.step == 10
+        assert found.passed_over == ("step-000000020.pt: the journal ends at step 19",)
 
     def test_keeps_two(self, folder):
         for step in (30, 40):
@@ -75,19 +83,19 @@ class TestSaveAndLoad:
 
     def test_saves_a_step_again(self, folder):
         checkpoint.save(folder, 20, {"again": True})
-        assert checkpoint.load(folder) == (20, {"again": True})
+        assert checkpoint.load(folder) == checkpoint.Loaded(20, {"again": True})
         assert len(files(folder)) == 4
 
     def test_orders_steps_as_numbers(self, tmp_path):
         for step in (9, 100_000_000, 1_000):
             checkpoint.save(tmp_path, step, {"step": step})
-        assert checkpoint.load(tmp_path) == (100_000_000, {"step": 100_000_000})
+        assert checkpoint.load(tmp_path).step == 100_000_000
 
     def test_leaves_other_files_alone(self, folder):
         (folder / "step-final.pt").write_bytes(b"mine")
         (folder / "notes.txt").write_bytes(b"mine")
         checkpoint.save(folder, 30, state(30))
-        assert checkpoint.load(folder)[0] == 30
+        assert checkpoint.load(folder).step == 30
         assert {"step-final.pt", "notes.txt"} <= set(files(folder))
 
 
@@ -138,6 +146,22 @@ def replace_by_nothing(path):
     sign(path, b"")
 
 
+def replace_by_a_newer_format(path):
+    buffer = io.BytesIO()
+    torch.save({"format": 2, "step": 20, "state": {}}, buffer)
+    sign(path, buffer.getvalue())
+
+
+def replace_by_another_step(path):
+    other = path.with_name("step-000000010.pt")
+    sign(path, other.read_bytes())
+
+
+def replace_by_a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
 DAMAGES = [
     truncate,
     empty,
@@ -148,6 +172,9 @@ DAMAGES = [
     take_the_digest_of_another,
     replace_by_text,
     replace_by_nothing,
+    replace_by_a_newer_format,
+    replace_by_another_step,
+    replace_by_a_folder,
 ]
 
 
@@ -155,22 +182,23 @@ class TestDamaged:
     @pytest.mark.parametrize("damage", DAMAGES)
     def test_the_older_one_is_taken(self, folder, damage):
         damage(newest(folder))
-        step, loaded = checkpoint.load(folder)
-        assert step == loaded["step"] == 10
+        found = checkpoint.load(folder)
+        assert found.step == found.state["step"] == 10
+        (said,) = found.passed_over
+        assert said.startswith("step-000000020.pt: ")
 
     @pytest.mark.parametrize("damage", DAMAGES)
     def test_when_none_is_whole(self, folder, damage):
         damage(newest(folder))
         lose_the_digest(folder / "step-000000010.pt")
-        with pytest.raises(RecordError) as caught:
-            checkpoint.load(folder)
-        assert caught.value.message == f"no checkpoint in `{folder}` is whole"
-        assert caught.value.hint == "train the run from its beginning"
+        found = checkpoint.load(folder)
+        assert (found.step, found.state) == (0, None)
+        assert found.passed_over[1] == "step-000000010.pt: it has no digest"
 
     def test_saving_again_mends_it(self, folder):
         truncate(newest(folder))
         checkpoint.save(folder, 20, state(20))
-        assert checkpoint.load(folder)[0] == 20
+        assert checkpoint.load(folder).step == 20
 
 
 class Malicious:
@@ -204,15 +232,14 @@ class TestPickles:
 
     def test_is_not_executed(self, folder, content, tmp_path):
         newest(folder).write_bytes(content)
-        assert checkpoint.load(folder)[0] == 10
+        assert checkpoint.load(folder).step == 10
         assert not (tmp_path / "executed").exists()
 
     def test_is_not_executed_though_its_digest_holds(self, folder, content, tmp_path):
         sign(newest(folder), content)
-        assert checkpoint.load(folder)[0] == 10
+        assert checkpoint.load(folder).step == 10
         sign(folder / "step-000000010.pt", content)
-        with pytest.raises(RecordError, match="is whole"):
-            checkpoint.load(folder)
+        assert checkpoint.load(folder).state is None
         assert not (tmp_path / "executed").exists()
 
 
@@ -235,4 +262,4 @@ def test_killed_while_saving_leaves_a_whole_one(folder):
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
     assert done.returncode == -9
     assert "step-000000030.pt" in files(folder)
-    assert checkpoint.load(folder)[0] == 20
+    assert checkpoint.load(folder).step == 20

@@ -1,11 +1,13 @@
 """The journal gives back what was appended, bit for bit, and notices what a crash or a disk did to it."""
 
+import gzip
 import math
 import os
 import struct
 import subprocess
 import sys
 import textwrap
+import threading
 import zlib
 from dataclasses import asdict
 
@@ -14,7 +16,7 @@ import pytest
 
 from genloss.errors import RecordError
 from genloss.record import journal
-from genloss.record.journal import MAGIC, Column, Event, Journal, Values, read
+from genloss.record.journal import HEAD, MAGIC, Column, Damaged, Event, Journal, Values, identity, read
 
 NEGATIVE_NAN = struct.unpack("<d", struct.pack("<Q", 0xFFF8_0000_0000_0001))[0]
 AWKWARD = [math.nan, NEGATIVE_NAN, math.inf, -math.inf, -0.0, 0.0, 5e-324, 1.7976931348623157e308, 0.1]
@@ -37,9 +39,10 @@ def same(one, other):
     )
 
 
-def summary(path, offset=0):
+def summary(path, offset=0, **how):
     """The names of events and the first steps of values."""
-    return [frame.name if isinstance(frame, Event) else frame.first_step for frame, _ in read(path, offset)]
+    frames = read(path, offset, **how)
+    return [frame.name if isinstance(frame, Event) else frame.first_step for frame, _ in frames]
 
 
 @pytest.fixture
@@ -55,7 +58,7 @@ def written(path):
         file.values(block(0))
         file.values(block(2))
         file.event("status", status="FINISHED")
-    return path, [len(MAGIC), *(end for _, end in read(path))]
+    return path, [HEAD.size, *(end for _, end in read(path))]
 
 
 class TestRoundTrip:
@@ -109,19 +112,28 @@ class TestRoundTrip:
         ((event, _),) = read(path)
         assert journal.columns(event) == columns
 
-    def test_a_new_journal_is_empty(self, path):
-        Journal(path).close()
-        assert path.read_bytes() == MAGIC
+    def test_a_new_journal_has_its_id_alone(self, path):
+        with Journal(path) as file:
+            assert identity(path) == file.id
+        assert path.stat().st_size == HEAD.size
         assert list(read(path)) == []
+
+    def test_an_id_is_the_journals_own_and_stays(self, path, tmp_path):
+        with Journal(path) as file, Journal(tmp_path / "other") as other:
+            assert file.id != other.id
+        for _ in range(2):
+            with Journal(path) as again:
+                assert again.id == file.id
 
     def test_the_format_is_that_of_the_docstring(self, path):
         """So that what was written once can be read by later versions."""
         with Journal(path) as file:
             file.values(Values(5, np.array([7], dtype=np.int64), np.array([[0.5, -2.0]])))
+        head = struct.pack("<16sI", bytes.fromhex(file.id), zlib.crc32(bytes.fromhex(file.id)))
         payload = struct.pack("<QIIqdd", 5, 1, 2, 7, 0.5, -2.0)
         header = struct.pack("<IBI", len(payload), 2, zlib.crc32(payload))
         assert path.read_bytes() == (
-            b"genloss journal 1\n" + header + struct.pack("<I", zlib.crc32(header)) + payload
+            b"genloss journal 2\n" + head + header + struct.pack("<I", zlib.crc32(header)) + payload
         )
 
 
@@ -195,12 +207,34 @@ class TestTornOff:
         assert len(summary(path)) == 3
 
     def test_at_every_byte_of_the_beginning(self, path):
-        for length in range(len(MAGIC)):
-            path.write_bytes(MAGIC[:length])
+        Journal(path).close()
+        head = path.read_bytes()
+        for length in range(HEAD.size):
+            path.write_bytes(head[:length])
             assert summary(path) == []
             with Journal(path) as file:
                 file.event("first")
             assert summary(path) == ["first"]
+            assert identity(path) != head[len(MAGIC) :][:16].hex()
+
+    @pytest.mark.parametrize("tail", [bytes(1), bytes(4096), b"\x00\x00\xff" * 50])
+    def test_an_end_that_was_never_written_is_cut_away(self, written, tail):
+        """A power cut may leave a file as long as it was to be, with anything in it."""
+        path, ends = written
+        with path.open("ab") as file:
+            file.write(tail)
+        assert summary(path) == ["columns", 0, 2, "status"]
+        Journal(path).close()
+        assert path.stat().st_size == ends[-1]
+
+    def test_a_last_frame_that_is_not_what_was_written_is_cut_away(self, written):
+        path, ends = written
+        damaged = bytearray(path.read_bytes())
+        for place in range(ends[3], ends[4]):
+            damaged[place] ^= 0xFF
+            path.write_bytes(damaged)
+            assert summary(path) == ["columns", 0, 2]
+            damaged[place] ^= 0xFF
 
     def test_a_reader_waits_for_the_rest(self, written):
         path, ends = written
@@ -223,11 +257,40 @@ class TestDamaged:
                 damaged[place] ^= flip
                 path.write_bytes(damaged)
                 before = []
-                with pytest.raises(RecordError) as caught:
+                with pytest.raises(Damaged) as caught:
                     before.extend(read(path))
                 assert len(before) == frame
-                assert caught.value.message == f"the journal `{path}` is damaged at byte {ends[frame]}"
-                assert caught.value.hint == "what stands before it can be read"
+                kept = "2 to 3" if frame == 1 else "0 to 1"
+                assert caught.value.message == (
+                    f"the journal `{path}` is damaged at byte {ends[frame]}; "
+                    f"the values of the steps {kept} can be read"
+                )
+                whole_frames = ["columns", 0, 2, "status"]
+                whole_frames.pop(frame)
+                assert summary(path, salvage=True) == whole_frames
+
+    def test_its_id(self, written):
+        path, _ = written
+        damaged = bytearray(path.read_bytes())
+        damaged[len(MAGIC) + 3] ^= 0x10
+        path.write_bytes(damaged)
+        for reading in (identity, lambda path: list(read(path)), Journal):
+            with pytest.raises(Damaged, match="in its id"):
+                reading(path)
+        assert path.read_bytes() == damaged
+
+    def test_which_steps_can_be_read(self, path):
+        with Journal(path) as file:
+            for step in range(0, 20, 2):
+                file.values(block(step))
+        ends = [end for _, end in read(path)]
+        damaged = bytearray(path.read_bytes())
+        for number in (2, 3, 7):
+            damaged[ends[number] - 1] ^= 0xFF
+        path.write_bytes(damaged)
+        assert journal.readable_steps(path) == [range(0, 4), range(8, 14), range(16, 20)]
+        with pytest.raises(Damaged, match="the steps 0 to 3 and 8 to 13 and 16 to 19 can be read"):
+            list(read(path))
 
     def test_it_is_not_opened_to_append_and_nothing_is_cut_away(self, written):
         path, ends = written
@@ -248,7 +311,7 @@ class TestDamaged:
 
     @pytest.mark.parametrize(
         "content",
-        [b"x", b"genlosx", b"SQLite format 3\x00", b"genloss journal 2\n" + bytes(40), bytes(100), bytes(3)],
+        [b"x", b"genlosx", b"SQLite format 3\x00", b"genloss journal 1\n" + bytes(40), bytes(100), bytes(3)],
         ids=["one letter", "nearly", "SQLite", "another version", "zeros", "a few zeros"],
     )
     def test_a_file_of_another_kind_is_left_as_it_is(self, path, content):
@@ -305,3 +368,32 @@ def test_a_killed_writer_leaves_all_that_it_appended(path):
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
     assert done.returncode == -9
     assert [event.content["number"] for event, _ in read(path)] == list(range(100))
+
+
+def test_two_threads_append_whole_frames(path):
+    with Journal(path) as file:
+
+        def write(first):
+            for step in range(first, first + 2000, 2):
+                file.values(block(step))
+
+        threads = [threading.Thread(target=write, args=(first,)) for first in (0, 10_000)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(summary(path)) == [*range(0, 2000, 2), *range(10_000, 12_000, 2)]
+
+
+def test_a_compressed_copy_is_read_like_the_journal(written, tmp_path):
+    path, ends = written
+    copy = tmp_path / "journal.gz"
+    journal.compress(path, copy)
+    assert gzip.decompress(copy.read_bytes()) == path.read_bytes()
+    assert summary(copy) == summary(path)
+    assert summary(copy, ends[2]) == [2, "status"]
+    assert identity(copy) == identity(path)
+    first = copy.read_bytes()
+    journal.compress(path, copy)
+    assert copy.read_bytes() == first
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["journal", "journal.gz"]
