@@ -9,7 +9,8 @@
     │   └── DeviceError          a device that is not there
     ├── RunError                 a run failed while training
     │   ├── ContractError        a loss got or gave tensors that its signature does not allow
-    │   └── NonFiniteError       a loss value that is not finite
+    │   ├── NonFiniteError       a loss value that is not finite
+    │   └── MismatchError        a value computed again that is not the recorded one
     ├── RecordError              a run's folder that is missing, damaged or in use
     └── TrackingError            MLflow's store cannot be used
 
@@ -92,7 +93,19 @@ class ContractError(RunError):
 
 
 class NonFiniteError(RunError):
-    """A loss value became NaN or infinite."""
+    """A loss value became NaN or infinite.
+
+    Attributes:
+        step: when it did.
+    """
+
+    def __init__(self, message: str, *, step: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.step = step
+
+
+class MismatchError(RunError):
+    """A resumed run computed a value that is not the one which its journal has."""
 
 
 class RecordError(GenlossError):

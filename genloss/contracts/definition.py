@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 MISSING = inspect.Parameter.empty
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+RESERVED_NAMES = ("total", "gradient_norm", "with")
+"""No loss and no term has one of these, which columns and keys of the YAML have."""
+
 NO_EXEMPTION: Mapping[str, str] = types.MappingProxyType({})
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from genloss.contracts.definition import (
     MISSING,
     NO_EXEMPTION,
+    RESERVED_NAMES,
     Definition,
     Quantity,
     check_name,
@@ -30,7 +31,6 @@ annotations.
 """
 
 RESERVED_OPTIONS = ("weight", "as", "bind", "every")
-RESERVED_NAMES = ("total", "gradient_norm", "with")
 
 
 class Loss(Definition, Generic[P]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar, overload
 
 from jaxtyping import Num
 from torch import Tensor, nn
@@ -23,6 +23,27 @@ from genloss.contracts.definition import (
 from genloss.errors import DefinitionError
 
 M = TypeVar("M", bound="Model")
+T = TypeVar("T")
+
+
+class _CachedQuantity(cached_property[T]):
+    """A cached property without the lock that Python 3.11 has for each: a turn belongs to one thread."""
+
+    def __set_name__(self, owner: type[Any], name: str) -> None:
+        super().__set_name__(owner, name)
+        self._name = name
+
+    @overload
+    def __get__(self, turn: None, owner: type[Any] | None = None) -> Self: ...
+    @overload
+    def __get__(self, turn: object, owner: type[Any] | None = None) -> T: ...
+    def __get__(self, turn: object, owner: type[Any] | None = None) -> Any:
+        if turn is None:
+            return self
+        known: dict[str, T] = turn.__dict__
+        if self._name not in known:
+            known[self._name] = self.func(turn)
+        return known[self._name]
 
 
 class Turn(Generic[M]):
@@ -42,15 +63,23 @@ class Turn(Generic[M]):
         self.batch = batch
         self.needs = needs
 
-    @cached_property
+    @_CachedQuantity
     def x(self) -> Num[Tensor, "batch *event"]:
         """The data."""
         return self.batch["x"]
 
-    @cached_property
+    @_CachedQuantity
     def dataset_size(self) -> int:
         """Number of examples in the training set."""
         return self.model.data.size
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        for name, attribute in list(vars(cls).items()):
+            if type(attribute) is cached_property:
+                quantity = _CachedQuantity(attribute.func)
+                quantity.__set_name__(cls, name)
+                setattr(cls, name, quantity)
 
     @classmethod
     def quantities(cls) -> dict[str, Quantity]:

@@ -17,6 +17,9 @@ CPU = torch.device("cpu")
 DEVICE_LIMIT = 2**30
 """Bytes up to which a data set lives on the device whole."""
 
+GROUP = 2**18
+"""Bytes of batches that are gathered at once: for a small one, beginning takes longer than gathering."""
+
 
 class Order:
     """Endless batches of indices: a new permutation each epoch, its last incomplete batch left out.
@@ -36,18 +39,32 @@ class Order:
     def _begin_epoch(self) -> None:
         self._epoch = self._generator.get_state()
         permutation = torch.randperm(self._size, generator=self._generator).to(self._device)
-        self._batches = torch.split(permutation, self._batch_size)
-        self._left = self._size // self._batch_size
+        self._permutation = permutation[: self._size - self._size % self._batch_size]
         self._taken = 0
 
     def __iter__(self) -> Iterator[Tensor]:
         return self
 
     def __next__(self) -> Tensor:
-        if self._taken == self._left:
+        indices, _ = self.group(1)
+        self.take()
+        return indices
+
+    def group(self, batches: int) -> tuple[Tensor, int]:
+        """The indices of several batches, and how many of them come before the next one.
+
+        Groups begin at multiples of `batches` within an epoch, so that a batch lies at the same place of its
+        group wherever a run goes on: where tensors lie in memory can decide last bits.
+        """
+        if self._taken * self._batch_size == len(self._permutation):
             self._begin_epoch()
+        number, place = divmod(self._taken, batches)
+        length = batches * self._batch_size
+        return self._permutation[number * length : (number + 1) * length], place
+
+    def take(self) -> None:
+        """Counts a batch as taken."""
         self._taken += 1
-        return self._batches[self._taken - 1]
 
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self._epoch, "taken": self._taken}
@@ -81,19 +98,13 @@ class Batches:
         self._device = device
         self._dtype = dtype
         self._batch_size = batch_size
-        self._data = data
-        if isinstance(data, Dataset):
-            self._order = Order(length(data), batch_size, seed)
-            self._stream = self._load(data)
-        else:
-            fits = sum(tensor.nbytes for tensor in data.values()) <= DEVICE_LIMIT
-            if fits:
-                data = self._data = self._move(data)
-            self._order = Order(length(data), batch_size, seed, data["x"].device)
-            self._stream = self._index(data) if fits else map(self._move, self._index(data))
+        self._fits = not isinstance(data, Dataset) and sum(t.nbytes for t in data.values()) <= DEVICE_LIMIT
+        self._data = self._move(data) if self._fits and not isinstance(data, Dataset) else data
+        self._order = Order(length(data), batch_size, seed, device if self._fits else CPU)
+        self._stream = self._begin()
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        return self._stream
+        return self
 
     def __next__(self) -> dict[str, Tensor]:
         return next(self._stream)
@@ -102,9 +113,22 @@ class Batches:
         """The first examples as they lie; taken from no stream."""
         return next(whole(self._data, self._batch_size, device=self._device, dtype=self._dtype))
 
-    def _index(self, data: Fields) -> Iterator[dict[str, Tensor]]:
-        for indices in self._order:
-            yield {name: tensor.index_select(0, indices) for name, tensor in data.items()}
+    def _begin(self) -> Iterator[dict[str, Tensor]]:
+        """The batches from where the order is."""
+        if isinstance(self._data, Dataset):
+            return self._load(self._data)
+        batches = self._gather(self._data)
+        return batches if self._fits else map(self._move, batches)
+
+    def _gather(self, data: Fields) -> Iterator[dict[str, Tensor]]:
+        batch_size = self._batch_size
+        batches = max(1, GROUP // sum(tensor[:batch_size].nbytes for tensor in data.values()))
+        while True:
+            indices, place = self._order.group(batches)
+            fields = [torch.split(tensor.index_select(0, indices), batch_size) for tensor in data.values()]
+            for batch in list(zip(*fields, strict=True))[place:]:
+                self._order.take()
+                yield dict(zip(data, batch, strict=True))
 
     def _load(self, data: Dataset[Any]) -> Iterator[dict[str, Tensor]]:
         sampler = (indices.tolist() for indices in self._order)
@@ -119,6 +143,7 @@ class Batches:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._order.load_state_dict(state)
+        self._stream = self._begin()
 
 
 def whole(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-
-import torch
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genloss.errors import DeviceError
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,30 @@ def choose(names: Sequence[str], *, runs: int, workers: int | None = None) -> tu
         DeviceError: a device that is not there.
     """
     chosen = dict(_resolve(name) for name in names)
-    counts = {name: workers or (min(cores(), runs) if name == "cpu" else 1) for name in chosen}
+    shared = shares(chosen, runs=runs, workers=workers)
+    return tuple(Device(name, reason, *shared[name]) for name, reason in chosen.items())
+
+
+def shares(names: Collection[str], *, runs: int, workers: int | None = None) -> dict[str, tuple[int, int]]:
+    """For each device its workers, and the threads of each; see `choose`."""
+    counts = {name: workers or (min(cores(), runs) if name == "cpu" else 1) for name in names}
     threads = max(1, cores() // sum(counts.values()))
-    return tuple(Device(name, reason, min(counts[name], runs), threads) for name, reason in chosen.items())
+    return {name: (min(count, runs), threads) for name, count in counts.items()}
+
+
+def guess(names: Sequence[str]) -> list[str]:
+    """What `names` probably mean here: torch, which knows, takes a second to import."""
+    auto = "cpu"
+    if sys.platform == "darwin":
+        auto = "mps"
+    elif Path("/dev/nvidiactl").exists():
+        auto = "cuda:0"
+    return [auto if name == "auto" else name for name in dict.fromkeys(names)]
 
 
 def _resolve(name: str) -> tuple[str, str]:
+    import torch
+
     gpus = torch.cuda.device_count()
     if name == "auto":
         if gpus:
@@ -93,5 +115,7 @@ def _resolve(name: str) -> tuple[str, str]:
 def describe(device: torch.device) -> str:
     """The device's own name, such as that of the graphics card."""
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.get_device_name(device)
     return device.type

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -35,3 +36,13 @@ def build(name: str, parameters: Sequence[Tensor], **options: Any) -> torch.opti
     if "fused" in known and fusable and not options.keys() & {"fused", "foreach", "differentiable"}:
         options = {**options, "fused": True}
     return optimizer(parameters, **options)
+
+
+def update(optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
+    """The optimizer's `step` as its class has it, without hooks.
+
+    Torch wraps it to call hooks and to tell its profiler, which takes about as long as it takes to update a
+    small network.
+    """
+    step = type(optimizer).step
+    return partial(getattr(step, "__wrapped__", step) if getattr(step, "hooked", False) else step, optimizer)

@@ -1,12 +1,18 @@
-"""One seed gives independent random streams: for weights, data order, noise and evaluation."""
+"""One seed gives independent random streams: for weights, data order, noise and evaluation.
+
+Whatever a stream is for, all generators that are shared by a process are seeded with it: Torch's, on the
+device too, NumPy's and Python's.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 
 Stream = Literal["weights", "order", "noise", "evaluation"]
@@ -17,10 +23,52 @@ def derive(seed: int, stream: Stream) -> int:
     return int.from_bytes(hashlib.sha256(f"genloss {stream} {seed}".encode()).digest()[:8], "big") >> 1
 
 
+def sow(seed: int) -> None:
+    """Seeds the generators that a process shares."""
+    torch.manual_seed(seed)
+    np.random.seed([seed & 0xFFFFFFFF, seed >> 32])
+    random.seed(seed)
+
+
 @contextmanager
 def forked(seed: int, device: torch.device) -> Iterator[None]:
-    """Torch's generators seeded within, and as they were afterwards."""
-    accelerators = [] if device.type == "cpu" else [device]
-    with torch.random.fork_rng(devices=accelerators, device_type=device.type if accelerators else "cuda"):
-        torch.manual_seed(seed)
+    """The generators seeded within, and as they were afterwards."""
+    before = state(device)
+    try:
+        sow(seed)
         yield
+    finally:
+        restore(before, device)
+
+
+def state(device: torch.device) -> dict[str, Any]:
+    """Where the generators are, in what a checkpoint can hold: tensors and plain numbers."""
+    numpy = np.random.get_state(legacy=False)
+    version, words, gauss = random.getstate()
+    found = {
+        "torch": torch.get_rng_state(),
+        "numpy": {**numpy, "state": {**numpy["state"], "key": _tensor(numpy["state"]["key"])}},
+        "python": {"version": version, "words": _tensor(words), "gauss": gauss},
+    }
+    if device.type == "cuda":
+        found["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        found["mps"] = torch.mps.get_rng_state()
+    return found
+
+
+def restore(state: Mapping[str, Any], device: torch.device) -> None:
+    """Puts the generators where they were."""
+    torch.set_rng_state(state["torch"])
+    numpy, python = state["numpy"], state["python"]
+    key = numpy["state"]["key"].numpy().astype(np.uint32)
+    np.random.set_state({**numpy, "state": {**numpy["state"], "key": key}})
+    random.setstate((python["version"], tuple(python["words"].tolist()), python["gauss"]))
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)
+    elif device.type == "mps":
+        torch.mps.set_rng_state(state["mps"])
+
+
+def _tensor(words: Any) -> torch.Tensor:
+    return torch.from_numpy(np.array(words, dtype=np.int64))

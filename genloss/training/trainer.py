@@ -35,7 +35,7 @@ from genloss.experiment.schema import Objective as ObjectiveConfig
 from genloss.experiment.schema import Player as PlayerConfig
 from genloss.record.journal import Column
 from genloss.record.recorder import Recorder
-from genloss.training import networks, optimizers, seeds
+from genloss.training import networks, optimizers, seeds, states
 from genloss.training.batches import Batches
 from genloss.training.objective import Objective
 
@@ -52,6 +52,8 @@ class Player:
 
     Attributes:
         parameters: of its networks and of its losses.
+        updates: how many it has in a step.
+        update: takes a step of its optimizer.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Player:
         self.clip = config.clip_gradients
         choice = config.optimizer or default
         self.optimizer = optimizers.build(choice.name, self.parameters, **choice.options)
+        self.update = optimizers.update(self.optimizer)
 
     def columns(self) -> list[Column]:
         """What it records each step."""
@@ -94,7 +97,8 @@ class Player:
 
     def has_finite_gradient(self) -> bool:
         """Whether its gradient is free of NaN and infinities; waits for the device."""
-        return all(p.grad is None or bool(p.grad.isfinite().all()) for p in self.parameters)
+        finite = [p.grad.isfinite().all() for p in self.parameters if p.grad is not None]
+        return not finite or bool(torch.stack(finite).all())
 
 
 class Trainer:
@@ -125,7 +129,7 @@ class Trainer:
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         training = config.training
-        torch.manual_seed(seeds.derive(seed, "weights"))
+        seeds.sow(seeds.derive(seed, "weights"))
         self.dtype = networks.DTYPES[training.precision]
         self.model = model().to(device, self.dtype)
         self.average = None
@@ -183,23 +187,27 @@ class Trainer:
     def train(self, recorder: Recorder, due: Mapping[int, Sequence[Callable[[], None]]]) -> None:
         """Trains to the last step; `due` is what to do once so many steps are done.
 
+        What is due at the step that it begins with is done first.
+
         Raises:
             Interrupted: it was asked to stop.
             NonFiniteError: a value was not finite, and the run is to fail then.
+            MismatchError: a value is not the one that was recorded before.
         """
         if self.step == 0:
-            torch.manual_seed(seeds.derive(self.seed, "noise"))
-        self.mode(training=True)
-        recorder.begin(self.step)
-        while self.step < self.training.steps:
+            seeds.sow(seeds.derive(self.seed, "noise"))
+        while True:
+            for action in due.get(self.step, ()):
+                action()
+            if self.step >= self.training.steps:
+                return
+            self.mode(training=True)
+            recorder.begin(self.step)
             later = [step for step in due if step > self.step]
             try:
                 self.advance(min([*later, self.training.steps]), recorder)
             finally:
                 recorder.flush()  # the last values before a failure, too
-            for action in due.get(self.step, ()):
-                action()
-                self.mode(training=True)
 
     def advance(self, until: int, recorder: Recorder) -> None:
         """The loop."""
@@ -215,7 +223,7 @@ class Trainer:
                     values = [player.differentiate(self.model, batch, self.step) for player in group]
                     for player in group:
                         if not skip or player.has_finite_gradient():
-                            player.optimizer.step()
+                            player.update()
                     updates.append(list(chain.from_iterable(values)))
                 row += updates[0] if len(updates) == 1 else mean(updates)
             if self.average is not None:
@@ -224,32 +232,31 @@ class Trainer:
             self.step += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """All that decides how training goes on."""
+        """All that decides how training goes on; its tensors are those of the trainer."""
         return {
             "step": self.step,
-            "model": self.model.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
-            "losses": {player.name: player.objective.modules.state_dict() for player in self.players},
+            "modules": {name: states.of(module) for name, module in self._modules().items()},
             "optimizers": {player.name: player.optimizer.state_dict() for player in self.players},
             "batches": self.batches.state_dict(),
-            "generators": _generators(self.device),
+            "generators": seeds.state(self.device),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on where `state_dict` was taken."""
         self.step = state["step"]
-        self.model.load_state_dict(state["model"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
+        for name, module in self._modules().items():
+            states.load(module, state["modules"][name], self.device)
         for player in self.players:
-            player.objective.modules.load_state_dict(state["losses"][player.name])
             player.optimizer.load_state_dict(state["optimizers"][player.name])
         self.batches.load_state_dict(state["batches"])
-        torch.set_rng_state(state["generators"]["cpu"])
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["generators"]["cuda"], self.device)
-        elif self.device.type == "mps":
-            torch.mps.set_rng_state(state["generators"]["mps"])
+        seeds.restore(state["generators"], self.device)
+
+    def _modules(self) -> dict[str, nn.Module]:
+        """All that has parameters or buffers."""
+        modules: dict[str, nn.Module] = {"model": self.model}
+        if self.average is not None:
+            modules["average"] = self.average
+        return modules | {f"losses of {player.name}": player.objective.modules for player in self.players}
 
 
 @torch.no_grad()
@@ -259,12 +266,3 @@ def mean(updates: Sequence[Sequence[Tensor | None]]) -> list[Tensor | None]:
         None if any(v is None for v in values) else torch.stack([v for v in values if v is not None]).mean()
         for values in zip(*updates, strict=True)
     ]
-
-
-def _generators(device: torch.device) -> dict[str, Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    elif device.type == "mps":
-        states["mps"] = torch.mps.get_rng_state()
-    return states

@@ -1,11 +1,10 @@
-"""What the trainer costs: against hand-written PyTorch loops, paired, in one process.
+"""What the trainer costs: against hand-written PyTorch loops, by turns, in one process.
 
     python -m tests.benchmarks.trainer [--steps 100] [--rounds 60]
 
-All train the same GAN (2→64→64→2 generator, 2→64→64→1 discriminator, batch 128) on one thread: minimax
-discriminator, non-saturating generator, Adam. The trainer records every term of every step in a journal;
-the hand-written loops record nothing. They take turns, round by round, so that a change of the machine's
-speed meets all of them; what is printed are the ratios of the rounds' medians.
+All train the GAN of loops.py on one thread. The trainer records every term of every step in a journal; the
+hand-written loops record nothing. They take turns, round by round, so that a change of the machine's speed
+meets all of them; what is printed are the ratios of the rounds' medians.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 import genloss
 from genloss.experiment.schema import Choice, Objective, Term, Training
@@ -27,68 +26,14 @@ from genloss.record.journal import Journal
 from genloss.record.recorder import Recorder
 from genloss.training.batches import Batches
 from genloss.training.trainer import Trainer
+from tests.benchmarks.loops import BATCH, SIZE, leanest_loop, points, usual_loop
+from tests.benchmarks.results import in_turns
 
-BATCH = 128
-SPEC = genloss.DataSpec(event_shape=(2,), kind="points", size=2500)
+SPEC = genloss.DataSpec(event_shape=(2,), kind="points", size=SIZE)
 CPU = torch.device("cpu")
 
 
-def networks() -> tuple[nn.Module, nn.Module]:
-    """Generator and discriminator."""
-    generator = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 2))
-    discriminator = nn.Sequential(
-        nn.Linear(2, 64), nn.LeakyReLU(0.2), nn.Linear(64, 64), nn.LeakyReLU(0.2), nn.Linear(64, 1)
-    )
-    return generator, discriminator
-
-
-def usual_loop(data: Tensor) -> Callable[[int], None]:
-    """As tutorials have it: zero_grad, backward, step, torch's default optimizer."""
-    generator, discriminator = networks()
-    of_generator = torch.optim.Adam(generator.parameters(), lr=1e-3)
-    of_discriminator = torch.optim.Adam(discriminator.parameters(), lr=1e-3)
-
-    def train(steps: int) -> None:
-        for _ in range(steps):
-            real = data[torch.randint(len(data), (BATCH,))]
-            fake = generator(torch.randn(BATCH, 2))
-            loss = (F.softplus(-discriminator(real)) + F.softplus(discriminator(fake.detach()))).mean()
-            of_discriminator.zero_grad()
-            loss.backward()
-            of_discriminator.step()
-            loss = F.softplus(-discriminator(generator(torch.randn(BATCH, 2)))).mean()
-            of_generator.zero_grad()
-            loss.backward()
-            of_generator.step()
-
-    return train
-
-
-def leanest_loop(data: Tensor) -> Callable[[int], None]:
-    """Gradients for the player's own parameters alone, no graph for the fakes, a fused optimizer."""
-    generator, discriminator = networks()
-    g, d = list(generator.parameters()), list(discriminator.parameters())
-    of_generator = torch.optim.Adam(g, lr=1e-3, fused=True)
-    of_discriminator = torch.optim.Adam(d, lr=1e-3, fused=True)
-
-    def train(steps: int) -> None:
-        for _ in range(steps):
-            real = data[torch.randint(len(data), (BATCH,))]
-            with torch.no_grad():
-                fake = generator(torch.randn(BATCH, 2))
-            loss = (F.softplus(-discriminator(real)) + F.softplus(discriminator(fake))).mean()
-            for parameter, gradient in zip(d, torch.autograd.grad(loss, d), strict=True):
-                parameter.grad = gradient
-            of_discriminator.step()
-            loss = F.softplus(-discriminator(generator(torch.randn(BATCH, 2)))).mean()
-            for parameter, gradient in zip(g, torch.autograd.grad(loss, g), strict=True):
-                parameter.grad = gradient
-            of_generator.step()
-
-    return train
-
-
-def genloss_loop(data: Tensor, journal: Journal) -> Callable[[int], None]:
+def genloss_loop(data: Tensor, journal: Journal) -> tuple[Callable[[int], None], Recorder]:
     """The trainer, with recorder and journal."""
     catalogue = genloss.catalogue()
     config = Objective(
@@ -111,29 +56,28 @@ def genloss_loop(data: Tensor, journal: Journal) -> Callable[[int], None]:
         device=CPU,
     )
     recorder = Recorder(trainer.columns(), journal.values, device=CPU, dtype=torch.float32)
-    return lambda steps: trainer.advance(trainer.step + steps, recorder)
+    return lambda steps: trainer.advance(trainer.step + steps, recorder), recorder
 
 
 def measure(steps: int, rounds: int) -> dict[str, float]:
     """Medians of the microseconds a step takes."""
+
+    def timed(loop: Callable[[int], None]) -> float:
+        begin = time.perf_counter()
+        loop(steps)
+        return (time.perf_counter() - begin) / steps * 1e6
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "journal") as journal:
-            data = torch.randn(SPEC.size, 2)
-            loops = {
-                "genloss": genloss_loop(data, journal),
-                "usual": usual_loop(data),
-                "leanest": leanest_loop(data),
-            }
-            times: dict[str, list[float]] = {name: [] for name in loops}
+            data = points()
+            ours, recorder = genloss_loop(data, journal)
+            loops = {"genloss": ours, "usual": usual_loop(data), "leanest": leanest_loop(data)}
             for loop in loops.values():
                 loop(steps)
-            for _ in range(rounds):
-                for name, loop in loops.items():
-                    begin = time.perf_counter()
-                    loop(steps)
-                    times[name].append((time.perf_counter() - begin) / steps * 1e6)
+            times = in_turns({name: partial(timed, loop) for name, loop in loops.items()}, rounds)
+            recorder.close()
     finally:
         torch.set_num_threads(threads)
     return {name: statistics.median(values) for name, values in times.items()}

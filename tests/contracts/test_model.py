@@ -108,6 +108,22 @@ class TestTurn:
         assert turn.x.shape == (3, 2)
         assert turn.dataset_size == 7
 
+    def test_may_build_on_what_its_base_offers(self):
+        class Doubled(EncoderTurn):
+            @cached_property
+            def mu(self) -> Float[Tensor, "batch latent"]:
+                return 2 * super().mu
+
+            @cached_property
+            def again(self) -> Float[Tensor, "batch latent"]:
+                return super().mu  # what is there already, as of any cached property
+
+        model = Linear(SPEC, hidden=())
+        turn = Doubled(model, {"x": torch.ones(3, 2)})
+        assert torch.equal(turn.mu, 2 * model.network(turn.x))
+        assert turn.again is turn.mu
+        assert model.calls == 1
+
     def test_says_what_a_quantity_is(self):
         class Broken(genloss.Turn["Linear"]):
             @cached_property

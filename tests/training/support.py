@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,8 @@ def recorder(trained: Trainer, rows: Rows, **settings: Any) -> Recorder:
 def train(trained: Trainer, due: Mapping[int, Any] | None = None, **settings: Any) -> Rows:
     """Trains to the end; gives what was recorded."""
     rows = Rows()
-    trained.train(recorder(trained, rows, **settings), due or {})
+    with closing(recorder(trained, rows, **settings)) as kept:
+        trained.train(kept, due or {})
     return rows
 
 

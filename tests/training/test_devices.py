@@ -1,13 +1,14 @@
 """Devices: what a name means here, and how the cores are shared out."""
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
 
 from genloss.errors import DeviceError
 from genloss.training import devices
-from genloss.training.devices import Device, choose, cores, describe
+from genloss.training.devices import Device, choose, cores, describe, guess, shares
 
 
 @pytest.fixture
@@ -50,6 +51,21 @@ class TestNames:
         machine(gpus=2)
         chosen = choose(["cuda:1", "cuda", "cuda:0", "cpu", "cpu"], runs=9)
         assert [device.name for device in chosen] == ["cuda:1", "cuda:0", "cpu"]
+
+    @pytest.mark.parametrize(
+        ("platform", "driver", "auto"),
+        [("linux", False, "cpu"), ("linux", True, "cuda:0"), ("darwin", False, "mps")],
+    )
+    def test_a_guess_needs_no_torch(self, monkeypatch, platform, driver, auto):
+        monkeypatch.setattr(devices.sys, "platform", platform)
+        monkeypatch.setattr(Path, "exists", lambda _: driver)
+        assert guess(["auto"]) == [auto]
+        assert guess(["cuda:1", "cpu", "cpu"]) == ["cuda:1", "cpu"]
+
+    def test_a_guess_that_is_right_gives_the_same_shares(self, machine):
+        machine(cores=8)
+        (device,) = choose(["auto"], runs=3)
+        assert shares(["cpu"], runs=3) == {"cpu": (device.workers, device.threads)} == {"cpu": (3, 2)}
 
     @pytest.mark.parametrize(
         "name", ["gpu", "", "CPU", "cuda:x", "cuda:-1", "cuda:1:2", "meta", "xla", "tpu:0"]

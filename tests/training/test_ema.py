@@ -40,9 +40,9 @@ def test_it_goes_on_from_a_checkpoint_bit_for_bit(tmp_path: Any) -> None:
     whole, first, second = (trainer(ema=0.9) for _ in range(3))
     train(whole)
     train(first, {7: [lambda: checkpoint.save(tmp_path, first.step, first.state_dict())]})
-    found = checkpoint.load(tmp_path)
-    assert found is not None
-    second.load_state_dict(found[1])
+    state = checkpoint.load(tmp_path).state
+    assert state is not None
+    second.load_state_dict(state)
     train(second)
     assert same(second.judged.state_dict(), whole.judged.state_dict())
     assert same(weights(second), weights(whole))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from genloss.training.optimizers import UNSUPPORTED, build, classes
+from genloss.training.optimizers import UNSUPPORTED, build, classes, update
 
 FUSED = {"adagrad", "adam", "adamw", "sgd"}
 
@@ -94,6 +94,33 @@ def test_options_are_handed_on():
     assert optimizer.param_groups[0]["momentum"] == 0.9
     with pytest.raises(TypeError, match="momentun"):
         build("sgd", parameters(), momentun=0.9)
+
+
+@pytest.mark.parametrize("name", sorted(classes().keys() - {"muon"}))
+def test_an_update_is_a_step(name):
+    ours, theirs = parameters(), parameters()
+    one, other = build(name, ours, lr=0.01), build(name, theirs, lr=0.01)
+    for params, take in ((ours, update(one)), (theirs, other.step)):
+        for _ in range(5):
+            for param in params:
+                param.grad = param.detach().sin() + 0.1
+            take()
+    for a, b in zip(ours, theirs, strict=True):
+        assert torch.equal(a, b)
+    assert all(param.requires_grad for param in ours)
+
+
+def test_an_update_calls_nothing_but_the_optimizer():
+    """None of what torch wraps around it."""
+    params = parameters()
+    optimizer = build("adam", params)
+    called = []
+    optimizer.register_step_pre_hook(lambda *_: called.append("hook"))
+    for take in (update(optimizer), optimizer.step):
+        for param in params:
+            param.grad = torch.ones_like(param)
+        take()
+    assert called == ["hook"]
 
 
 @pytest.mark.gpu

@@ -1,11 +1,13 @@
 """One seed, several streams."""
 
 import itertools
+import random
 
+import numpy as np
 import pytest
 import torch
 
-from genloss.training.seeds import derive, forked
+from genloss.training.seeds import derive, forked, restore, sow, state
 
 STREAMS = ("weights", "order", "noise", "evaluation")
 CPU = torch.device("cpu")
@@ -31,18 +33,55 @@ def test_neighbouring_seeds_give_unrelated_numbers():
     assert correlations.abs().max() < 6 / 64  # six standard deviations
 
 
+def draw():
+    """A few numbers of each generator; Gaussian ones, of which two are made at once and one is kept."""
+    return [
+        torch.rand(4).tolist(),
+        torch.randn(3).tolist(),
+        np.random.standard_normal(3).tolist(),
+        np.random.random(2).tolist(),
+        [random.gauss(0, 1) for _ in range(3)],
+        random.random(),
+    ]
+
+
+def test_all_generators_of_a_process_are_sown():
+    sow(derive(0, "noise"))
+    first = draw()
+    sow(derive(0, "noise"))
+    assert draw() == first
+    sow(derive(1, "noise"))
+    assert all(one != other for one, other in zip(draw(), first, strict=True))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**63 - 1])
+def test_all_seeds_can_be_sown(seed):
+    with forked(seed, CPU):
+        draw()
+
+
+def test_their_state_goes_through_a_checkpoint(tmp_path):
+    with forked(3, CPU):
+        draw()
+        torch.save(state(CPU), tmp_path / "state.pt")
+        expected = draw()
+        sow(4)
+        restore(torch.load(tmp_path / "state.pt", weights_only=True), CPU)
+        assert draw() == expected
+
+
 def test_forked_is_seeded_within_and_leaves_no_trace():
-    torch.manual_seed(3)
-    expected = torch.rand(4)
-    torch.manual_seed(3)
+    sow(3)
+    expected = draw()
+    sow(3)
     with forked(derive(0, "evaluation"), CPU):
-        first = torch.rand(4)
-        torch.rand(100)
-    assert torch.equal(torch.rand(4), expected)
+        first = draw()
+        draw()
+    assert draw() == expected
     with forked(derive(0, "evaluation"), CPU):
-        assert torch.equal(torch.rand(4), first)
+        assert draw() == first
     with forked(derive(1, "evaluation"), CPU):
-        assert not torch.equal(torch.rand(4), first)
+        assert draw() != first
 
 
 def test_forked_leaves_no_trace_of_an_error():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,11 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import genloss
-from genloss.errors import ContractError, NonFiniteError
+from genloss.errors import ContractError, MismatchError, NonFiniteError
 from genloss.experiment.schema import Choice, Player, Ramp, Schedule
 from genloss.record import checkpoint
+from genloss.record.journal import Values
+from genloss.record.recorder import Recorder
 from genloss.training import seeds
 from genloss.training.trainer import Interrupted
 from tests.training.support import (
@@ -216,10 +220,10 @@ def test_it_goes_on_from_a_checkpoint_bit_for_bit(tmp_path: Any) -> None:
     all_rows = train(whole)
     first = trainer(WGAN_GP)
     train(first, {7: [lambda: checkpoint.save(tmp_path, first.step, first.state_dict())]})
-    found = checkpoint.load(tmp_path)
-    assert found is not None
+    state = checkpoint.load(tmp_path).state
+    assert state is not None
     second = trainer(WGAN_GP)
-    second.load_state_dict(found[1])
+    second.load_state_dict(state)
     rows = train(second)
     assert rows[0].first_step == 7
     assert np.array_equal(rows.values, all_rows.values[7:])
@@ -231,17 +235,50 @@ def test_it_stops_before_a_step_when_asked_to() -> None:
     asked = iter([False, False, False, True])
     trained.should_stop = lambda: next(asked)
     rows = Rows()
-    with pytest.raises(Interrupted):
-        trained.train(recorder(trained, rows), {})
+    with closing(recorder(trained, rows)) as kept, pytest.raises(Interrupted):
+        trained.train(kept, {})
     assert trained.step == 3
     assert len(rows.values) == 3
 
 
 def test_what_is_due_happens_once_so_many_steps_are_done() -> None:
     trained = trainer()
-    seen: list[int] = []
-    train(trained, {5: [lambda: seen.append(trained.step)], 20: [lambda: seen.append(trained.step)]})
-    assert seen == [5, 20]
+    rows = Rows()
+    seen: list[tuple[int, int]] = []
+
+    def note() -> None:
+        seen.append((trained.step, sum(len(block.values) for block in rows)))
+
+    with closing(recorder(trained, rows)) as kept:
+        trained.train(kept, {step: [note] for step in (0, 5, 20, 21)})
+    assert seen == [(0, 0), (5, 5), (20, 20)]  # all before it is in the journal then
+
+
+def test_a_disk_that_stands_still_does_not_stop_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genloss.record.recorder.FLUSH_SECONDS", 0.0)
+    trained = trainer(steps=60)
+    seeds.sow(seeds.derive(0, "noise"))
+    journal, rows = threading.Event(), Rows()
+
+    def write(block: Values) -> None:
+        assert journal.wait(30)
+        rows.append(block)
+
+    with closing(Recorder(trained.columns(), write, device=trained.device, dtype=trained.dtype)) as kept:
+        trained.advance(60, kept)
+        assert trained.step == 60
+        assert rows == []
+        journal.set()
+        kept.flush()
+    assert np.array_equal(rows.values, train(trainer(steps=60)).values)
+
+
+def test_values_that_are_computed_again_are_compared() -> None:
+    first = train(trainer())
+    again = trainer()
+    assert train(again, recorded=first) == []
+    with pytest.raises(MismatchError, match=r"at step 0 is .*, and was .* when it was recorded"):
+        train(trainer(seed=1), recorded=first)
 
 
 @genloss.loss(family="test", unit="1", source="a test")
@@ -262,26 +299,54 @@ def broken_at_step_11(**training: Any) -> Any:
 def test_a_value_that_is_not_finite_ends_the_run_with_its_step() -> None:
     trained = broken_at_step_11()
     rows = Rows()
-    with pytest.raises(
-        NonFiniteError,
-        match=r"`generator/logarithmic` became nan at step 11; the last finite values, at step 10",
+    with (
+        closing(recorder(trained, rows)) as kept,
+        pytest.raises(
+            NonFiniteError,
+            match=r"`generator/logarithmic` became nan at step 11; the last finite values, at step 10",
+        ) as caught,
     ):
-        trained.train(recorder(trained, rows), {})
+        trained.train(kept, {})
+    assert caught.value.step == 11
     assert len(rows.values) == 12
 
 
-def test_skip_leaves_the_weights_as_they_were() -> None:
-    trained = broken_at_step_11(on_nonfinite="skip")
-    rows = train(trained, fail_on_nonfinite=False)
+@pytest.mark.parametrize("order", ["alternating", "simultaneous"])
+def test_skip_leaves_the_player_as_it_was_and_trains_the_others(order: str) -> None:
+    trained = broken_at_step_11(on_nonfinite="skip", order=order)
+    before: dict[str, dict[str, torch.Tensor]] = {}
+
+    def note() -> None:
+        before["generator"] = weights_of(trained, 1)
+        before["discriminator"] = weights_of(trained, 0)
+
+    rows = train(trained, {11: [note]}, fail_on_nonfinite=False)
+    assert np.isfinite(rows.values[:11]).all()
     assert np.isnan(rows.of(trained, "generator/logarithmic")[11:]).all()
-    assert all(parameter.isfinite().all() for parameter in trained.model.parameters())
+    assert np.isfinite(rows.of(trained, "discriminator/total")).all()
+    assert same(weights_of(trained, 1), before["generator"])
+    assert not same(weights_of(trained, 0), before["discriminator"])
+    steps = [{float(state["step"]) for state in p.optimizer.state.values()} for p in trained.players]
+    assert steps == [{20.0}, {11.0}]
+
+
+def weights_of(trained: Any, player: int) -> dict[str, torch.Tensor]:
+    return {str(n): p.detach().clone() for n, p in enumerate(trained.players[player].parameters)}
 
 
 def test_continue_goes_on_with_what_there_is() -> None:
     trained = broken_at_step_11(on_nonfinite="continue")
     rows = train(trained, fail_on_nonfinite=False)
     assert len(rows.values) == 20
-    assert any(parameter.isnan().any() for parameter in trained.model.generator.parameters())
+    assert np.isnan(rows.of(trained, "generator/total")[11:]).all()
+    assert np.isnan(rows.of(trained, "discriminator/total")[12:]).all()  # it is given no numbers, either
+    assert all(parameter.isnan().any() for parameter in trained.model.generator.parameters())
+
+
+def test_skip_and_continue_change_nothing_while_all_is_finite() -> None:
+    expected = train(trainer(WGAN_GP)).values
+    for policy in ("skip", "continue"):
+        assert np.array_equal(train(trainer(WGAN_GP, on_nonfinite=policy)).values, expected)
 
 
 @genloss.loss(family="test", unit="1", source="a test")
@@ -338,8 +403,8 @@ def test_the_parameters_of_a_loss_train_with_its_player() -> None:
     )
     trained.check()
     train(trained)
-    state = trained.state_dict()["losses"]["network"]
-    assert float(state["scaled_error.log_scale"]) != 0.5
+    (network,) = trained.players
+    assert network.objective.modules.get_parameter("scaled_error.log_scale").item() != 0.5
 
 
 class NoHostRead(TorchDispatchMode):
