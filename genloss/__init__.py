@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from genloss.contracts.model import Turn as Turn
     from genloss.errors import GenlossError as GenlossError
     from genloss.hookspecs import hookimpl as hookimpl
-    from genloss.launch.study import StudyResult as StudyResult
+    from genloss.launch.result import StudyResult as StudyResult
+    from genloss.launch.resume import resume as resume
     from genloss.launch.study import run as run
+    from genloss.loading import history as history
     from genloss.loading import load as load
     from genloss.registry import catalogue as catalogue
 
@@ -38,8 +40,10 @@ _EXPORTS = {
     "Turn": "genloss.contracts.model",
     "GenlossError": "genloss.errors",
     "hookimpl": "genloss.hookspecs",
-    "StudyResult": "genloss.launch.study",
+    "StudyResult": "genloss.launch.result",
     "run": "genloss.launch.study",
+    "resume": "genloss.launch.resume",
+    "history": "genloss.loading",
     "load": "genloss.loading",
     "catalogue": "genloss.registry",
 }

@@ -1,4 +1,4 @@
-"""`genloss.load`: the trained model of a run."""
+"""What a run left: `genloss.load`, its trained model, and `genloss.history`, its values."""
 
 from __future__ import annotations
 
@@ -11,15 +11,21 @@ from genloss.record.folder import ROOT, RunFolder
 
 if TYPE_CHECKING:
     from genloss.comparison.table import RunResult
+    from genloss.contracts.dataset import DataSpec
     from genloss.contracts.model import Model
-    from genloss.experiment.schema import Run
+    from genloss.experiment.schema import Choice, Run
+    from genloss.record.history import Series
 
 FOLDER, WEIGHTS, CONFIG = "model", "weights.safetensors", "model.json"
+JOURNAL = "journal.gz"
 MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def load(run: str | Path | RunResult | RunFolder, *, tracking_uri: str | None = None) -> Model:
     """The trained model of a run, on the CPU, in evaluation mode.
+
+    Of a run that failed because its values were no longer finite, it is the model that gave the last ones
+    that were.
 
     Args:
         run: a run of a result (`result.runs[0]`); a run's folder; `STUDY/RUN`, a folder in `.genloss`; the id
@@ -27,41 +33,85 @@ def load(run: str | Path | RunResult | RunFolder, *, tracking_uri: str | None = 
         tracking_uri: where MLflow has it, for an id; MLflow's own setting by default.
 
     Raises:
-        RecordError: there is no such run, or it has no weights.
+        RecordError: there is no such run, it has no weights, or its model is damaged.
     """
-    import json
-
+    from safetensors import SafetensorError
     from safetensors.torch import load_model
 
-    from genloss.comparison.table import RunResult
-    from genloss.contracts.dataset import DataSpec
     from genloss.registry import catalogue
     from genloss.training.networks import DTYPES
 
-    if isinstance(run, RunResult):
-        run = run.folder
-    if isinstance(run, RunFolder):
-        run = run.path
-    folder = _folder(run, tracking_uri)
+    here = _here(run)
+    if here is not None and (here / "run.json").exists():
+        folder = RunFolder(here).artifacts / FOLDER
+    elif here is not None and (here / CONFIG).exists():
+        folder = here
+    else:
+        folder = _there(run, FOLDER, tracking_uri)
     weights = folder / WEIGHTS
     if not weights.exists():
-        raise RecordError(f"the run `{run}` has no weights", hint="only a run that FINISHED has some")
-    saved = json.loads((folder / CONFIG).read_text())
-    spec = saved["data"]
-    definition = catalogue(*saved["plugins"]).models[saved["model"]["name"]]
-    model = definition.build(
-        DataSpec(
+        raise RecordError(f"the run `{run}` has no weights", hint="a run has some once it has FINISHED")
+    choice, plugins, data, dtype = _saved(folder / CONFIG)
+    definition = catalogue(*plugins).models[choice.name]
+    model = definition.build(data, **definition.validated(choice.options)).to(DTYPES[dtype])
+    try:
+        load_model(model, str(weights))
+    except (SafetensorError, RuntimeError) as error:
+        raise RecordError(
+            f"the weights of `{run}` are damaged, or of another model: {error}",
+            hint=f"`{weights}` is what is read",
+        ) from error
+    return model.eval()
+
+
+def history(run: str | Path | RunResult | RunFolder, *, tracking_uri: str | None = None) -> dict[str, Series]:
+    """Every value of a run, exact, by MLflow's key: NaN and infinities are what they were.
+
+    What is damaged of a record is left out with a warning.
+
+    Args:
+        run: as for `load`; or a copy of the artifact `journal.gz`.
+        tracking_uri: where MLflow has it, for an id; MLflow's own setting by default.
+
+    Raises:
+        RecordError: there is no such run, or it has recorded nothing.
+    """
+    from genloss.record.history import read_history
+
+    path = _here(run)
+    if path is not None and (path / "run.json").exists():
+        path = RunFolder(path).journal
+        if not path.exists():
+            raise RecordError(f"the run `{run}` has recorded nothing")
+    elif path is None or path.is_dir():
+        path = _there(run, JOURNAL, tracking_uri)
+    return read_history(path)
+
+
+def _saved(path: Path) -> tuple[Choice, list[str], DataSpec, str]:
+    """What `save` wrote besides the weights: model, plugins, data and precision."""
+    import json
+
+    from genloss.contracts.dataset import DataSpec
+    from genloss.experiment.schema import Choice
+    from genloss.training.networks import DTYPES
+
+    try:
+        saved = json.loads(path.read_text())
+        spec = saved["data"]
+        data = DataSpec(
             event_shape=tuple(spec["event_shape"]),
             kind=spec["kind"],
             size=spec["size"],
             value_range=spec["value_range"] and tuple(spec["value_range"]),
             vocabulary=spec["vocabulary"],
             alphabet=tuple(spec["alphabet"]) if spec.get("alphabet") else None,
-        ),
-        **definition.validated(saved["model"]["options"]),
-    ).to(DTYPES[saved["precision"]])
-    load_model(model, str(weights))
-    return model.eval()
+        )
+        if saved["precision"] not in DTYPES:
+            raise ValueError(f"there is no precision {saved['precision']}")
+        return Choice.model_validate(saved["model"]), list(saved["plugins"]), data, saved["precision"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise RecordError(f"the description of a model in `{path}` cannot be read: {error!r}") from error
 
 
 def save(model: Model, run: Run, artifacts: Path, plugins: list[str]) -> list[str]:
@@ -72,35 +122,65 @@ def save(model: Model, run: Run, artifacts: Path, plugins: list[str]) -> list[st
         run: what it was trained by.
         artifacts: the run's folder of artifacts.
         plugins: the plugin file that offers the model, if one does.
+
+    Raises:
+        OSError: they could not be written.
     """
     import dataclasses
     import json
 
+    from safetensors import SafetensorError
     from safetensors.torch import save_model
+
+    from genloss.record.files import publish, published
 
     folder = artifacts / FOLDER
     folder.mkdir(exist_ok=True)
-    save_model(model, str(folder / WEIGHTS))
+    with published(folder / WEIGHTS) as part:
+        try:
+            save_model(model, str(part))
+        except SafetensorError as error:  # what it makes of a disk that is full
+            raise OSError(f"the weights could not be written: {error}") from error
     saved = {
         "model": run.objective.model.model_dump(mode="json"),
         "data": dataclasses.asdict(model.data),
         "precision": run.objective.training.precision,
         "plugins": plugins,
     }
-    (folder / CONFIG).write_text(json.dumps(saved, indent=1))
+    publish(folder / CONFIG, json.dumps(saved, indent=1).encode())
     return [f"{FOLDER}/{WEIGHTS}", f"{FOLDER}/{CONFIG}"]
 
 
-def _folder(run: str | Path, tracking_uri: str | None) -> Path:
-    for path in (Path(run), ROOT / run):
-        if (path / "run.json").exists():
-            return RunFolder(path).artifacts / FOLDER
-        if (path / CONFIG).exists():
-            return path
+def digest(model: Model) -> str:
+    """The SHA-256 over a model's weights and buffers: their names, types, shapes and bytes."""
+    import hashlib
+
+    import torch
+
+    content = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        content.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        content.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return content.hexdigest()
+
+
+def _here(run: str | Path | RunResult | RunFolder) -> Path | None:
+    """The folder or file that is meant, if it is here."""
+    from genloss.comparison.table import RunResult
+
+    if isinstance(run, RunResult):
+        run = run.folder
+    if isinstance(run, RunFolder):
+        run = run.path
+    return next((path for path in (Path(run), ROOT / run) if path.exists()), None)
+
+
+def _there(run: str | Path | RunResult | RunFolder, artifact: str, tracking_uri: str | None) -> Path:
+    """A copy of an artifact that MLflow has."""
     if MLFLOW_ID.fullmatch(str(run)):
         from genloss.tracking import address, store
 
-        return store.download(str(run), FOLDER, address.resolve(tracking_uri))
+        return store.download(str(run), artifact, address.resolve(tracking_uri))
     raise RecordError(
         f"there is no run `{run}`",
         hint="name a run's folder, `STUDY/RUN` of the folder `.genloss` here, or the id of an MLflow run",

@@ -11,7 +11,7 @@ import click
 from genloss import __version__
 from genloss.errors import GenlossError, RequestError, did_you_mean
 
-NAMES = ("run", "plan", "list", "show", "check", "plugins", "new", "schema", "ui")
+NAMES = ("run", "resume", "plan", "list", "show", "check", "plugins", "new", "schema", "ui", "sync", "clean")
 
 
 class Commands(click.Group):

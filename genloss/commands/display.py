@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
@@ -16,10 +16,9 @@ from genloss.commands.terminal import number_of, stderr
 from genloss.comparison.table import without_numbers
 
 if TYPE_CHECKING:
-    from genloss.experiment.plan import Plan
     from genloss.experiment.schema import Experiment, Run
-    from genloss.launch.study import Display
-    from genloss.record.folder import StudyFolder
+    from genloss.launch.display import Display
+    from genloss.launch.scheduler import Study
 
 
 WIDE = 100
@@ -41,14 +40,17 @@ class PlainDisplay:
         self._began: dict[str, float] = {}
         self._failures: dict[str, str] = {}
 
-    def began(self, folder: StudyFolder, plan: Plan, runs: Sequence[Run]) -> None:
-        experiment = plan.experiment
-        self.total = len(runs)
+    def began(self, study: Study) -> None:
+        experiment = study.experiment
+        self.total = len(study.runs)
         steps = max(objective.training.steps for objective in experiment.objectives)
-        self.console.print(Text.assemble(("study ", "dim"), (folder.name, "bold")))
-        for device in plan.devices:
+        self.console.print(Text.assemble(("study ", "dim"), (study.folder.name, "bold")))
+        for device in study.devices:
             self.console.print(Text(str(device)))
         self.console.print(f"{counted(experiment)}, {number_of(steps, 'step')} each")
+        if study.finished:
+            left = f"{self.total} to go" if self.total else "nothing is left to train"
+            self.console.print(f"{study.finished} of them finished before, {left}")
 
     def progress(self, run: Run, message: Mapping[str, Any]) -> None:
         self._began.setdefault(run.name, time.monotonic())
@@ -89,8 +91,8 @@ class LiveDisplay(PlainDisplay):
         self._start = time.monotonic()
         self._live = Live(console=console, transient=True, refresh_per_second=4, get_renderable=self._render)
 
-    def began(self, folder: StudyFolder, plan: Plan, runs: Sequence[Run]) -> None:
-        super().began(folder, plan, runs)
+    def began(self, study: Study) -> None:
+        super().began(study)
         self._live.start()
 
     def progress(self, run: Run, message: Mapping[str, Any]) -> None:
@@ -154,11 +156,14 @@ class LiveDisplay(PlainDisplay):
         elif not self.done and not self._running:
             left = ", starting"
         elif 0 < self.done < self.total:
-            partial = sum(
-                m["step"] / r.objective.training.steps for r, _, _, m in list(self._running.values())
-            )
-            rate = (self.done + partial) / elapsed
-            left = f", about {clock((self.total - self.done - partial) / rate)} left"
+            running = [
+                (r.objective.training.steps, first, m["step"])
+                for r, _, first, m in list(self._running.values())
+            ]
+            # A run that is resumed did not begin with step 0.
+            rate = (self.done + sum((step - first) / steps for steps, first, step in running)) / elapsed
+            ahead = self.total - self.done - sum(step / steps for steps, _, step in running)
+            left = f", about {clock(ahead / rate)} left"
         done = f"{self.done} of {number_of(self.total, 'run')} done"
         return Text(f"{done}{failed}, {clock(elapsed)} so far{left}", "dim", no_wrap=True)
 

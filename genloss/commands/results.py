@@ -12,7 +12,7 @@ from genloss.commands.terminal import complain, hint, stderr, warn
 
 if TYPE_CHECKING:
     from genloss.comparison.table import RunResult
-    from genloss.launch.study import StudyResult
+    from genloss.launch.result import StudyResult
 
 MOST_FAILURES = 5
 
@@ -37,12 +37,12 @@ def print_results(result: StudyResult) -> None:
         complain(result.problem)
     if not result.shipped:
         warn(f"MLflow has not got all of it; the records are safe in `{result.folder}`")
-        later = f"python -m genloss.tracking.tracker {result.folder} < /dev/null"
-        stderr().print(f"  when MLflow answers again: {later}", markup=False)
-    if result.rest is not None:
-        kept = "what has finished is kept; " if len(unfinished) < len(table.runs) else ""
-        hint(f"{kept}the seeds that are left are trained, as a study of their own, by")
-        stderr().print(f"  {result.rest}", markup=False)
+        stderr().print(f"  when MLflow answers again: genloss sync {result.name}", markup=False)
+    if result.resume is not None:
+        some = len(unfinished) < len(table.runs)
+        rest = "what has finished is kept; the rest goes on" if some else "the study goes on"
+        hint(f"{rest} from the newest checkpoints with")
+        stderr().print(f"  {result.resume}", markup=False)
     click.echo(f"genloss ui {result.name}")
     if result.page is not None:
         click.echo(result.page)

@@ -16,8 +16,11 @@ def command(
 ) -> int:
     """Train every objective of an experiment with every seed, and record all of it in MLflow.
 
-    Ends with a table of the results on stdout. Exit code: 0 if all runs finished, 1 if one failed, 2 if the
-    request was wrong, 130 and 143 after Ctrl-C and SIGTERM.
+    Ends with a table of the results on stdout. A run that fails fails alone. Ctrl-C lets each run end after
+    its step, with a checkpoint; once more ends them at once. `genloss resume` finishes what is missing.
+
+    Exit code: 0 if all runs finished, 1 if one failed, 2 if the request was wrong, 130 and 143 after Ctrl-C
+    and SIGTERM.
 
     \b
     Examples:

@@ -7,6 +7,7 @@ import traceback
 import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
+from unicodedata import category
 
 import click
 from rich.console import Console
@@ -34,26 +35,31 @@ def stderr() -> Console:
 def complain(error: GenlossError) -> None:
     """Prints an error: what, where, and what to do next."""
     console = stderr()
-    console.print(Text.assemble(("error", "bold red"), (": ", "bold"), error.message))
+    console.print(Text.assemble(("error", "bold red"), (": ", "bold"), printable(error.message)))
     if error.where is not None:
-        console.print(Text.assemble(("  --> ", "blue"), str(error.where)))
+        console.print(Text.assemble(("  --> ", "blue"), printable(str(error.where))))
     if error.hint:
         hint(error.hint)
     if isinstance(error, PluginError) and (cause := error.__cause__) is not None:
         from genloss.experiment.blame import from_plugin
 
         lines = traceback.format_exception(type(cause), cause, from_plugin(cause.__traceback__))
-        console.print(Text("".join(lines).rstrip(), "dim"))
+        console.print(Text(printable("".join(lines).rstrip()), "dim"))
+
+
+def printable(text: str) -> str:
+    """The text without what would command the terminal: names and messages may come from anywhere."""
+    return "".join(c if category(c)[0] != "C" or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def hint(text: str) -> None:
     """Prints what to do next."""
-    stderr().print(Text.assemble(("hint", "bold cyan"), (": ", "bold"), text))
+    stderr().print(Text.assemble(("hint", "bold cyan"), (": ", "bold"), printable(text)))
 
 
 def warn(text: str) -> None:
     """Prints a warning."""
-    stderr().print(Text.assemble(("warning", "bold yellow"), (": ", "bold"), text))
+    stderr().print(Text.assemble(("warning", "bold yellow"), (": ", "bold"), printable(text)))
 
 
 def show_plugin_warnings() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from genloss.record import journal
 from genloss.record.folder import RunFolder, read_record
+from genloss.record.journal import Column, Values
 
 # Okabe and Ito's colours, which all kinds of colour vision tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -22,10 +25,11 @@ def loss_curves(folder: RunFolder, path: Path) -> bool:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    record = read_record(folder)
-    if not record.values:
+    record = read_record(folder, values=False)
+    if not record.steps:
         return False
-    values = np.concatenate([block.values for block in record.values])
+    blocks = (frame for frame, _ in journal.read(folder.journal) if isinstance(frame, Values))
+    lines = means(blocks, record.columns, record.steps)
     keys = [column.key for column in record.columns]
     players = list(dict.fromkeys(key.split("/")[0] for key in keys))
     figure = Figure(figsize=(4.6 * len(players) + 0.4, 3.4), dpi=110, layout="constrained")
@@ -37,10 +41,7 @@ def loss_curves(folder: RunFolder, path: Path) -> bool:
         if len(terms) == 2:  # one term: its total is the same, but for the weight
             terms = terms[:1]
         for colour, (index, column) in zip(COLOURS * len(terms), terms, strict=False):
-            steps = np.arange(0, len(values), column.every)
-            axes.plot(
-                *_binned(steps, values[steps, index]), color=colour, lw=1.2, label=column.key.split("/")[1]
-            )
+            axes.plot(*lines[index], color=colour, lw=1.2, label=column.key.split("/")[1])
             held_out = {
                 s: n[f"held_out/{column.key}"]
                 for s, n in record.evaluations.items()
@@ -59,11 +60,31 @@ def loss_curves(folder: RunFolder, path: Path) -> bool:
     return True
 
 
-def _binned(
-    steps: npt.NDArray[np.int64], values: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    parts = min(POINTS, len(steps))
-    return (
-        np.array([part.mean() for part in np.array_split(steps.astype(float), parts)]),
-        np.array([part.mean() for part in np.array_split(values, parts)]),
-    )
+def means(
+    blocks: Iterable[Values], columns: Sequence[Column], steps: int
+) -> list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+    """For each column the means of its steps and values, over equal parts of all steps.
+
+    Only one block is looked at at a time: a long run's values are more than a process should hold.
+
+    Args:
+        blocks: of the run's values.
+        columns: what a row holds.
+        steps: of the run.
+    """
+    parts = min(POINTS, steps)
+    # Of each column and part: how many values, the sum of their steps, and their own sum.
+    counted, stepped, summed = np.zeros((3, len(columns), parts))
+    for block in blocks:
+        at = block.first_step + np.arange(len(block.values))
+        part = at * parts // steps
+        for index, column in enumerate(columns):
+            rows = at % column.every == 0
+            counted[index] += np.bincount(part[rows], minlength=parts)
+            stepped[index] += np.bincount(part[rows], at[rows], parts)
+            with np.errstate(invalid="ignore"):  # +inf and -inf in one part are NaN
+                summed[index] += np.bincount(part[rows], block.values[rows, index], parts)
+    return [
+        (places[many > 0] / many[many > 0], sums[many > 0] / many[many > 0])
+        for many, places, sums in zip(counted, stepped, summed, strict=True)
+    ]

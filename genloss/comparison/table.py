@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from genloss.record.folder import RunFolder, StudyFolder, read_record
+from genloss.errors import RecordError
+from genloss.record.folder import Record, RunFolder, StudyFolder, read_record
 
 PENDING = "NOT STARTED"
 NUMBER = re.compile(r"(?<!\w)-?\d[\d.,]*(e[-+]?\d+)?|\b(nan|inf)\b")
@@ -180,27 +181,21 @@ def read_table(folder: StudyFolder) -> Table:
         RecordError: the study's folder is damaged.
     """
     study = folder.read()
-    runs: dict[tuple[str, int], RunResult] = {}
-    planned = {run["name"]: run for run in study["runs"]}
-    # A run that was tried again has a folder of its own for each attempt; the last one counts.
-    for path in folder.path.glob("*.retry-*/run.json"):
-        run = json.loads(path.read_text())
-        planned[run["name"]] = run
-    for name, run in sorted(planned.items(), key=lambda item: item[1]["attempt"]):
-        result = _result(folder.run(name), run)
-        runs[result.objective, result.seed] = result
     floors = folder.floors
     return Table(
         study["study"],
         tuple(objective["name"] for objective in study["experiment"]["objectives"]),
         {name: Direction(**direction) for name, direction in study["metrics"].items()},
-        tuple(runs.values()),
+        tuple(_result(folder.run(run["name"]), run) for run in study["runs"]),
         json.loads(floors.read_text()) if floors.exists() else {},
     )
 
 
 def _result(folder: RunFolder, run: dict[str, Any]) -> RunResult:
-    record = read_record(folder, values=False)
+    try:
+        record = read_record(folder, values=False)
+    except RecordError as error:
+        record = Record(status="FAILED", message=error.message, hint="`genloss resume` trains it anew")
     return RunResult(
         run["name"],
         run["objective"]["name"],
@@ -231,9 +226,13 @@ def markdown(folder: StudyFolder) -> str:
     return "\n".join(lines)
 
 
-def named(runs: Sequence[RunResult], most: int = 3) -> str:
+def named(runs: Sequence[RunResult]) -> str:
     """The runs' names; of many, the first and how many more."""
-    names = [f"`{run.name}`" for run in runs]
+    return joined([f"`{run.name}`" for run in runs])
+
+
+def joined(names: Sequence[str], most: int = 3) -> str:
+    """A list in a sentence; of many, the first and how many more."""
     if len(names) > most + 1:
         names = [*names[:most], f"{len(names) - most} more"]
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -121,6 +121,8 @@ def _expected(error: Any, node: Node, path: str) -> tuple[str, str]:
     if kind == "literal_error":
         values = re.findall(r"'([^']*)'", context["expected"])
         return "one of " + ", ".join(f"`{value}`" for value in values), suggestion(str(node.plain), values)
+    if kind in ("string_too_long", "string_too_short"):
+        return "a text of 1 to 500 characters", f"as in `{key}: my-experiment`"
     if kind == "string_pattern_mismatch":
         fitting = re.sub(r"[^A-Za-z0-9._-]+", "-", str(node.plain)).strip("-._")[:100] or "my-name"
         return (

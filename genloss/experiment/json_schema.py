@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PositiveInt, TypeAdapter
 
+from genloss.contracts.definition import RESERVED_NAMES
 from genloss.contracts.docstrings import explanations
 from genloss.experiment.definition_schemas import (
     Schema,
@@ -67,7 +68,7 @@ def experiment_schema(catalogue: Catalogue) -> Schema:
         "devices": ("`auto`, `cpu`, `cuda`, `cuda:1`, `mps`, or a list of them.", _devices()),
         "workers": ("Processes per device; chosen by the device by default.", _value(PositiveInt | None)),
         "on_failure": (
-            "What is done when a run fails; `{retry: n}` trains it again.",
+            "What is done when a run fails; `{retry: n}` goes on from its newest checkpoint.",
             {"anyOf": [{"enum": ["continue", "stop"]}, _section(Retry)]},
         ),
         "evaluation": (_summary(Evaluation), refer("evaluation")),
@@ -113,8 +114,6 @@ def _definitions(catalogue: Catalogue) -> Schema:
 
 def _term_keys() -> Schema:
     """What may stand beside a loss's options."""
-    from genloss.contracts.loss import RESERVED_NAMES
-
     own = _section(Term, {"weight": or_schedule({"type": "number"})})["properties"]
     name = {**own["name"], **_value(Name), "not": {"enum": list(RESERVED_NAMES)}}
     return {"weight": own["weight"], "as": name, "bind": own["bind"], "every": own["every"]}

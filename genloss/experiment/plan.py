@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from genloss.registry import Catalogue
     from genloss.training.devices import Device
 
-SEEDS = re.compile(r"\s*seeds\s*[.=]")
 DECIDED = re.compile(r"\s*(seeds|workers|tracking)\s*[.=]")
 """Overrides that a run's own line does not repeat."""
 
@@ -42,7 +41,6 @@ class Plan:
         data: loaded.
         devices: those that it trains on.
         plugins: plugin files that were given beside the experiment, as they were given.
-        chosen: the objectives that were asked for; none where all are trained.
     """
 
     experiment: Experiment
@@ -51,7 +49,6 @@ class Plan:
     data: Data
     devices: tuple[Device, ...]
     plugins: tuple[Path, ...] = ()
-    chosen: tuple[str, ...] = ()
 
 
 def plan(
@@ -91,7 +88,7 @@ def plan(
     from genloss.training.trial import try_out  # imports torch, which a misspelt key need not wait for
 
     try_out(draft, experiment, catalogue, data, devices=[device.name for device in devices])
-    return Plan(experiment, draft.source, catalogue, data, devices, added, tuple(objectives))
+    return Plan(experiment, draft.source, catalogue, data, devices, added)
 
 
 def runs(plan: Plan, study: str) -> tuple[Run, ...]:
@@ -113,39 +110,24 @@ def runs(plan: Plan, study: str) -> tuple[Run, ...]:
             device=slots[index % len(slots)].name,
             threads=slots[index % len(slots)].threads,
             evaluation=experiment.evaluation,
-            reproduce=command(
-                plan, study, [objective.name], [seed], workers=slots[index % len(slots)].workers
-            ),
+            reproduce=_command(plan, study, objective.name, seed, slots[index % len(slots)].workers),
         )
         for index, (objective, seed) in enumerate(pairs)
     )
 
 
-def command(
-    plan: Plan, study: str, objectives: Sequence[str], seeds: Sequence[int], *, workers: int | None = None
-) -> str:
-    """The shell's line that trains some objectives and seeds of a study alone.
+def _command(plan: Plan, study: str, objective: str, seed: int, workers: int) -> str:
+    """The shell's line that trains a run alone.
 
-    Args:
-        plan: the study's.
-        study: its name.
-        objectives: their names; all where none is given.
-        seeds: some of the experiment's.
-        workers: processes per device. As many as there were give a run as many threads, and so the same bits.
+    As many workers as there were give it as many threads, and so the same bits.
     """
     experiment = plan.experiment
     file = experiment.source
     if experiment.source == MAPPING:
         file = f".genloss/{study}/experiment.yaml"
-    words = ["genloss", "run", file]
-    words += [word for name in objectives for word in ("--objective", name)]
-    replacing = [f"seeds={json.dumps(list(seeds))}"]
-    replaced = SEEDS
-    if workers is not None:
-        replacing.append(f"workers={workers}")
-        replaced = DECIDED
-    others = [override for override in experiment.overrides if not replaced.match(override)]
-    for override in [*replacing, *others]:
+    others = [override for override in experiment.overrides if not DECIDED.match(override)]
+    words = ["genloss", "run", file, "--objective", objective]
+    for override in [f"seeds=[{seed}]", f"workers={workers}", *others]:
         words += ["--set", override]
     for plugin in plan.plugins:
         words += ["--plugin", str(plugin)]

@@ -14,6 +14,7 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
+from genloss.contracts.definition import RESERVED_NAMES
 from genloss.errors import ExperimentError
 from genloss.experiment.fields import (
     Reader,
@@ -205,8 +206,6 @@ def _terms(node: Node, path: str) -> Terms:
 
 
 def _term(node: Node, path: str) -> Term:
-    from genloss.contracts.loss import RESERVED_NAMES  # imports torch
-
     loss, options = _named(node, path, "a loss")
     path = join(path, loss)
     readers: dict[str, Reader] = {

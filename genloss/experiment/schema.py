@@ -119,6 +119,8 @@ class Training(Frozen):
         checkpoint_every: steps between two checkpoints; a tenth of all by default.
         timeout: seconds without progress after which a run fails.
         on_nonfinite: what is done where a loss is not finite: fail, skip the update, or continue.
+        deterministic: whether torch uses deterministic kernels alone, which a GPU needs to give the same bits
+            twice, and which are slower.
     """
 
     steps: PositiveInt
@@ -132,6 +134,7 @@ class Training(Frozen):
     checkpoint_every: PositiveInt | None = None
     timeout: PositiveFloat | None = None
     on_nonfinite: Literal["fail", "skip", "continue"] = "fail"
+    deterministic: bool = False
 
 
 class Evaluation(Frozen):
@@ -153,11 +156,11 @@ class Tracking(Frozen):
 
     Attributes:
         uri: MLflow's tracking URI.
-        experiment: MLflow's experiment.
+        experiment: MLflow's experiment; MLflow takes no longer names.
     """
 
     uri: str | None = None
-    experiment: str | None = None
+    experiment: Annotated[str, Field(min_length=1, max_length=500)] | None = None
 
 
 class Objective(Frozen):
@@ -170,7 +173,7 @@ class Objective(Frozen):
 
 
 class Retry(Frozen):
-    """Train a failed run again.
+    """Start a failed run again, where its newest checkpoint is.
 
     Attributes:
         retry: how many times.
@@ -219,7 +222,6 @@ class Run(Frozen):
     device: str
     threads: PositiveInt
     evaluation: Evaluation | None
-    attempt: PositiveInt = 1
     reproduce: str
 
     def parameters(self) -> dict[str, str]:

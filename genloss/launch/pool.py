@@ -8,17 +8,21 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from genloss.experiment.schema import Run
 from genloss.launch import children
 from genloss.record.folder import StudyFolder
-from genloss.record.journal import Journal
 from genloss.training.devices import Device
+
+if TYPE_CHECKING:
+    from genloss.launch.scheduler import Study
+
+DETERMINISTIC = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+"""What cuBLAS wants to be told before it is loaded, to give the same bits twice."""
 
 STARTING_SECONDS = 60.0
 """What a process may take to import torch before `training.timeout` counts."""
@@ -39,16 +43,18 @@ class Worker:
         heard: when it was last heard of, by the monotonic clock.
     """
 
-    def __init__(self, number: int, device: Device, log: Path) -> None:
+    def __init__(self, number: int, device: Device, study: StudyFolder, more: Mapping[str, str]) -> None:
         self.device = device.name
         self.run: Run | None = None
         self.heard = 0.0
         self._threads = device.threads
-        self._log = log / f"worker-{number}.log"
+        self._study = study
+        self._more = more
+        self._log = study.path / "logs" / f"worker-{number}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self.connection: Connection | None = None
 
-    def begin(self, run: Run, study: StudyFolder) -> None:
+    def begin(self, run: Run, drift: str) -> None:
         """Hands it a run."""
         self.heard = time.monotonic()
         if self._process is None:
@@ -56,7 +62,7 @@ class Worker:
             self.heard += STARTING_SECONDS
         assert self.connection is not None
         self.run = run
-        request = {"run": str(study.run(run.name).path), "threads": run.threads}
+        request = {"run": str(self._study.run(run.name).path), "threads": run.threads, "drift": drift}
         # If it has died already, the pool hears of that, and the run ends as failed.
         with suppress(OSError):
             self.connection.send_bytes(json.dumps(request).encode())
@@ -73,7 +79,7 @@ class Worker:
                 stderr=log,
                 start_new_session=True,  # Ctrl-C in the terminal reaches the launcher alone
                 env=children.environment(
-                    OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, PYTHONUNBUFFERED="1"
+                    OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, PYTHONUNBUFFERED="1", **self._more
                 ),
             )
         theirs.close()
@@ -108,22 +114,16 @@ class Worker:
             return f"the worker was ended by {signal.Signals(-code).name}"
         return f"the worker ended by itself with exit code {code}"
 
-    def end(self, study: StudyFolder, status: str, reason: str) -> Run:
-        """Takes the run off; with a reason, writes what the process could not write any more."""
+    def take_off(self) -> Run:
+        """Takes the run off it, which has ended."""
         run = self.run
         assert run is not None
         self.run = None
-        if reason:
-            from genloss.launch.execute import fail
-
-            folder = study.run(run.name)
-            folder.artifacts.mkdir(exist_ok=True)
-            with Journal(folder.journal) as journal:
-                if status == "FAILED":
-                    fail(folder, journal, run, f"{reason}\n\n{self._last_words()}")
-                else:
-                    journal.event("status", status=status, message=reason)
         return run
+
+    def last_words(self) -> str:
+        """The end of what its processes printed."""
+        return self._log.read_bytes()[-LAST_WORDS:].decode(errors="replace") if self._log.exists() else ""
 
     def _wait(self) -> None:
         assert self._process is not None
@@ -132,9 +132,6 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-    def _last_words(self) -> str:
-        return self._log.read_bytes()[-LAST_WORDS:].decode(errors="replace") if self._log.exists() else ""
 
     def _reap(self) -> None:
         if self._process is not None:
@@ -147,11 +144,11 @@ class Worker:
 class Pool:
     """All workers of a study; ends them when it is left."""
 
-    def __init__(self, devices: Sequence[Device], folder: StudyFolder) -> None:
-        log = folder.path / "logs"
-        log.mkdir(exist_ok=True)
-        slots = [device for device in devices for _ in range(device.workers)]
-        self.workers = [Worker(number, device, log) for number, device in enumerate(slots)]
+    def __init__(self, study: Study, deterministic: bool) -> None:
+        (study.folder.path / "logs").mkdir(exist_ok=True)
+        more = DETERMINISTIC if deterministic else {}
+        slots = [device for device in study.devices for _ in range(device.workers)]
+        self.workers = [Worker(number, device, study.folder, more) for number, device in enumerate(slots)]
 
     def __enter__(self) -> Self:
         return self

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from genloss.experiment.plan import Plan
 from genloss.experiment.schema import Experiment, Run
 from genloss.experiment.source import MAPPING
-from genloss.launch import environment
+from genloss.launch import environment, fingerprint
+from genloss.record.files import publish
 from genloss.record.folder import EXPERIMENT, GIT_DIFF, PACKAGES, StudyFolder
 from genloss.tracking import address
 
@@ -18,8 +20,8 @@ from genloss.tracking import address
 def write_run(folder: StudyFolder, run: Run) -> None:
     """Makes a run's folder with its run.json."""
     path = folder.run(run.name)
-    path.path.mkdir()
-    path.run.write_text(run.model_dump_json(by_alias=True))
+    path.path.mkdir(exist_ok=True)
+    publish(path.run, run.model_dump_json(by_alias=True).encode())
 
 
 def prepare(folder: StudyFolder, planned: Plan, todo: Sequence[Run]) -> None:
@@ -60,6 +62,14 @@ def prepare(folder: StudyFolder, planned: Plan, todo: Sequence[Run]) -> None:
                     "kind": data.spec.kind,
                 },
             },
+            "devices": [asdict(device) for device in planned.devices],
+            "fingerprint": fingerprint.take(
+                folder,
+                experiment,
+                {item.name: item.device for item in todo},
+                planned.catalogue,
+                data.digest,
+            ),
             "tracking_uri": address.resolve(experiment.tracking.uri),
             "experiment_name": experiment.tracking.experiment or experiment.name,
         }

@@ -1,8 +1,9 @@
 """A worker: a process that trains one run after another, as the launcher says.
 
 It is started as `python -m genloss.launch.worker FD`, where FD is its end of a socket pair. It is told
-`{"run": FOLDER}` and answers with progress and `{"status": …}`; `{"stop": true}`, or the end of the pipe
-(the launcher is gone), lets it stop after the step it is in.
+`{"run": FOLDER, …}` and answers with progress, with warnings and at last with an outcome (outcome.py).
+`{"stop": true}`, or the end of the pipe (the launcher is gone), lets it stop after the step it is in; so does
+SIGTERM, for the run that it trains.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import signal
 import sys
 import threading
 import warnings
+from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
@@ -30,7 +32,12 @@ def main() -> None:
     warnings.simplefilter("ignore", PluginWarning)
     connection = Connection(int(sys.argv[1]))
     requests: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
-    stop = threading.Event()
+    stop, terminated = threading.Event(), threading.Event()
+    # Whoever ends all processes of a study by SIGTERM wants it to go on some day.
+    signal.signal(signal.SIGTERM, lambda *_: terminated.set())
+
+    def should_stop() -> bool:
+        return stop.is_set() or terminated.is_set()
 
     def listen() -> None:
         while True:
@@ -46,10 +53,12 @@ def main() -> None:
                 requests.put(request)
 
     threading.Thread(target=listen, daemon=True).start()
+    sending = threading.Lock()  # the recorder's thread tells of progress, too
 
     def send(message: dict[str, Any]) -> None:
         try:
-            connection.send_bytes(json.dumps(message).encode())
+            with sending:
+                connection.send_bytes(json.dumps(message).encode())
         except OSError:
             stop.set()  # the launcher is gone
 
@@ -59,8 +68,9 @@ def main() -> None:
 
     while (request := requests.get()) is not None:
         torch.set_num_threads(request["threads"])
-        status = execute(RunFolder(Path(request["run"])), send, stop.is_set)
-        send({"status": status})
+        terminated.clear()
+        outcome = execute(RunFolder(Path(request["run"])), send, should_stop, drift=request["drift"])
+        send(asdict(outcome))
 
 
 if __name__ == "__main__":

@@ -52,7 +52,10 @@ def save(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:09d}.pt"
     with published(path) as part:
-        torch.save({"format": FORMAT, "step": step, "state": dict(state)}, part)
+        try:
+            torch.save({"format": FORMAT, "step": step, "state": dict(state)}, part)
+        except RuntimeError as error:  # what torch makes of a disk that is full
+            raise OSError(f"torch could not write it: {error}") from error
         digest = _digest(part)
     publish(_beside(path), digest.encode())
     for old in _found(folder)[:-KEEP]:

@@ -1,28 +1,32 @@
 """Where a study and its runs lie on disk.
 
 .genloss/<study>/study.json            the experiment, its runs, where it is shown
+                /launcher.lock         held by the launcher while it lives
+                /tracker.lock          held by the tracker while it ships the study
 .genloss/<study>/<run>/run.json        all that a worker needs
                       /journal         see journal.py
                       /checkpoints/    see checkpoint.py
                       /artifacts/      what MLflow shows besides the values
                       /lock            held by the worker while it trains
+                      /shipped.json    how far MLflow has it: its run, the journal's id, the offset there
+.genloss/<study>/<run>.damaged-1/      a run that had to begin anew, as it was
 .genloss/cache/                        what depends on the data alone
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genloss.errors import RecordError
-from genloss.record import journal
+from genloss.errors import RecordError, RequestError, did_you_mean
+from genloss.record import journal, owner
+from genloss.record.cursor import Cursor
 from genloss.record.files import publish
 from genloss.record.journal import Column, Event, Values
+from genloss.record.owner import Owner
 
 ROOT = Path(".genloss")
 EXPERIMENT, PACKAGES, GIT_DIFF = "experiment.yaml", "packages.txt", "git.diff"
@@ -51,19 +55,44 @@ class RunFolder:
     def artifacts(self) -> Path:
         return self.path / "artifacts"
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    @property
+    def lock(self) -> Path:
+        return self.path / "lock"
+
+    def locked(self, patience: float = 0.0) -> AbstractContextManager[None]:
         """Holds the folder's lock; it goes with the process, however that ends.
 
         Raises:
-            RecordError: another process holds it.
+            RecordError: another process has held it for so many seconds.
         """
-        with (self.path / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise RecordError(f"another process trains in `{self.path}`") from error
-            yield
+        return owner.held(self.lock, f"trains in `{self.path}`", patience)
+
+    def is_trained(self) -> bool:
+        """Whether a process trains in it."""
+        return owner.is_held(self.lock)
+
+    @property
+    def shipped(self) -> Path:
+        return self.path / "shipped.json"
+
+    def pending(self) -> int:
+        """Bytes of whole frames of its journal that MLflow has not got; none if it was deleted there."""
+        cursor = Cursor.read(self.shipped)
+        if not self.journal.exists() or (cursor is not None and cursor.deleted):
+            return 0
+        begin = journal.HEAD.size
+        try:
+            if cursor is not None and cursor.journal == journal.identity(self.journal):
+                begin = max(begin, cursor.offset)
+            frames = journal.read(self.journal, begin, salvage=True)
+            return max((end for _, end in frames), default=begin) - begin
+        except RecordError:  # nothing of it can be read
+            said = cursor is not None and cursor.closed == self.path.name
+            return 0 if said else self.journal.stat().st_size
+
+    def begun(self) -> bool:
+        """Whether there is more than what a run needs to begin."""
+        return any(path.name not in ("run.json", "lock") for path in self.path.iterdir())
 
 
 @dataclass(frozen=True)
@@ -74,16 +103,36 @@ class StudyFolder:
 
     @classmethod
     def create(cls, name: str, root: Path = ROOT) -> StudyFolder:
-        """A new folder of that name, with a number added where it is taken."""
-        root.mkdir(parents=True, exist_ok=True)
-        for number in range(1, 10_000):
-            path = root / (name if number == 1 else f"{name}-{number}")
-            try:
-                path.mkdir()
-            except FileExistsError:
-                continue
-            return cls(path)
+        """A new folder of that name, with a number added where it is taken.
+
+        Raises:
+            RecordError: it cannot be made.
+        """
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            for number in range(1, 10_000):
+                path = root / (name if number == 1 else f"{name}-{number}")
+                with suppress(FileExistsError):
+                    path.mkdir()
+                    return cls(path)
+        except OSError as error:
+            raise RecordError(f"no study can be kept in `{root}`: {error.strerror}") from error
         raise RecordError(f"`{root}` has ten thousand studies named `{name}`")
+
+    @classmethod
+    def find(cls, name: str | Path, root: Path = ROOT) -> StudyFolder:
+        """The study of that name here, or whose folder that is.
+
+        Raises:
+            RequestError: there is none.
+        """
+        known = [path.parent.name for path in root.glob("*/study.json")]
+        if name in known:
+            return cls(root / name)
+        path = Path(name)
+        if path.name != str(name) and (path / "study.json").is_file():
+            return cls(path if path.name not in ("", "..") else path.resolve())
+        raise RequestError(f"there is no study `{name}` in this folder", hint=did_you_mean(str(name), known))
 
     @property
     def name(self) -> str:
@@ -113,6 +162,52 @@ class StudyFolder:
             raise RecordError(f"`{self.study}` cannot be read: {error}") from error
         return content
 
+    @property
+    def lock(self) -> Path:
+        return self.path / "launcher.lock"
+
+    def locked(self, patience: float = 0.0) -> AbstractContextManager[None]:
+        """Holds the study's lock, which a launcher does while it lives.
+
+        Raises:
+            RecordError: another process has held it for so many seconds; says which.
+        """
+        return owner.held(self.lock, f"is at study `{self.name}`", patience)
+
+    @property
+    def tracker_lock(self) -> Path:
+        return self.path / "tracker.lock"
+
+    def owner(self) -> Owner | None:
+        """The launcher that is at it, or that died while it was."""
+        return owner.read(self.lock)
+
+    def is_alive(self) -> bool:
+        """Whether a launcher is at it."""
+        return owner.is_held(self.lock)
+
+    def has_crashed(self) -> bool:
+        """Whether its launcher died before it came to an end."""
+        return self.owner() is not None and not self.is_alive()
+
+    def unfinished(self) -> list[str]:
+        """The names of its runs that have not finished.
+
+        Raises:
+            RecordError: study.json is missing or damaged.
+        """
+        return [run["name"] for run in self.read()["runs"] if not self._has_finished(run["name"])]
+
+    def _has_finished(self, name: str) -> bool:
+        try:
+            return read_record(self.run(name), values=False).status == "FINISHED"
+        except RecordError:
+            return False
+
+    def pending(self) -> int:
+        """Bytes of its journals that MLflow has not got."""
+        return sum(run.pending() for run in self.runs())
+
     def run(self, name: str) -> RunFolder:
         return RunFolder(self.path / name)
 
@@ -129,24 +224,25 @@ class Record:
         status: RUNNING, or how the run ended: FINISHED, FAILED, KILLED.
         message: why it failed.
         hint: what to do about it.
+        attempts: how often it was started.
         columns: what the values are.
         values: in the order of the steps.
+        steps: how many are recorded.
         evaluations: metrics and held-out losses by step.
-        duration: seconds from the first to the last event.
+        last: when something was last recorded, in milliseconds since 1970.
+        duration: seconds that it was trained, the time between two attempts left out.
     """
 
     status: str = "RUNNING"
     message: str = ""
     hint: str = ""
+    attempts: int = 0
     columns: list[Column] = field(default_factory=list)
     values: list[Values] = field(default_factory=list)
+    steps: int = 0
     evaluations: dict[int, dict[str, float]] = field(default_factory=dict)
+    last: int = 0
     duration: float = 0.0
-
-    @property
-    def steps(self) -> int:
-        """Steps that are recorded."""
-        return self.values[-1].first_step + len(self.values[-1].values) if self.values else 0
 
     @property
     def final(self) -> dict[str, float]:
@@ -161,22 +257,27 @@ def read_record(folder: RunFolder, *, values: bool = True) -> Record:
         RecordError: it is damaged.
     """
     record = Record()
-    first = last = 0
     if not folder.journal.exists():
         return record
     for frame, _ in journal.read(folder.journal):
-        if isinstance(frame, Values):
-            if values:
-                record.values.append(frame)
+        now = frame.time if isinstance(frame, Event) else int(frame.timestamps[-1])
+        if record.last and not (isinstance(frame, Event) and frame.name == "start"):
+            record.duration += max(now - record.last, 0) / 1000
+        record.last = max(now, record.last)
+        if isinstance(frame, Event):
+            _gather(record, frame)
             continue
-        first, last = first or frame.time, frame.time
-        _gather(record, frame)
-    record.duration = (last - first) / 1000
+        record.steps = frame.first_step + len(frame.values)
+        if values:
+            record.values.append(frame)
     return record
 
 
 def _gather(record: Record, event: Event) -> None:
-    if event.name == "columns":
+    if event.name == "start":
+        record.attempts += 1
+        record.status, record.message, record.hint = "RUNNING", "", ""
+    elif event.name == "columns":
         record.columns = journal.columns(event)
     elif event.name == "evaluation":
         record.evaluations.setdefault(event.content["step"], {}).update(event.content["values"])
@@ -184,6 +285,20 @@ def _gather(record: Record, event: Event) -> None:
         record.status = event.content["status"]
         record.message = event.content.get("message", "")
         record.hint = event.content.get("hint", "")
+
+
+def values_from(folder: RunFolder, step: int) -> list[Values]:
+    """What is recorded of a step and those after it.
+
+    Raises:
+        RecordError: the journal is damaged.
+    """
+    found = []
+    for frame, _ in journal.read(folder.journal):
+        if isinstance(frame, Values) and frame.first_step + len(frame.values) > step:
+            skip = max(step - frame.first_step, 0)
+            found.append(Values(frame.first_step + skip, frame.timestamps[skip:], frame.values[skip:]))
+    return found
 
 
 def latest_study(root: Path = ROOT) -> StudyFolder | None:

@@ -33,7 +33,7 @@ def test_each_command_shows_examples(genloss: Genloss, name: str) -> None:
 def test_a_misspelt_command_is_one_message(genloss: Genloss) -> None:
     said = genloss("rum")
     assert (said.code, said.out) == (2, "")
-    assert said.err == "error: there is no command `rum`\nhint: did you mean `run`?\n"
+    assert said.err == "error: there is no command `rum`\nhint: did you mean `run` or `resume`?\n"
 
 
 def test_a_kind_in_the_singular_is_answered_with_the_plural(genloss: Genloss) -> None:

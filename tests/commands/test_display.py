@@ -13,7 +13,8 @@ from genloss.commands.display import LiveDisplay, PlainDisplay, clock
 from genloss.commands.results import print_results
 from genloss.comparison.table import Direction, RunResult, Table
 from genloss.experiment.plan import Plan, plan, runs
-from genloss.launch.study import StudyResult
+from genloss.launch.result import StudyResult
+from genloss.launch.scheduler import Study
 from genloss.record.folder import RunFolder, StudyFolder
 
 EXPERIMENT = {
@@ -36,11 +37,17 @@ def console(*, terminal: bool, width: int = 110) -> tuple[Console, io.StringIO]:
     return Console(file=file, force_terminal=terminal, width=width, color_system=None, highlight=False), file
 
 
+def study(planned: Plan, finished: int = 0) -> Study:
+    left = runs(planned, "small-1")[finished:]
+    folder = StudyFolder(Path("small-1"))
+    return Study(folder, planned.experiment, planned.catalogue, planned.data, planned.devices, left, finished)
+
+
 def test_without_a_terminal_each_run_that_ends_is_a_line(planned: Plan) -> None:
     out, file = console(terminal=False)
     display = PlainDisplay(out)
     todo = runs(planned, "small-1")
-    display.began(StudyFolder(Path("small-1")), planned, todo)
+    display.began(study(planned))
     display.progress(todo[0], {"step": 10, "values": {"network/total": 1.0}})
     display.ended(todo[0], "FINISHED", "")
     display.ended(todo[1], "FAILED", "planted at step 3")
@@ -61,8 +68,15 @@ def test_without_a_terminal_each_run_that_ends_is_a_line(planned: Plan) -> None:
 def test_one_run_is_no_runs() -> None:
     out, file = console(terminal=False)
     only = plan(EXPERIMENT, overrides=["seeds=1", "training.steps=1"], objectives=["squared"])
-    PlainDisplay(out).began(StudyFolder(Path("small-1")), only, runs(only, "small-1"))
+    PlainDisplay(out).began(study(only))
     assert file.getvalue().splitlines()[-1] == "1 run: 1 objective × 1 seed, 1 step each"
+
+
+def test_a_study_that_is_resumed_says_what_is_left(planned: Plan) -> None:
+    for finished, left in ((1, "3 to go"), (4, "nothing is left to train")):
+        out, file = console(terminal=False)
+        PlainDisplay(out).began(study(planned, finished))
+        assert file.getvalue().splitlines()[-1] == f"{finished} of them finished before, {left}"
 
 
 @pytest.fixture
@@ -142,8 +156,8 @@ def test_results_end_with_what_failed_and_the_line_that_opens_the_comparison(
     done = [RunResult(f"a-{s}", "a", s, "FINISHED", "", {"m": 1.0 + s}, 1.0, "", folder) for s in (0, 1)]
     failed = RunResult("b-0", "b", 0, "FAILED", "planted", {}, 1.0, reproduce, folder, "dig it up")
     table = Table("small-1", ("a", "b"), {"m": Direction(False, "nats")}, (*done, failed), {"m": 0.25})
-    rest = "genloss run small.yaml --set 'seeds=[0]'"
-    print_results(StudyResult("small-1", tmp_path, table, signal.SIGINT, rest=rest))
+    line = "genloss resume small-1"
+    print_results(StudyResult("small-1", tmp_path, table, signal.SIGINT, resume=line))
     out, err = capsys.readouterr()
     assert [line.split() for line in out.splitlines()] == [
         ["objective", "seeds", "m,", "nats", "↓"],
@@ -160,8 +174,8 @@ def test_results_end_with_what_failed_and_the_line_that_opens_the_comparison(
         f"  traceback: {tmp_path}/b-0/artifacts/traceback.txt",
         f"  reproduce: {reproduce}",
         "warning: interrupted: 2 of 3 runs finished",
-        "hint: what has finished is kept; the seeds that are left are trained, as a study of their own, by",
-        "  genloss run small.yaml --set 'seeds=[0]'",
+        "hint: what has finished is kept; the rest goes on from the newest checkpoints with",
+        "  genloss resume small-1",
     ]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from genloss.errors import DefinitionError, ExperimentError
-from genloss.experiment.plan import Plan, command, plan, runs
+from genloss.experiment.plan import Plan, plan, runs
 from genloss.training.devices import Device
 
 from .conftest import VALID
@@ -24,7 +24,7 @@ def test_runs_go_by_seed_so_that_a_part_of_a_study_can_be_compared(planned: Plan
     assert [run.seed for run in planned_runs] == [3, 3, 1, 1]
     assert {run.device for run in planned_runs} == {"cpu"}
     first = planned_runs[1]
-    assert (first.study, first.experiment, first.attempt) == ("toys-1", "toys", 1)
+    assert (first.study, first.experiment) == ("toys-1", "toys")
     assert first.objective.name == "second"
     assert first.data.name == "dots"
     assert first.evaluation is not None
@@ -210,16 +210,6 @@ def test_a_text_is_no_list(planned: Planned, toys: Path, name: str) -> None:
     assert str(caught.value) == (
         f"`{name}` is a list, not the text `seeds=1`\nhint: write `{name}=['seeds=1']`"
     )
-
-
-def test_the_rest_of_a_study_is_another_study(planned: Planned, toys: Path) -> None:
-    overrides = ["training.steps=7", "seeds=[9, 8, 7]", "workers=1", "tracking.experiment=mine"]
-    first = planned(overrides=overrides, objectives=["second"])
-    assert command(first, "s", first.chosen, [8, 7]) == (
-        "genloss run toys.yaml --objective second --set 'seeds=[8, 7]' --set training.steps=7 "
-        f"--set workers=1 --set tracking.experiment=mine --plugin {shlex.quote(str(toys))}"
-    )
-    assert command(planned(), "s", (), [1]).startswith("genloss run toys.yaml --set 'seeds=[1]' --plugin")
 
 
 def test_a_catalogue_shows_itself_in_few_words(planned: Planned) -> None:

@@ -7,15 +7,32 @@ from typing import Any
 
 import pytest
 
+from genloss.tracking import store
+
 FAULTY = Path(__file__).parent / "faulty.py"
 
 
+@pytest.fixture(scope="session")
+def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A fresh store, which takes seconds to build."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    store.connect(f"sqlite:///{path}")
+    return path.read_bytes()
+
+
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder of the test's own, with a store of its own."""
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder of the test's own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return tmp_path
+
+
+@pytest.fixture
+def here(empty: Path, fresh_store: bytes) -> Path:
+    """A working folder of the test's own, with a store of its own."""
+    (empty / "mlflow.db").write_bytes(fresh_store)
+    return empty
 
 
 def experiment(*faults: str, steps: int = 40, **more: Any) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from genloss.errors import RecordError
-from genloss.record.folder import ROOT, RunFolder, StudyFolder, latest_study, read_record
+from genloss.errors import RecordError, RequestError
+from genloss.record.folder import ROOT, RunFolder, StudyFolder, latest_study, read_record, values_from
 from genloss.record.journal import Column, Journal, Values
+from genloss.record.owner import this_process
 
 
 @pytest.fixture
@@ -48,6 +49,13 @@ class TestStudyFolder:
             thread.join()
         assert len(made) == len(set(made)) == 40
         assert set(made) == {"gan", *(f"gan-{number}" for number in range(2, 41))}
+
+    def test_that_cannot_be_made(self, tmp_path):
+        (tmp_path / "file").touch()
+        with pytest.raises(RecordError, match=r"no study can be kept in `.*/file`: File exists"):
+            StudyFolder.create("gan", tmp_path / "file")
+        with pytest.raises(RecordError, match=r"no study can be kept in `.*`: Not a directory"):
+            StudyFolder.create("gan", tmp_path / "file" / "x")
 
     def test_keeps_what_the_study_is(self, tmp_path):
         folder = StudyFolder.create("gan", tmp_path)
@@ -85,14 +93,93 @@ class TestStudyFolder:
         assert latest is not None
         assert latest.read() == {"study": "b"}
 
+    @pytest.mark.parametrize("name", ["gan", ".genloss/gan", "./.genloss/gan"])
+    def test_is_found_by_name_or_path(self, tmp_path, monkeypatch, name):
+        monkeypatch.chdir(tmp_path)
+        StudyFolder.create("gan").write({})
+        assert StudyFolder.find(name).path == ROOT / "gan"
+
+    def test_is_found_from_within(self, tmp_path, monkeypatch):
+        folder = StudyFolder.create("gan", tmp_path)
+        folder.write({})
+        monkeypatch.chdir(folder.path)
+        assert StudyFolder.find("./").name == "gan"
+
+    @pytest.mark.parametrize("name", ["gam", "", ".", "..", "/", "x/gan", "gan/..", "gan\0"])
+    def test_that_is_not_there(self, tmp_path, monkeypatch, name):
+        monkeypatch.chdir(tmp_path)
+        StudyFolder.create("gan").write({})
+        (tmp_path / "gam").mkdir()
+        (tmp_path / "gam" / "study.json").touch()  # a plain name is none of a folder here
+        with pytest.raises(RequestError, match=r"there is no study `.*` in this folder"):
+            StudyFolder.find(name)
+
+    def test_a_name_that_is_misspelt_is_answered_with_what_was_meant(self, tmp_path):
+        StudyFolder.create("gan", tmp_path).write({})
+        with pytest.raises(RequestError) as caught:
+            StudyFolder.find("gna", tmp_path)
+        assert caught.value.hint == "did you mean `gan`?"
+
+    def test_has_runs_that_have_not_finished(self, tmp_path):
+        folder = StudyFolder.create("gan", tmp_path)
+        statuses = {"a-0": ["FINISHED"], "b-0": ["FAILED"], "c-0": [], "d-0": ["FINISHED", "start"]}
+        folder.write({"runs": [{"name": name} for name in [*statuses, "waiting"]]})
+        for name, events in statuses.items():
+            folder.run(name).path.mkdir()
+            with Journal(folder.run(name).journal) as journal:
+                for event in events:
+                    if event == "start":
+                        journal.event("start")
+                    else:
+                        journal.event("status", status=event)
+        assert folder.unfinished() == ["b-0", "c-0", "d-0", "waiting"]
+
+    def test_knows_its_launcher_while_it_lives_and_when_it_has_died(self, tmp_path):
+        folder = StudyFolder.create("gan", tmp_path)
+        assert not folder.is_alive()
+        with folder.locked():
+            assert folder.is_alive()
+            assert not folder.has_crashed()
+            assert folder.owner() == this_process()
+            with pytest.raises(RecordError, match=rf"process {os.getpid()} on \S+ is at study `gan`"):
+                folder.locked().__enter__()
+        assert not folder.is_alive()
+        assert not folder.has_crashed()
+        folder.lock.write_text(json.dumps(asdict(this_process())))
+        assert folder.has_crashed()
+
+    def test_knows_what_is_not_shipped(self, tmp_path):
+        folder = StudyFolder.create("gan", tmp_path)
+        run = folder.run("wgan-0")
+        run.path.mkdir()
+        assert folder.pending() == 0
+        with Journal(run.journal) as journal:
+            size = run.journal.stat().st_size
+            assert folder.pending() == 0
+            cursor = {"run_id": "1", "journal": journal.id, "offset": size}
+            run.shipped.write_text(json.dumps(cursor))
+            journal.event("start")
+            written = run.journal.stat().st_size - size
+            assert folder.pending() == written
+        run.shipped.write_text(json.dumps({**cursor, "offset": size + written}))
+        assert folder.pending() == 0
+        with run.journal.open("ab") as file:
+            file.write(b"torn")
+        assert folder.pending() == 0
+        run.shipped.write_text(json.dumps({**cursor, "journal": "another", "offset": size + written}))
+        assert folder.pending() == written
+        run.shipped.write_text(json.dumps({**cursor, "deleted": True}))
+        assert folder.pending() == 0
+
 
 class TestLock:
     def test_holds_and_goes(self, run):
         with run.locked(), pytest.raises(RecordError) as caught, run.locked():
             pytest.fail("two hold the lock")
-        assert caught.value.message == f"another process trains in `{run.path}`"
+        assert caught.value.message == f"{this_process()} trains in `{run.path}`"
+        assert not run.is_trained()
         with run.locked():
-            pass
+            assert run.is_trained()
 
     def test_goes_with_an_error(self, run):
         with pytest.raises(ValueError), run.locked():
@@ -113,7 +200,7 @@ class TestLock:
             [sys.executable, "-c", textwrap.dedent(code)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         ) as holder:
             assert holder.stdout.readline() == b"held\n"
-            with pytest.raises(RecordError, match="another process trains in"), run.locked():
+            with pytest.raises(RecordError, match=f"process {holder.pid} on .* trains in"), run.locked():
                 pytest.fail("two processes hold the lock")
             holder.kill()
             holder.wait()
@@ -136,7 +223,6 @@ class TestReadRecord:
             journal.event("evaluation", step=3, values={"eval/precision": 0.25})
             journal.values(values(3, 4))
             journal.event("evaluation", step=7, values={"eval/recall": 1.0})
-            journal.event("image", path="samples/step-7.png")
             journal.event("status", status="FINISHED")
         record = read_record(run)
         assert (record.status, record.message) == ("FINISHED", "")
@@ -150,14 +236,35 @@ class TestReadRecord:
         assert record.final == {"eval/recall": 1.0}
         assert 0 <= record.duration < 60
 
-    def test_the_duration_is_that_of_the_events(self, run, monkeypatch):
-        clock = iter([1000, 1500, 4250])
+    def test_the_duration_is_that_of_all_attempts(self, run, monkeypatch):
+        clock = iter([1000, 4250, 60_000, 60_500])
         monkeypatch.setattr("genloss.record.journal.now", lambda: next(clock))
         with Journal(run.journal) as journal:
-            journal.event("columns", columns=[])
-            journal.event("evaluation", step=1, values={})
+            journal.event("start")
+            journal.event("status", status="KILLED")
+            journal.event("start")
             journal.event("status", status="FINISHED")
-        assert read_record(run).duration == 3.25
+        record = read_record(run)
+        assert record.duration == 3.25 + 0.5
+        assert (record.attempts, record.last, record.status) == (2, 60_500, "FINISHED")
+
+    def test_a_run_that_was_started_again_runs(self, run):
+        with Journal(run.journal) as journal:
+            journal.event("status", status="FAILED", message="planted", hint="dig")
+            journal.event("start")
+        record = read_record(run)
+        assert (record.status, record.message, record.hint) == ("RUNNING", "", "")
+
+    def test_the_values_from_a_step_on(self, run):
+        with Journal(run.journal) as journal:
+            for first in (0, 3, 7):
+                journal.values(values(first, 4 if first else 3))
+        for step, firsts in ((0, [0, 3, 7]), (3, [3, 7]), (5, [5, 7]), (11, [])):
+            found = values_from(run, step)
+            assert [block.first_step for block in found] == firsts
+            assert sum(len(block.values) for block in found) == 11 - step
+            assert all(len(block.values) == len(block.timestamps) for block in found)
+        assert read_record(run, values=False).steps == 11
 
     def test_of_a_run_that_has_not_begun(self, run):
         record = read_record(run)
@@ -184,5 +291,5 @@ class TestReadRecord:
         content = bytearray(run.journal.read_bytes())
         content[40] ^= 0xFF
         run.journal.write_bytes(content)
-        with pytest.raises(RecordError, match="is damaged at byte 18"):
+        with pytest.raises(RecordError, match=r"is damaged at byte \d+; "):
             read_record(run)

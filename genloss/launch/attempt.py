@@ -1,0 +1,291 @@
+"""An attempt at a run: it goes on where the run's record ends.
+
+    read the record; take the newest checkpoint that it covers
+    build the trainer, and let it go on from there
+    values that are recorded already are computed again and compared, not written again
+    evaluate and checkpoint when that is due; evaluations that are recorded already are left out
+    at the end, keep the weights
+
+A first attempt is one whose record is empty.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genloss import loading
+from genloss.comparison.curves import loss_curves
+from genloss.errors import NonFiniteError, RecordError, RunError
+from genloss.experiment.schema import Run
+from genloss.launch.configuration import write_configuration
+from genloss.launch.data import load_data
+from genloss.record import checkpoint
+from genloss.record.folder import ROOT, RunFolder, read_record, values_from
+from genloss.record.journal import Column, Journal, Values
+from genloss.record.recorder import Recorder
+from genloss.registry import catalogue
+from genloss.training import seeds
+from genloss.training.batches import Batches
+from genloss.training.devices import describe
+from genloss.training.evaluation import Evaluator
+from genloss.training.networks import DTYPES
+from genloss.training.trainer import Interrupted, Trainer
+
+Report = Callable[[dict[str, Any]], None]
+CACHE = ROOT / "cache"
+
+
+class Attempt:
+    """One attempt at a run.
+
+    Args:
+        run: what is trained.
+        folder: its record.
+        journal: the record's journal, open.
+        report: told of progress.
+        should_stop: asked before each step.
+        drift: what has changed since the study began, if that is accepted.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        folder: RunFolder,
+        journal: Journal,
+        report: Report,
+        should_stop: Callable[[], bool],
+        drift: str,
+    ) -> None:
+        self._run = run
+        self._folder = folder
+        self._journal = journal
+        self._report = report
+        self._should_stop = should_stop
+        self._drift = drift
+        self._training = run.objective.training
+        self._device = torch.device(run.device)
+        self._record = read_record(folder, values=False)
+        self._saved = 0
+
+    def train(self) -> str:
+        """Trains to the last step and keeps the weights; gives their SHA-256.
+
+        Raises:
+            Interrupted: it was asked to stop; it can go on where it was.
+            GenlossError: it failed.
+        """
+        torch.use_deterministic_algorithms(self._training.deterministic)
+        self._folder.artifacts.mkdir(exist_ok=True)
+        self._known = catalogue(*self._run.plugins)
+        self._data = load_data(self._known, self._run.data)
+        loaded = checkpoint.load(self._folder.checkpoints, at_most=self._record.steps)
+        self._start(loaded)
+        trainer = self._build(loaded, self._should_stop)
+        self._saved = loaded.step
+        self._report({"step": trainer.step})
+        columns = self._columns(trainer)
+        recorder = Recorder(
+            columns,
+            self._journal.values,
+            device=self._device,
+            dtype=trainer.dtype,
+            fail_on_nonfinite=self._training.on_nonfinite == "fail",
+            on_block=self._progress(columns),
+            recorded=values_from(self._folder, loaded.step),
+            since=self._record.last,
+            tolerate=self._warn if self._tolerant() else None,
+        )
+        try:
+            trainer.train(recorder, self._due(trainer, recorder))
+        except Interrupted:
+            self._checkpoint(trainer, recorder)
+            raise
+        finally:
+            recorder.close()
+        return self._keep(trainer, curves=True)
+
+    def keep_last_finite(self, error: NonFiniteError) -> dict[str, Any]:
+        """Computes the weights again that gave the last finite values, and keeps them.
+
+        They are those before the step before the one whose values were not finite.
+
+        Returns:
+            What the status says of them; nothing where there were no finite values.
+        """
+        last = error.step - 1
+        if last < 0:
+            return {}
+        traceback.clear_frames(error.__traceback__)  # they hold the trainer that failed, with its memory
+        try:
+            loaded = checkpoint.load(self._folder.checkpoints, at_most=last)
+            trainer = self._build(loaded, lambda: trainer.step == last or self._should_stop())
+            forgetful = Recorder(
+                trainer.columns(),
+                lambda _: None,
+                device=self._device,
+                dtype=trainer.dtype,
+                fail_on_nonfinite=False,
+                on_block=self._progress(trainer.columns()),
+            )
+            try:
+                trainer.train(forgetful, {})
+            except Interrupted:
+                pass  # as it was asked to
+            finally:
+                forgetful.close()
+            if trainer.step != last:
+                return {}
+            return {"weights": self._keep(trainer, curves=False), "weights_step": last}
+        except Exception as trouble:
+            self._warn(f"the weights of step {last} could not be computed again: {trouble}")
+            return {}
+
+    def _start(self, loaded: checkpoint.Loaded) -> None:
+        more: dict[str, Any] = {"resumed_from": loaded.step} if self._record.attempts else {}
+        if self._drift:
+            more["drift"] = self._drift
+        if loaded.passed_over:
+            more["passed_over"] = "; ".join(loaded.passed_over)
+        self._journal.event(
+            "start",
+            device=self._run.device,
+            device_name=describe(self._device),
+            threads=self._run.threads,
+            attempt=self._record.attempts + 1,
+            **more,
+        )
+        if not self._record.columns or self._drift:
+            for name in write_configuration(self._run, self._folder):
+                self._journal.event("artifact", path=f"artifacts/{name}", to="")
+
+    def _build(self, loaded: checkpoint.Loaded, should_stop: Callable[[], bool]) -> Trainer:
+        """The trainer, where the checkpoint was taken."""
+        definition = self._known.models[self._run.objective.model.name]
+        options = definition.validated(self._run.objective.model.options)
+        batches = Batches(
+            self._data.train,
+            batch_size=self._training.batch_size,
+            seed=seeds.derive(self._run.seed, "order"),
+            device=self._device,
+            dtype=DTYPES[self._training.precision],
+        )
+        trainer = Trainer(
+            lambda: definition.build(self._data.spec, **options),
+            self._run.objective,
+            self._known.losses,
+            batches,
+            seed=self._run.seed,
+            device=self._device,
+            should_stop=should_stop,
+        )
+        trainer.check()
+        if loaded.state is not None:
+            try:
+                trainer.load_state_dict(loaded.state)
+            except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+                raise RecordError(
+                    f"the checkpoint of step {loaded.step} is not of this model: {error}",
+                    hint="run the experiment anew",
+                ) from error
+        return trainer
+
+    def _columns(self, trainer: Trainer) -> list[Column]:
+        """What each step records; the journal is told."""
+        columns = trainer.columns()
+        if not self._record.columns:
+            said = [{"key": column.key, "every": column.every} for column in columns]
+            self._journal.event("columns", columns=said)
+        elif columns != self._record.columns:
+            raise RunError(
+                "this genloss records other values of the run than its journal has",
+                hint="run the experiment anew",
+            )
+        return columns
+
+    def _progress(self, columns: Sequence[Column]) -> Callable[[Values], None]:
+        shown = [index for index, column in enumerate(columns) if column.key.endswith("/total")]
+
+        def report(block: Values) -> None:
+            values = {columns[index].key: float(block.values[-1, index]) for index in shown}
+            self._report({"step": block.first_step + len(block.values), "values": values})
+
+        return report
+
+    def _tolerant(self) -> bool:
+        """Whether values that are computed again may differ: a GPU's kernels give other bits each time."""
+        return bool(self._drift) or (self._device.type != "cpu" and not self._training.deterministic)
+
+    def _due(self, trainer: Trainer, recorder: Recorder) -> dict[int, list[Callable[[], None]]]:
+        """What is to be done once so many steps are done."""
+        steps = self._training.steps
+        due: dict[int, list[Callable[[], None]]] = {}
+        every = self._training.checkpoint_every or max(1, steps // 10)
+        for step in range(every, steps, every):
+            due[step] = [lambda: self._checkpoint(trainer, recorder)]
+        settings = self._run.evaluation
+        if settings is None:
+            return due
+        evaluator = Evaluator(
+            settings,
+            self._known.metrics,
+            self._data,
+            trainer=trainer,
+            seed=self._run.seed,
+            cache=CACHE,
+            artifacts=self._folder.artifacts,
+        )
+        # An evaluation that goes wrong after the last step takes no training with it.
+        due[steps] = [lambda: self._checkpoint(trainer, recorder)]
+        every = settings.every or steps
+        for step in {*range(every, steps, every), steps}:
+            due.setdefault(step, []).append(lambda: self._evaluate(trainer, evaluator))
+        return due
+
+    def _checkpoint(self, trainer: Trainer, recorder: Recorder) -> None:
+        if trainer.step <= self._saved:
+            return
+        recorder.flush()
+        self._journal.sync()  # a checkpoint is never ahead of its journal
+        try:
+            checkpoint.save(self._folder.checkpoints, trainer.step, trainer.state_dict())
+        except OSError as error:
+            self._warn(
+                f"the checkpoint of step {trainer.step} could not be written: {error.strerror or error}"
+            )
+        else:
+            self._saved = trainer.step
+
+    def _evaluate(self, trainer: Trainer, evaluator: Evaluator) -> None:
+        if trainer.step in self._record.evaluations:
+            return
+        self._report({"step": trainer.step, "evaluating": True})
+        numbers, shown = evaluator.evaluate()
+        what: dict[str, Any] = {}
+        if shown is not None:
+            path = str(shown.relative_to(self._folder.path))
+            what = {"image": {"key": "samples", "path": path}}
+            if shown.suffix != ".png":
+                what = {"text": {"path": path}}
+        self._journal.event("evaluation", step=trainer.step, values=numbers, **what)
+
+    def _keep(self, trainer: Trainer, *, curves: bool) -> str:
+        """Writes the weights, and loss curves if they are wanted."""
+        plugin = self._known.models.provider(self._run.objective.model.name).source
+        plugins = [plugin] if plugin in self._run.plugins else []
+        names = loading.save(trainer.judged, self._run, self._folder.artifacts, plugins)
+        if curves and loss_curves(self._folder, self._folder.artifacts / "loss_curves.png"):
+            names.append("loss_curves.png")
+        for name in names:
+            self._journal.event(
+                "artifact", path=f"artifacts/{name}", to=str(Path(name).parent).removeprefix(".")
+            )
+        return loading.digest(trainer.judged)
+
+    def _warn(self, message: str) -> None:
+        self._journal.event("warning", message=message)
+        self._report({"warning": message})

@@ -1,0 +1,52 @@
+"""Studies here whose launcher died: told to whoever begins another, and closed in MLflow."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+
+from genloss.comparison.table import joined
+from genloss.errors import GenlossError
+from genloss.launch import children, remains
+from genloss.record.folder import ROOT, StudyFolder
+
+_trackers: list[subprocess.Popen[bytes]] = []
+"""Those that were started. Python would complain of a process that is forgotten before it ends."""
+
+
+def tell_crashed(note: Callable[[str], None]) -> None:
+    """Tells which studies here were left unfinished by a launcher that died.
+
+    Their runs are closed, and a tracker says so in MLflow, for which nobody waits.
+    """
+    for path in sorted(ROOT.glob("*/study.json")):
+        folder = StudyFolder(path.parent)
+        if not folder.has_crashed():
+            continue
+        try:
+            unfinished = folder.unfinished()
+            for name in unfinished:
+                remains.close(folder.run(name))
+            if folder.pending():
+                _track(folder)
+        except GenlossError as error:
+            note(error.message)
+            continue
+        if unfinished:
+            names = joined([f"`{name}`" for name in unfinished])
+            note(f"{names} of study `{folder.name}` did not finish, as its launcher died; go on with")
+            note(f"  genloss resume {folder.name}")
+
+
+def _track(folder: StudyFolder) -> None:
+    """Starts a tracker that ships what there is, and ends."""
+    with (folder.path / "tracker.log").open("ab") as log:
+        process = subprocess.Popen(
+            children.command("genloss.tracking.tracker", str(folder.path)),
+            env=children.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,
+        )
+    _trackers.append(process)

@@ -1,0 +1,92 @@
+"""What decides a study's numbers: taken when it begins, and compared when it is resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+
+import genloss
+from genloss.experiment.schema import Experiment
+from genloss.record.folder import StudyFolder
+from genloss.registry import Catalogue, Plugin
+from genloss.training.devices import describe
+
+SHOWN = 12
+"""Digits of a SHA-256 that are kept: enough to see that it is another."""
+
+
+def take(
+    folder: StudyFolder, experiment: Experiment, runs: Mapping[str, str], known: Catalogue, digest: str
+) -> dict[str, str]:
+    """The fingerprint of a study here and now.
+
+    Args:
+        folder: with each run's run.json.
+        experiment: the study's.
+        runs: the device of each run, by its name.
+        known: the catalogue.
+        digest: the data's.
+    """
+    found = {
+        "genloss": genloss.__version__,
+        "torch": torch.__version__,
+        "Python": platform.python_version(),
+        "the CPU's capability": torch.backends.cpu.get_cpu_capability(),
+    }
+    for device in sorted(set(runs.values())):
+        found[f"device {device}"] = describe(torch.device(device))
+    for plugin in used(experiment, known):
+        found[f"plugin {plugin.name}"] = f"{plugin.version} ({_files(plugin)})"
+    found[f"data {experiment.data.name}"] = digest[:SHOWN]
+    for name in runs:
+        found[f"configuration of {name}"] = _digest([folder.run(name).run])
+    return found
+
+
+def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What is not as it was, in words: `torch 2.12.0, now 2.13.0`."""
+    names = dict.fromkeys([*then, *now])
+    return [
+        f"{name} {then.get(name, 'missing')}, now {now.get(name, 'missing')}"
+        for name in names
+        if then.get(name) != now.get(name)
+    ]
+
+
+def used(experiment: Experiment, known: Catalogue) -> list[Plugin]:
+    """The plugins that offer what the experiment names.
+
+    Raises:
+        CatalogueError: none does any more.
+    """
+    found = [known.datasets.provider(experiment.data.name)]
+    for objective in experiment.objectives:
+        found.append(known.models.provider(objective.model.name))
+        found += [known.losses.provider(t.loss) for terms in objective.players.values() for t in terms]
+    if experiment.evaluation is not None:
+        found += [known.metrics.provider(metric.name) for metric in experiment.evaluation.metrics]
+    return list({plugin.source: plugin for plugin in found}.values())
+
+
+def _files(plugin: Plugin) -> str:
+    """The digest of a plugin's source: its file, or all of its package."""
+    path = Path(plugin.source)
+    if path.is_file():
+        return _digest([path])
+    module = sys.modules[plugin.source.partition(":")[0].partition(".")[0]]
+    roots = [Path(root) for root in getattr(module, "__path__", [])]
+    if not roots:
+        return _digest([Path(str(module.__file__))])
+    return _digest(sorted(path for root in roots for path in root.rglob("*.py")))
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    content = hashlib.sha256()
+    for path in paths:
+        content.update(path.name.encode() + b"\0" + path.read_bytes())
+    return content.hexdigest()[:SHOWN]

@@ -1,0 +1,158 @@
+"""Training a study's runs side by side in worker processes, until nothing is left or something ends it."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from genloss.contracts.dataset import Data
+from genloss.experiment.schema import Experiment, Retry, Run
+from genloss.launch import failure
+from genloss.launch.display import Display
+from genloss.launch.floors import Floors
+from genloss.launch.outcome import Outcome
+from genloss.launch.pool import Pool, Worker
+from genloss.launch.signals import Signals
+from genloss.launch.tracker import TrackerProcess
+from genloss.record.folder import StudyFolder
+from genloss.registry import Catalogue
+from genloss.training.devices import Device
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is left of a study, and what it is trained with.
+
+    Attributes:
+        folder: its records.
+        experiment: what it trains.
+        catalogue: what its plugins offer.
+        data: loaded.
+        devices: those that it trains on.
+        runs: what is left to train.
+        finished: how many runs were finished before.
+        drift: what has changed since it began, if that is accepted.
+    """
+
+    folder: StudyFolder
+    experiment: Experiment
+    catalogue: Catalogue
+    data: Data
+    devices: tuple[Device, ...]
+    runs: tuple[Run, ...]
+    finished: int = 0
+    drift: str = ""
+
+
+@dataclass
+class Scheduler:
+    """Hands a study's runs to its workers.
+
+    Attributes:
+        unrecorded: how runs ended whose journals could not take it.
+    """
+
+    study: Study
+    display: Display
+    signals: Signals
+    tracker: TrackerProcess
+    unrecorded: dict[str, Outcome] = field(default_factory=dict)
+    _pending: list[Run] = field(default_factory=list)
+    _failures: dict[str, int] = field(default_factory=dict)
+    _stopping: bool = False
+
+    def train(self) -> None:
+        """Trains until nothing is left, or a signal or `on_failure: stop` ends it."""
+        self._pending = list(self.study.runs)
+        self.display.began(self.study)
+        floors = Floors(self.study, self.display.note)
+        with Pool(self.study, self._deterministic()) as pool:
+            self._assign(pool)
+            floors.start()
+            while pool.busy():
+                for worker, message in pool.messages(timeout=0.2):
+                    self._hear(worker, message)
+                if (self.signals.count or self.tracker.error) and not self._stopping:
+                    self._stop(pool)
+                if self.signals.count > 1:
+                    for worker in pool.kill():
+                        self._close(worker, Outcome("KILLED", "ended at once by a second signal"))
+                self._check_timeouts(pool)
+                self._assign(pool)
+        floors.wait(lambda: self.signals.count > 1)
+        self._record_again()
+
+    def _deterministic(self) -> bool:
+        return any(run.objective.training.deterministic for run in self.study.runs)
+
+    def _stop(self, pool: Pool) -> None:
+        self._stopping = True
+        self._pending.clear()
+        pool.stop()
+        self.display.stopping()
+        if self.signals.first is not None:
+            name = "Ctrl-C" if self.signals.first is signal.SIGINT else self.signals.first.name
+            self.display.note(f"{name}: the runs end after their step; once more ends them at once")
+
+    def _assign(self, pool: Pool) -> None:
+        if self.signals.count:
+            return
+        for worker in pool.free():
+            mine = next((run for run in self._pending if run.device == worker.device), None)
+            if mine is not None:
+                self._pending.remove(mine)
+                worker.begin(mine, self.study.drift)
+
+    def _hear(self, worker: Worker, message: Mapping[str, Any]) -> None:
+        if worker.run is None:
+            return
+        if "status" in message:
+            self._end(worker, Outcome(**message))
+        elif "died" in message:
+            killed = self.signals.count > 1
+            self._close(worker, Outcome("KILLED" if killed else "FAILED", message["died"]))
+        elif "warning" in message:
+            self.display.note(f"{worker.run.name}: {message['warning']}")
+        else:
+            self.display.progress(worker.run, message)
+
+    def _close(self, worker: Worker, outcome: Outcome) -> None:
+        """Ends the run of a process that could not say itself how it ended."""
+        assert worker.run is not None
+        folder = self.study.folder.run(worker.run.name)
+        self._end(worker, failure.close(folder, worker.run, outcome, worker.last_words()))
+
+    def _end(self, worker: Worker, outcome: Outcome) -> None:
+        run = worker.take_off()
+        self.unrecorded.pop(run.name, None)
+        if not outcome.recorded:
+            self.unrecorded[run.name] = outcome
+        self.display.ended(run, outcome.status, outcome.message)
+        if outcome.status == "FAILED" and worker.device != "cpu":
+            worker.close()  # the error may have left the device's context unusable
+        if outcome.status != "FAILED" or self._stopping:
+            return
+        self._failures[run.name] = self._failures.get(run.name, 0) + 1
+        on_failure = self.study.experiment.on_failure
+        if on_failure == "stop":
+            self._pending.clear()
+        elif isinstance(on_failure, Retry) and self._failures[run.name] <= on_failure.retry:
+            self._pending.append(run)
+
+    def _check_timeouts(self, pool: Pool) -> None:
+        for worker in pool.workers:
+            timeout = worker.run.objective.training.timeout if worker.run else None
+            if timeout is not None and time.monotonic() - worker.heard > timeout:
+                worker.kill()
+                self._close(worker, Outcome("FAILED", f"no progress for {timeout:g} s (`training.timeout`)"))
+
+    def _record_again(self) -> None:
+        """Tries once more to write how runs ended: the disk may have room again."""
+        for run in self.study.runs:
+            if run.name in self.unrecorded:
+                folder = self.study.folder.run(run.name)
+                if failure.close(folder, run, self.unrecorded[run.name]).recorded:
+                    del self.unrecorded[run.name]

@@ -1,0 +1,139 @@
+"""Who holds a lock file: a process that is known by its host, its number and the time it was started.
+
+The lock itself goes with the process, however that ends. What the file says is taken back by a process that
+ends in order: words in a lock file that nobody holds tell of one that did not.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from genloss.errors import RecordError
+
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process, as another one may know it again.
+
+    Attributes:
+        host: the machine's name.
+        process: its number there.
+        started: when it was started, in the system's own words: numbers are given again.
+    """
+
+    host: str
+    process: int
+    started: str
+
+    def __str__(self) -> str:
+        return f"process {self.process} on {self.host}"
+
+    def is_running(self) -> bool:
+        """Whether it is a process of this machine, and that very one."""
+        return self.host == platform.node() and self.started == _started(self.process) != ""
+
+    def kill(self) -> bool:
+        """Ends it at once, if it is running and ours to end."""
+        if not self.is_running():
+            return False
+        try:
+            os.kill(self.process, signal.SIGKILL)
+        except OSError:
+            return False
+        return True
+
+
+def this_process() -> Owner:
+    """The process that asks."""
+    return Owner(platform.node(), os.getpid(), _started(os.getpid()))
+
+
+def read(path: Path) -> Owner | None:
+    """Whom a lock file names; nobody where there is none, or its last owner ended in order."""
+    try:
+        return Owner(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock now."""
+    try:
+        with path.open() as file:
+            return not _locked(file, fcntl.LOCK_SH)
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def held(path: Path, what: str, patience: float = 0.0) -> Iterator[None]:
+    """Holds a lock file and says in it who does.
+
+    Args:
+        path: the file; made where there is none.
+        what: what its holder does, for the message: `process 7 on this-host` + what.
+        patience: seconds to wait for another holder. To look whether a lock is held takes it for a moment.
+
+    Raises:
+        RecordError: another process holds it, or the file system has no locks.
+    """
+    with path.open("a+") as file:
+        deadline = time.monotonic() + patience
+        while not _locked(file, fcntl.LOCK_EX):
+            if time.monotonic() >= deadline:
+                raise RecordError(f"{read(path) or 'another process'} {what}")
+            time.sleep(0.05)
+        before = read(path)
+        _write(file, this_process())
+        try:
+            yield
+        except BaseException:
+            _write(file, before)  # whoever was not able to do anything has not put it in order
+            raise
+        _write(file, None)
+
+
+def _locked(file: IO[str], how: int) -> bool:
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise RecordError(f"`{file.name}` cannot be locked: {error.strerror}") from error
+    return True
+
+
+def _write(file: IO[str], owner: Owner | None) -> None:
+    with suppress(OSError):  # a full disk: the lock holds without words, too
+        os.ftruncate(file.fileno(), 0)
+        if owner is not None:
+            os.write(file.fileno(), json.dumps(asdict(owner)).encode())
+
+
+def _started(process: int) -> str:
+    """When a process was started; empty where there is none."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+        # After the command's name, which may hold anything, the 20th field counts ticks since the boot.
+        return f"{BOOT.read_text().strip()} {stat.rpartition(')')[2].split()[19]}"
+    except (OSError, IndexError):
+        pass
+    if Path("/proc/self/stat").exists():
+        return ""
+    listing = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(process)], capture_output=True, text=True, check=False
+    )
+    return listing.stdout.strip()
