@@ -21,6 +21,7 @@ from mlflow.entities import Run as MlflowRun
 from safetensors.torch import load_file
 
 import genloss
+from genloss.errors import RecordError
 from genloss.launch.study import UnfinishedWarning
 from tests.launch.conftest import experiment
 
@@ -128,6 +129,19 @@ def test_a_study_is_in_mlflow_whole(empty: Path) -> None:
         assert model.sample(5).shape == (5, 2)
     for ours, theirs in zip(here_model.parameters(), there_model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+    # So do its values, each at its step.
+    for found in (first, first.folder.path, f"{result.name}/{first.name}", runs[first.name].info.run_id):
+        history = genloss.history(found)
+        assert history["generator/total"].steps.tolist() == list(range(60))
+        assert history["eval/modes_captured"].steps.tolist() == [25, 50, 60]
+        assert set(history) == set(runs[first.name].data.metrics)
+    stored = client.get_metric_history(runs[first.name].info.run_id, "generator/total")
+    assert [metric.value for metric in sorted(stored, key=lambda metric: metric.step)] == history[
+        "generator/total"
+    ].values.tolist()
+    with pytest.raises(RecordError, match="there is no run `nothing`"):
+        genloss.history("nothing")
 
     # The line that it is said to be reproduced by gives the same run again, bit for bit.
     run = next(run for run in result.runs if run.name == "wgan_gp-5")
