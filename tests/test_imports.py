@@ -7,10 +7,13 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 import genloss
+
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
 HEAVY = ("torch", "mlflow", "matplotlib", "numpy", "scipy", "sklearn", "torchmetrics", "pandas")
 
@@ -64,6 +67,12 @@ def test_the_check_finds_what_is_loaded():
         pytest.param("import genloss.registry, genloss.hookspecs", id="registry"),
         pytest.param("import " + ", ".join(submodules("genloss.commands")), id="commands"),
         pytest.param("import " + ", ".join(submodules("genloss.experiment")), id="experiment"),
+        pytest.param("import genloss.training.devices, genloss.launch.children", id="devices"),
+        pytest.param(
+            "from genloss.experiment import read, source\n"
+            f"read.read(source.from_file({str(EXPERIMENTS / 'gan.yaml')!r}))",
+            id="reading",
+        ),
         pytest.param("import genloss_builtin", id="builtin"),
         pytest.param(
             "from genloss.registry import installed_plugins\n"
@@ -89,6 +98,17 @@ def test_the_journal_is_read_and_shipped_without_torch():
     """The tracker is a process of its own, beside the training."""
     loaded = loaded_by("import genloss.record.folder, genloss.record.journal, genloss.comparison.table")
     assert not loaded & {"torch", "mlflow"}
+
+
+def test_a_plan_does_without_torchs_compiler():
+    """Torch imports it for an optimizer's sake: a second, and 70 MB."""
+    code = f"from genloss.experiment.plan import plan\nplan({str(EXPERIMENTS / 'ring.yaml')!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nassert 'torch._dynamo' not in sys.modules"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_losses_do_without_mlflow():

@@ -32,11 +32,17 @@ def command(
     from genloss.commands.results import print_results
     from genloss.commands.terminal import show_plugin_warnings, stderr
     from genloss.experiment.plan import plan
-    from genloss.launch.study import launch
+    from genloss.launch.spares import Spares
 
     show_plugin_warnings()
-    with stderr().status("reading the experiment"):
-        planned = plan(file, plugins=plugins, overrides=overrides, objectives=objectives)
-    result = launch(planned, for_terminal())
+    with Spares() as spares:
+        with stderr().status("reading the experiment"):
+            planned = plan(
+                file, plugins=plugins, overrides=overrides, objectives=objectives, once_read=spares.expect
+            )
+
+        from genloss.launch.study import launch  # imports torch, as the workers do by now
+
+        result = launch(planned, for_terminal(), spares)
     print_results(result)
     return result.exit_code

@@ -21,13 +21,16 @@ CORE = str(Path(__file__).parents[1]) + os.sep
 
 @dataclass(frozen=True)
 class Culprit:
-    """A definition in whose code an error was raised, and the line: `my_losses.py:12`."""
+    """A definition in whose code an error was raised, and the line: `my_losses.py:12`.
+
+    There is no line where it is what the definition gave that nothing can be done with.
+    """
 
     definition: Definition
     place: str
 
     def __str__(self) -> str:
-        return f"{self.definition.kind} `{self.definition.name}` ({self.place})"
+        return f"{self.definition.kind} `{self.definition.name}`" + (f" ({self.place})" if self.place else "")
 
 
 def culprit(error: BaseException, definitions: Iterable[Definition]) -> Culprit | None:
@@ -45,6 +48,8 @@ def culprit(error: BaseException, definitions: Iterable[Definition]) -> Culprit 
             place = f"{_short(code.co_filename)}:{line}"
             if _is_of(definition, frame):
                 found = definition
+    if found is None and (term := _term(error)) is not None:
+        found, place = term, ""
     return Culprit(found, place) if found is not None else None
 
 
@@ -58,6 +63,17 @@ def from_plugin(trace: TracebackType | None) -> TracebackType | None:
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(CORE) and trace.tb_next:
         trace = trace.tb_next
     return trace
+
+
+def _term(error: BaseException) -> Definition | None:
+    """The loss whose value was being summed up, if the error was raised there."""
+    from genloss.training.objective import Objective
+
+    for frame, _ in _frames(error.__traceback__):
+        if frame.f_code is Objective.__call__.__code__ and "term" in frame.f_locals:
+            loss: Definition = frame.f_locals["term"].loss
+            return loss
+    return None
 
 
 def _frames(trace: TracebackType | None) -> Iterable[tuple[FrameType, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,7 @@ def plan(
     plugins: Sequence[Path | str] = (),
     overrides: Sequence[str] | Mapping[str, Any] = (),
     objectives: Sequence[str] = (),
+    once_read: Callable[[Experiment], None] = lambda _: None,
 ) -> Plan:
     """Reads and checks an experiment; trains nothing.
 
@@ -65,6 +66,7 @@ def plan(
         plugins: plugin files, besides those that the experiment names.
         overrides: values that replace the experiment's: `training.steps=50`, or a mapping of values by path.
         objectives: only these; all by default.
+        once_read: given the experiment when it has been read, and is still to be checked.
 
     Raises:
         RequestError: the experiment is wrong, with the place of the mistake and what to do.
@@ -77,6 +79,7 @@ def plan(
             )
     written = from_mapping(source) if isinstance(source, Mapping) else from_file(source)
     draft = _select(read(written.overridden(_texts(overrides))), objectives)
+    once_read(draft.experiment)
     added = tuple(Path(plugin) for plugin in plugins)
     files = _plugin_files(draft, added)
     catalogue = _catalogue(files)

@@ -79,7 +79,8 @@ class Attempt:
             Interrupted: it was asked to stop; it can go on where it was.
             GenlossError: it failed.
         """
-        torch.use_deterministic_algorithms(self._training.deterministic)
+        if torch.are_deterministic_algorithms_enabled() != self._training.deterministic:
+            torch.use_deterministic_algorithms(self._training.deterministic)  # imports torch's compiler
         self._folder.artifacts.mkdir(exist_ok=True)
         self._known = catalogue(*self._run.plugins)
         self._data = load_data(self._known, self._run.data)

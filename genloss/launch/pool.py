@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -14,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Self
 
 from genloss.experiment.schema import Run
-from genloss.launch import children
+from genloss.launch.spares import Spares, settings, start
 from genloss.record.folder import StudyFolder
 from genloss.training.devices import Device
 
@@ -43,13 +42,15 @@ class Worker:
         heard: when it was last heard of, by the monotonic clock.
     """
 
-    def __init__(self, number: int, device: Device, study: StudyFolder, more: Mapping[str, str]) -> None:
+    def __init__(
+        self, number: int, device: Device, study: StudyFolder, more: Mapping[str, str], spares: Spares
+    ) -> None:
         self.device = device.name
         self.run: Run | None = None
         self.heard = 0.0
-        self._threads = device.threads
+        self._variables = {**settings(device.threads), **more}
         self._study = study
-        self._more = more
+        self._spares = spares
         self._log = study.path / "logs" / f"worker-{number}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self.connection: Connection | None = None
@@ -62,28 +63,22 @@ class Worker:
             self.heard += STARTING_SECONDS
         assert self.connection is not None
         self.run = run
-        request = {"run": str(self._study.run(run.name).path), "threads": run.threads, "drift": drift}
+        request = {
+            "run": str(self._study.run(run.name).path),
+            "threads": run.threads,
+            "drift": drift,
+            "log": str(self._log),
+        }
         # If it has died already, the pool hears of that, and the run ends as failed.
         with suppress(OSError):
             self.connection.send_bytes(json.dumps(request).encode())
 
     def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        threads = str(self._threads)
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                children.command("genloss.launch.worker", str(theirs.fileno())),
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C in the terminal reaches the launcher alone
-                env=children.environment(
-                    OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, PYTHONUNBUFFERED="1", **self._more
-                ),
-            )
-        theirs.close()
-        self.connection = Connection(ours.detach())
+        process = self._spares.take(self._variables)
+        if process is None:
+            with self._log.open("ab") as log:
+                process = start(self._variables, log)
+        self._process, self.connection = process.popen, process.connection
 
     def stop(self) -> None:
         """Asks it to end its run after the step it is in."""
@@ -144,11 +139,13 @@ class Worker:
 class Pool:
     """All workers of a study; ends them when it is left."""
 
-    def __init__(self, study: Study, deterministic: bool) -> None:
+    def __init__(self, study: Study, deterministic: bool, spares: Spares) -> None:
         (study.folder.path / "logs").mkdir(exist_ok=True)
         more = DETERMINISTIC if deterministic else {}
         slots = [device for device in study.devices for _ in range(device.workers)]
-        self.workers = [Worker(number, device, study.folder, more) for number, device in enumerate(slots)]
+        self.workers = [
+            Worker(number, device, study.folder, more, spares) for number, device in enumerate(slots)
+        ]
 
     def __enter__(self) -> Self:
         return self

@@ -32,6 +32,7 @@ from genloss.launch.preparation import write_run
 from genloss.launch.result import StudyResult, UnfinishedWarning
 from genloss.launch.scheduler import Study
 from genloss.launch.signals import Signals
+from genloss.launch.spares import Spares
 from genloss.launch.study import conduct
 from genloss.record.folder import ROOT, StudyFolder, latest_study, read_record
 from genloss.registry import Catalogue
@@ -121,7 +122,7 @@ def go_on(folder: StudyFolder, display: Display, *, allow_drift: bool) -> StudyR
             left = _left(folder, planned, display.note, stopped)
             finished = len(planned) - len(left)
             study = Study(folder, experiment, known, data, devices, left, finished, drift)
-            return conduct(study, display, signals)
+            return conduct(study, display, signals, Spares())
 
 
 def _written(folder: StudyFolder, content: Mapping[str, Any]) -> tuple[Experiment, list[Run]]:

@@ -16,6 +16,7 @@ from genloss.launch.floors import Floors
 from genloss.launch.outcome import Outcome
 from genloss.launch.pool import Pool, Worker
 from genloss.launch.signals import Signals
+from genloss.launch.spares import Spares
 from genloss.launch.tracker import TrackerProcess
 from genloss.record.folder import StudyFolder
 from genloss.registry import Catalogue
@@ -59,6 +60,7 @@ class Scheduler:
     display: Display
     signals: Signals
     tracker: TrackerProcess
+    spares: Spares
     unrecorded: dict[str, Outcome] = field(default_factory=dict)
     _pending: list[Run] = field(default_factory=list)
     _failures: dict[str, int] = field(default_factory=dict)
@@ -69,8 +71,9 @@ class Scheduler:
         self._pending = list(self.study.runs)
         self.display.began(self.study)
         floors = Floors(self.study, self.display.note)
-        with Pool(self.study, self._deterministic()) as pool:
+        with Pool(self.study, self._deterministic(), self.spares) as pool:
             self._assign(pool)
+            self.spares.end()
             floors.start()
             while pool.busy():
                 for worker, message in pool.messages(timeout=0.2):

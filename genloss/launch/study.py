@@ -19,6 +19,7 @@ from genloss.launch.preparation import prepare
 from genloss.launch.result import StudyResult, UnfinishedWarning
 from genloss.launch.scheduler import Scheduler, Study
 from genloss.launch.signals import Signals
+from genloss.launch.spares import Spares
 from genloss.launch.tracker import TrackerProcess
 from genloss.record.folder import StudyFolder
 
@@ -49,16 +50,23 @@ def run(
     Raises:
         RequestError: the experiment is wrong; nothing was trained.
     """
-    result = launch(
-        plan(experiment, plugins=plugins, overrides=overrides, objectives=objectives), display or Silence()
-    )
+    with Spares() as spares:
+        planned = plan(
+            experiment, plugins=plugins, overrides=overrides, objectives=objectives, once_read=spares.expect
+        )
+        result = launch(planned, display or Silence(), spares)
     if problem := result.summary():
         warnings.warn(problem, UnfinishedWarning, stacklevel=2)
     return result
 
 
-def launch(planned: Plan, display: Display) -> StudyResult:
+def launch(planned: Plan, display: Display, spares: Spares) -> StudyResult:
     """Trains a plan's runs, and waits until MLflow has them.
+
+    Args:
+        planned: the plan.
+        display: told how it goes on.
+        spares: processes for its workers.
 
     Raises:
         RecordError: the study's folder cannot be written.
@@ -74,14 +82,14 @@ def launch(planned: Plan, display: Display) -> StudyResult:
             raise RecordError(f"`{folder.path}` could not be filled: {error}") from error
         study = Study(folder, experiment, planned.catalogue, planned.data, planned.devices, todo)
         with Signals() as signals:
-            return conduct(study, display, signals)
+            return conduct(study, display, signals, spares)
 
 
-def conduct(study: Study, display: Display, signals: Signals) -> StudyResult:
+def conduct(study: Study, display: Display, signals: Signals, spares: Spares) -> StudyResult:
     """Trains what is left of a study, and waits until MLflow has it."""
     folder = study.folder
     with TrackerProcess(folder, display.note) as tracker:
-        scheduler = Scheduler(study, display, signals, tracker)
+        scheduler = Scheduler(study, display, signals, tracker, spares)
         try:
             scheduler.train()
         finally:

@@ -1,19 +1,22 @@
 """A worker: a process that trains one run after another, as the launcher says.
 
 It is started as `python -m genloss.launch.worker FD`, where FD is its end of a socket pair. It is told
-`{"run": FOLDER, …}` and answers with progress, with warnings and at last with an outcome (outcome.py).
-`{"stop": true}`, or the end of the pipe (the launcher is gone), lets it stop after the step it is in; so does
-SIGTERM, for the run that it trains.
+`{"run": FOLDER, "log": FILE, …}`, prints to that file, and answers with progress, with warnings and at last
+with an outcome (outcome.py). `{"stop": true}`, or the end of the pipe (the launcher is gone), lets it stop
+after the step it is in; so does SIGTERM, for the run that it trains.
 """
 
 from __future__ import annotations
 
 import faulthandler
+import gc
 import json
+import os
 import signal
 import sys
 import threading
 import warnings
+from contextlib import suppress
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -67,10 +70,21 @@ def main() -> None:
     from genloss.launch.execute import execute
 
     while (request := requests.get()) is not None:
+        print_to(request["log"])
         torch.set_num_threads(request["threads"])
         terminated.clear()
         outcome = execute(RunFolder(Path(request["run"])), send, should_stop, drift=request["drift"])
         send(asdict(outcome))
+    gc.freeze()  # else Python looks through all of torch when it ends, for half a second
+
+
+def print_to(path: str) -> None:
+    """Sends what this process prints to the end of a file; leaves it where it goes if that cannot be."""
+    with suppress(OSError):
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        os.close(file)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from genloss import __version__
+from genloss.contracts.definition import RESERVED_NAMES
 from genloss.errors import RequestError
 from genloss.kinds import singular
 
@@ -37,8 +38,6 @@ def check_name(name: str, definitions: Definitions[Any]) -> None:
     Raises:
         RequestError: with a name that would do, or the reason why none of that sort does.
     """
-    from genloss.contracts.loss import RESERVED_NAMES
-
     kind = singular(definitions.kind)
     reason = ""
     if not NAME.fullmatch(name) or len(name) > LONGEST:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -35,14 +36,35 @@ def build(name: str, parameters: Sequence[Tensor], **options: Any) -> torch.opti
     fusable = all(p.device.type in FUSED_DEVICES and p.is_floating_point() for p in parameters)
     if "fused" in known and fusable and not options.keys() & {"fused", "foreach", "differentiable"}:
         options = {**options, "fused": True}
-    return optimizer(parameters, **options)
+    with _uncompiled():
+        return optimizer(parameters, **options)
 
 
 def update(optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
-    """The optimizer's `step` as its class has it, without hooks.
+    """The optimizer's `step` as its class has it.
 
-    Torch wraps it to call hooks and to tell its profiler, which takes about as long as it takes to update a
-    small network.
+    Torch wraps it to call hooks, to tell its profiler, and to keep its compiler away from it, which it
+    imports for that: a second's work, and 70 MB. The wrapping itself takes about as long as it takes to
+    update a small network.
     """
-    step = type(optimizer).step
-    return partial(getattr(step, "__wrapped__", step) if getattr(step, "hooked", False) else step, optimizer)
+    if optimizer.defaults.get("differentiable"):
+        return optimizer.step
+    return torch.no_grad()(partial(inspect.unwrap(type(optimizer).step), optimizer))
+
+
+def state_dict(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The optimizer's state; torch's compiler is not imported for it."""
+    found: dict[str, Any] = inspect.unwrap(torch.optim.Optimizer.state_dict)(optimizer)
+    return found
+
+
+@contextmanager
+def _uncompiled() -> Iterator[None]:
+    """Lets an optimizer be made without torch's compiler, which is imported only to be kept away from it."""
+    base = torch.optim.Optimizer
+    kept = base.add_param_group
+    base.add_param_group = inspect.unwrap(kept)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        base.add_param_group = kept  # type: ignore[method-assign]

@@ -236,7 +236,7 @@ class Trainer:
         return {
             "step": self.step,
             "modules": {name: states.of(module) for name, module in self._modules().items()},
-            "optimizers": {player.name: player.optimizer.state_dict() for player in self.players},
+            "optimizers": {player.name: optimizers.state_dict(player.optimizer) for player in self.players},
             "batches": self.batches.state_dict(),
             "generators": seeds.state(self.device),
         }

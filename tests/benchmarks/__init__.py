@@ -1,0 +1,1 @@
+"""What genloss costs: one file a benchmark, and one command for all, `python -m tests.benchmarks`."""

@@ -1,10 +1,13 @@
 """Optimizers by name, fused where torch can."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
 
-from genloss.training.optimizers import UNSUPPORTED, build, classes, update
+from genloss.training.optimizers import UNSUPPORTED, build, classes, state_dict, update
 
 FUSED = {"adagrad", "adam", "adamw", "sgd"}
 
@@ -108,6 +111,47 @@ def test_an_update_is_a_step(name):
     for a, b in zip(ours, theirs, strict=True):
         assert torch.equal(a, b)
     assert all(param.requires_grad for param in ours)
+
+
+WITHOUT_COMPILER = """
+import sys
+import torch
+from genloss.training.optimizers import build, classes, state_dict, update
+
+for name in sorted(classes()):
+    weight = torch.nn.Parameter(torch.ones(2, 2))
+    weight.grad = torch.ones(2, 2)
+    optimizer = build(name, [weight], lr=0.01)
+    update(optimizer)()
+    assert weight.grad_fn is None and weight.ne(1).all(), name
+    assert state_dict(optimizer)["param_groups"], name
+assert "torch._dynamo" not in sys.modules
+"""
+
+
+def test_torchs_compiler_is_not_imported():
+    """It takes a second, and 70 MB."""
+    subprocess.run([sys.executable, "-c", WITHOUT_COMPILER], check=True)
+
+
+def test_torch_is_left_as_it_was():
+    method = torch.optim.Optimizer.add_param_group
+    build("adam", parameters())
+    with pytest.raises(ValueError, match="learning rate"):
+        build("adam", parameters(), lr=-1)
+    assert torch.optim.Optimizer.add_param_group is method
+
+
+def test_a_state_is_torchs():
+    params = parameters()
+    optimizer = build("adam", params)
+    step(optimizer, params)
+    ours, theirs = state_dict(optimizer), optimizer.state_dict()
+    assert ours["param_groups"] == theirs["param_groups"]
+    assert ours["state"].keys() == theirs["state"].keys() == {0, 1, 2}
+    assert all(
+        ours["state"][i][key] is theirs["state"][i][key] for i in range(3) for key in theirs["state"][i]
+    )
 
 
 def test_an_update_calls_nothing_but_the_optimizer():
