@@ -12,6 +12,10 @@ import pytest
 from genloss import registry
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="faults in full: 20 kills, a minute's lock …")
+
+
 @pytest.fixture
 def afresh(tmp_path: Path) -> Iterator[None]:
     """Nothing that a test's plugins leave behind is there for the next."""

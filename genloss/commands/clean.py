@@ -78,7 +78,7 @@ def _list(found: list[Kept]) -> None:
             age(kept.age),
             size(kept.size),
             f"{kept.finished} of {kept.planned}" if kept.planned else "unknown",
-            "being trained" if kept.alive else f"{size(kept.pending)} to ship" if kept.pending else "has all",
+            "in use" if kept.alive else f"{size(kept.pending)} to ship" if kept.pending else "has all",
         ]
         for kept in found
     ]

@@ -59,8 +59,8 @@ def command(study: str | None, port: int | None, open_: bool | None, tracking_ur
 
 
 def _find(name: str | None) -> StudyFolder:
-    from genloss.errors import RequestError, did_you_mean
-    from genloss.record.folder import ROOT, StudyFolder, latest_study
+    from genloss.errors import RequestError
+    from genloss.record.folder import StudyFolder, latest_study
 
     if name is None:
         latest = latest_study()
@@ -70,10 +70,7 @@ def _find(name: str | None) -> StudyFolder:
                 hint="`genloss run EXPERIMENT` makes one; `genloss ui` wants the folder that it was run in",
             )
         return latest
-    known = [path.parent.name for path in ROOT.glob("*/study.json")]
-    if name not in known:
-        raise RequestError(f"there is no study `{name}` in this folder", hint=did_you_mean(name, known))
-    return StudyFolder(ROOT / name)
+    return StudyFolder.find(name)
 
 
 def _present(page: str, show: bool) -> None:

@@ -24,7 +24,7 @@ from genloss.errors import NonFiniteError, RecordError, RunError
 from genloss.experiment.schema import Run
 from genloss.launch.configuration import write_configuration
 from genloss.launch.data import load_data
-from genloss.record import checkpoint
+from genloss.record import checkpoint, files
 from genloss.record.folder import ROOT, RunFolder, read_record, values_from
 from genloss.record.journal import Column, Journal, Values
 from genloss.record.recorder import Recorder
@@ -162,7 +162,7 @@ class Attempt:
         )
         if not self._record.columns or self._drift:
             for name in write_configuration(self._run, self._folder):
-                self._journal.event("artifact", path=f"artifacts/{name}", to="")
+                self._artifact(name)
 
     def _build(self, loaded: checkpoint.Loaded, should_stop: Callable[[], bool]) -> Trainer:
         """The trainer, where the checkpoint was taken."""
@@ -265,9 +265,11 @@ class Attempt:
         if trainer.step in self._record.evaluations:
             return
         self._report({"step": trainer.step, "evaluating": True})
+        self._journal.sync()  # it may be long until something is written again
         numbers, shown = evaluator.evaluate()
         what: dict[str, Any] = {}
         if shown is not None:
+            files.sync(shown)
             path = str(shown.relative_to(self._folder.path))
             what = {"image": {"key": "samples", "path": path}}
             if shown.suffix != ".png":
@@ -282,10 +284,14 @@ class Attempt:
         if curves and loss_curves(self._folder, self._folder.artifacts / "loss_curves.png"):
             names.append("loss_curves.png")
         for name in names:
-            self._journal.event(
-                "artifact", path=f"artifacts/{name}", to=str(Path(name).parent).removeprefix(".")
-            )
+            self._artifact(name)
         return loading.digest(trainer.judged)
+
+    def _artifact(self, name: str) -> None:
+        """Tells the journal of an artifact, which is on the disk by then."""
+        files.sync(self._folder.artifacts / name)
+        to = str(Path(name).parent).removeprefix(".")
+        self._journal.event("artifact", path=f"artifacts/{name}", to=to)
 
     def _warn(self, message: str) -> None:
         self._journal.event("warning", message=message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import IO
 
 
 def command(module: str, *arguments: str) -> list[str]:
@@ -15,3 +16,11 @@ def command(module: str, *arguments: str) -> list[str]:
 def environment(**more: str) -> dict[str, str]:
     """This process's environment; a child finds the modules that this process would find."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path), **more}
+
+
+def log(path: Path) -> IO[bytes]:
+    """A file for what a child prints, to be added to; what it prints is lost where the disk is full."""
+    try:
+        return path.open("ab")
+    except OSError:
+        return Path(os.devnull).open("ab")

@@ -10,9 +10,6 @@ from genloss.errors import GenlossError
 from genloss.launch import children, remains
 from genloss.record.folder import ROOT, StudyFolder
 
-_trackers: list[subprocess.Popen[bytes]] = []
-"""Those that were started. Python would complain of a process that is forgotten before it ends."""
-
 
 def tell_crashed(note: Callable[[str], None]) -> None:
     """Tells which studies here were left unfinished by a launcher that died.
@@ -40,7 +37,7 @@ def tell_crashed(note: Callable[[str], None]) -> None:
 
 def _track(folder: StudyFolder) -> None:
     """Starts a tracker that ships what there is, and ends."""
-    with (folder.path / "tracker.log").open("ab") as log:
+    with children.log(folder.path / "tracker.log") as log:
         process = subprocess.Popen(
             children.command("genloss.tracking.tracker", str(folder.path)),
             env=children.environment(),
@@ -49,4 +46,4 @@ def _track(folder: StudyFolder) -> None:
             stderr=log,
             start_new_session=True,
         )
-    _trackers.append(process)
+    process.returncode = 0  # nobody waits for it: Python would complain that it is forgotten before it ends

@@ -14,6 +14,7 @@ from genloss.errors import GenlossError, RecordError, RequestError
 from genloss.experiment import blame
 from genloss.experiment.schema import Run
 from genloss.launch.outcome import Outcome
+from genloss.record.files import publish
 from genloss.record.folder import RunFolder
 from genloss.record.journal import Journal
 from genloss.registry import catalogue
@@ -43,7 +44,7 @@ def fail(
     with suppress(OSError, RecordError):
         folder.artifacts.mkdir(exist_ok=True)
         said = f"{trace.rstrip()}\n\nTo reproduce it:\n  {run.reproduce}\n"
-        (folder.artifacts / "traceback.txt").write_text(said)
+        publish(folder.artifacts / "traceback.txt", said.encode())
         journal.event("artifact", path="artifacts/traceback.txt", to="")
     return conclude(journal, outcome, **more)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import subprocess
 import time
@@ -13,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Self
 
 from genloss.experiment.schema import Run
+from genloss.launch import children
 from genloss.launch.spares import Spares, settings, start
 from genloss.record.folder import StudyFolder
 from genloss.training.devices import Device
@@ -76,7 +78,7 @@ class Worker:
     def _start(self) -> None:
         process = self._spares.take(self._variables)
         if process is None:
-            with self._log.open("ab") as log:
+            with children.log(self._log) as log:
                 process = start(self._variables, log)
         self._process, self.connection = process.popen, process.connection
 
@@ -87,17 +89,26 @@ class Worker:
                 self.connection.send_bytes(b'{"stop": true}')
 
     def kill(self) -> None:
-        """Ends the process at once."""
+        """Ends the process at once, and those that it has started."""
         if self._process is not None:
             self._process.kill()
             self._reap()
 
-    def close(self) -> None:
-        """Lets the process end, its pipe being closed."""
-        if self._process is not None and self.connection is not None:
+    def hang_up(self) -> None:
+        """Closes its pipe, upon which the process ends."""
+        if self.connection is not None:
             self.connection.close()
+
+    def close(self) -> None:
+        """Lets the process end."""
+        self.hang_up()
+        if self._process is not None:
             self._wait()
             self._reap()
+
+    def has_ended(self) -> bool:
+        """Whether its process has. The pipe need not say so: a process that it has forked holds it, too."""
+        return self._process is not None and self._process.poll() is not None
 
     def died(self) -> str:
         """How the process ended; it is started anew for the next run."""
@@ -131,6 +142,8 @@ class Worker:
     def _reap(self) -> None:
         if self._process is not None:
             self._process.wait()
+            with suppress(ProcessLookupError, PermissionError):  # those that it has started: its group
+                os.killpg(self._process.pid, signal.SIGKILL)
         if self.connection is not None:
             self.connection.close()
         self._process = self.connection = None
@@ -140,7 +153,8 @@ class Pool:
     """All workers of a study; ends them when it is left."""
 
     def __init__(self, study: Study, deterministic: bool, spares: Spares) -> None:
-        (study.folder.path / "logs").mkdir(exist_ok=True)
+        with suppress(OSError):  # a full disk
+            (study.folder.path / "logs").mkdir(exist_ok=True)
         more = DETERMINISTIC if deterministic else {}
         slots = [device for device in study.devices for _ in range(device.workers)]
         self.workers = [
@@ -151,6 +165,8 @@ class Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for worker in self.workers:  # all end at the same time
+            worker.hang_up()
         for worker in self.workers:
             worker.close()
 
@@ -163,8 +179,11 @@ class Pool:
     def messages(self, timeout: float) -> Iterator[tuple[Worker, dict[str, Any]]]:
         """What the workers say within so many seconds; `{"died": how}` for one that has."""
         open_ones = {worker.connection: worker for worker in self.workers if worker.connection is not None}
-        for ready in wait(list(open_ones), timeout):
+        ended = [worker for worker in self.workers if worker.has_ended()]
+        heard = []
+        for ready in wait(list(open_ones), 0 if ended else timeout):
             worker = open_ones[ready]  # type: ignore[index]
+            heard.append(worker)
             try:
                 message = json.loads(worker.connection.recv_bytes())  # type: ignore[union-attr]
                 # An evaluation says nothing until it is done.
@@ -172,6 +191,9 @@ class Pool:
             except (EOFError, OSError):
                 message = {"died": worker.died()}
             yield worker, message
+        for worker in ended:
+            if worker not in heard:  # it has nothing more to say
+                yield worker, {"died": worker.died()}
 
     def stop(self) -> None:
         for worker in self.workers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import threading
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from genloss.errors import TrackingError
 from genloss.launch import children
@@ -116,7 +117,7 @@ class TrackerProcess:
         path, cwd = self._folder.path.resolve(), working_folder(self._folder)
         if cwd is not None:
             path = path.relative_to(cwd)
-        with (self._folder.path / "tracker.log").open("ab") as log:
+        with self._log() as log:
             self._process = subprocess.Popen(
                 children.command("genloss.tracking.tracker", str(path), *self._options),
                 env=children.environment(),
@@ -126,6 +127,12 @@ class TrackerProcess:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def _log(self) -> IO[bytes]:
+        try:
+            return (self._folder.path / "tracker.log").open("ab")
+        except OSError:  # a full disk
+            return Path(os.devnull).open("ab")
 
     def _close(self) -> None:
         """Tells the process that nothing more will be written."""

@@ -33,7 +33,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The launcher has said it already.
     warnings.simplefilter("ignore", PluginWarning)
-    connection = Connection(int(sys.argv[1]))
+    number = int(sys.argv[1])
+    os.set_inheritable(number, False)  # nor is it for the processes that a plugin starts
+    connection = Connection(number)
     requests: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
     stop, terminated = threading.Event(), threading.Event()
     # Whoever ends all processes of a study by SIGTERM wants it to go on some day.

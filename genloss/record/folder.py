@@ -260,10 +260,9 @@ def read_record(folder: RunFolder, *, values: bool = True) -> Record:
     if not folder.journal.exists():
         return record
     for frame, _ in journal.read(folder.journal):
-        now = frame.time if isinstance(frame, Event) else int(frame.timestamps[-1])
         if record.last and not (isinstance(frame, Event) and frame.name == "start"):
-            record.duration += max(now - record.last, 0) / 1000
-        record.last = max(now, record.last)
+            record.duration += max(frame.last - record.last, 0) / 1000
+        record.last = max(frame.last, record.last)
         if isinstance(frame, Event):
             _gather(record, frame)
             continue

@@ -16,6 +16,7 @@ A copy under a name that ends in `.gz` is read like the journal itself.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -35,6 +36,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genloss.errors import RecordError
+from genloss.record import files
 
 MAGIC = b"genloss journal 2\n"
 HEAD = struct.Struct(f"<{len(MAGIC)}s16sI")
@@ -43,6 +45,8 @@ CHECK = struct.Struct("<I")
 VALUES = struct.Struct("<QII")
 EVENT_KIND, VALUES_KIND = 1, 2
 SYNC_SECONDS = 5.0
+UNWRITABLE = (errno.EINVAL, errno.EROFS)
+"""What a file system says to `fsync` that only reads: there is nothing to wait for."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,11 @@ class Values:
     timestamps: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
 
+    @property
+    def last(self) -> int:
+        """When the last of them was recorded."""
+        return int(self.timestamps[-1])
+
 
 @dataclass(frozen=True)
 class Event:
@@ -72,6 +81,11 @@ class Event:
     name: str
     time: int
     content: Mapping[str, Any]
+
+    @property
+    def last(self) -> int:
+        """When it happened."""
+        return self.time
 
 
 def now() -> int:
@@ -98,9 +112,11 @@ class Journal:
         self.path = path
         self._lock = threading.Lock()
         begun = path.exists() and identity(path)
-        end = 0
+        end = self._last = 0
         if begun:
-            end = max((end for _, _, end in _frames(path)), default=HEAD.size)
+            end = HEAD.size
+            for frame, end in read(path):
+                self._last = max(frame.last, self._last)
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
             os.ftruncate(self._file, end)
@@ -111,13 +127,17 @@ class Journal:
         if not begun:
             identifier = bytes.fromhex(self.id)
             self._write(HEAD.pack(MAGIC, identifier, zlib.crc32(identifier)))
+            files.sync(path.parent)  # the name, too
 
     def event(self, name: str, **content: Any) -> None:
-        """Appends an event with the present time."""
-        self._write(_framed(EVENT_KIND, _event(name, **content)))
+        """Appends an event with the present time; if the clock was put back, with the last that there is."""
+        self._last = max(now(), self._last)
+        said = {"event": name, "time": self._last, **content}
+        self._write(_framed(EVENT_KIND, json.dumps(said, default=str).encode()))
 
     def values(self, block: Values) -> None:
         """Appends a block of values."""
+        self._last = max(block.last, self._last)
         rows, columns = block.values.shape
         self._write(
             _framed(
@@ -201,6 +221,22 @@ def identity(path: Path) -> str | None:
         return _identity(path, file)
 
 
+def sync(path: Path) -> int:
+    """Waits until what a journal has now is on the disk, whoever writes it; gives its size.
+
+    Raises:
+        RecordError: the disk does not take it.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise RecordError(f"the journal `{path}` cannot be kept: {error.strerror}") from error
+    return size
+
+
 def compress(path: Path, to: Path) -> None:
     """Writes a compressed copy of a journal; it is there whole or not at all."""
     part = to.with_name(f"{to.name}.part")
@@ -220,10 +256,6 @@ def readable_steps(path: Path) -> list[range]:
                 steps = range(found.pop().start, steps.stop)
             found.append(steps)
     return found
-
-
-def _event(name: str, **content: Any) -> bytes:
-    return json.dumps({"event": name, "time": now(), **content}, default=str).encode()
 
 
 def _framed(kind: int, payload: bytes) -> bytes:

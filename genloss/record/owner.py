@@ -1,7 +1,8 @@
 """Who holds a lock file: a process that is known by its host, its number and the time it was started.
 
-The lock itself goes with the process, however that ends. What the file says is taken back by a process that
-ends in order: words in a lock file that nobody holds tell of one that did not.
+The lock itself goes with the process, however that ends; processes that it has forked do not keep it. What
+the file says is taken back by a process that ends in order: words in a lock file that nobody holds tell of
+one that did not.
 """
 
 from __future__ import annotations
@@ -22,6 +23,19 @@ from typing import IO
 from genloss.errors import RecordError
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+_files: set[IO[str]] = set()
+"""The lock files that this process holds."""
+
+
+def _let_go() -> None:
+    """What a forked process does first: a lock is free when all that have the file open have closed it."""
+    for file in _files:
+        file.close()
+    _files.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 @dataclass(frozen=True)
@@ -97,13 +111,17 @@ def held(path: Path, what: str, patience: float = 0.0) -> Iterator[None]:
                 raise RecordError(f"{read(path) or 'another process'} {what}")
             time.sleep(0.05)
         before = read(path)
+        _files.add(file)
         _write(file, this_process())
         try:
             yield
         except BaseException:
             _write(file, before)  # whoever was not able to do anything has not put it in order
             raise
-        _write(file, None)
+        else:
+            _write(file, None)
+        finally:
+            _files.discard(file)
 
 
 def _locked(file: IO[str], how: int) -> bool:
@@ -117,6 +135,8 @@ def _locked(file: IO[str], how: int) -> bool:
 
 
 def _write(file: IO[str], owner: Owner | None) -> None:
+    if file.closed:  # in a forked process, which comes to the end of what it was forked from
+        return
     with suppress(OSError):  # a full disk: the lock holds without words, too
         os.ftruncate(file.fileno(), 0)
         if owner is not None:

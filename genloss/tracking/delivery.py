@@ -17,8 +17,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Item = TypeVar("Item", Metric, Param, RunTag)
 
-SHORTEST_WAIT, LONGEST_WAIT = 0.5, 30.0
+SHORTEST_WAIT, LONGEST_WAIT = 0.2, 30.0
 """Seconds; each wait is twice the one before."""
+
+WRONG, MAYBE_WRONG = "INVALID_PARAMETER_VALUE", "BAD_REQUEST"
+"""What MLflow says of values that it refuses; a database that refuses all of them says the second, too."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,11 @@ class Rejection:
     """What MLflow did not take, and why."""
 
     item: Metric | Param | RunTag
-    reason: str
+    error: MlflowException
+
+    @property
+    def reason(self) -> str:
+        return str(self.error.message)
 
 
 class RunGone(Exception):
@@ -38,21 +45,27 @@ class Delivery:
 
     Args:
         waiting: told why, each time that it has to wait.
+        answered: told that it does not any more.
     """
 
-    def __init__(self, waiting: Callable[[str], None]) -> None:
+    def __init__(self, waiting: Callable[[str], None], answered: Callable[[], None] = lambda: None) -> None:
         self._waiting = waiting
+        self._answered = answered
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls until it succeeds, or fails with an error that will not pass."""
         wait = SHORTEST_WAIT
         while True:
             try:
-                return function(*args, **kwargs)
+                result = function(*args, **kwargs)
             except Exception as error:
                 if not store.passing(error):
                     raise
                 self._waiting(store.reason(error))
+            else:
+                if wait > SHORTEST_WAIT:
+                    self._answered()
+                return result
             time.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)
 
@@ -69,15 +82,18 @@ class Delivery:
 
         Raises:
             RunGone: the run was deleted.
+            MlflowException: it is not the values that MLflow does not take.
         """
 
-        def attempt(send: Callable[[], object]) -> str | None:
+        def attempt(send: Callable[[], object]) -> MlflowException | None:
             try:
                 self.call(send)
             except MlflowException as error:
                 if self.is_gone(client, run_id):
                     raise RunGone(run_id) from error
-                return error.message
+                if error.error_code not in (WRONG, MAYBE_WRONG):
+                    raise
+                return error
             return None
 
         return [
@@ -97,21 +113,38 @@ class Delivery:
         """Whether a run was deleted."""
         try:
             return self.call(client.get_run, run_id).info.lifecycle_stage != "active"
-        except MlflowException:
-            return True
+        except MlflowException as error:
+            # A proxy whose server is away may say 404, too.
+            return bool(error.error_code == "RESOURCE_DOES_NOT_EXIST")
 
 
-def isolate(items: Sequence[Item], send: Callable[[Sequence[Item]], str | None]) -> list[Rejection]:
+def isolate(
+    items: Sequence[Item], send: Callable[[Sequence[Item]], MlflowException | None]
+) -> list[Rejection]:
     """Sends all items but those that are rejected, which are found by halving.
 
     Args:
         items: to be sent.
         send: sends some, all or none; says why they are rejected, if they are.
+
+    Raises:
+        MlflowException: all are rejected, and not for what they are.
     """
-    reason = send(items) if items else None
-    if reason is None:
+    rejections = _halved(items, send)
+    if len(rejections) == len(items) > 1:
+        for rejection in rejections:
+            if rejection.error.error_code != WRONG:
+                raise rejection.error
+    return rejections
+
+
+def _halved(
+    items: Sequence[Item], send: Callable[[Sequence[Item]], MlflowException | None]
+) -> list[Rejection]:
+    error = send(items) if items else None
+    if error is None:
         return []
     if len(items) == 1:
-        return [Rejection(items[0], reason)]
+        return [Rejection(items[0], error)]
     middle: int = len(items) // 2
-    return [*isolate(items[:middle], send), *isolate(items[middle:], send)]
+    return [*_halved(items[:middle], send), *_halved(items[middle:], send)]

@@ -13,7 +13,7 @@ import os
 import shlex
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import mlflow
@@ -53,8 +53,11 @@ def shown(uri: str) -> str:
 
 
 def fail_fast() -> None:
-    """For a process of our own: MLflow is not to retry for minutes, nor to draw progress bars."""
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    """For a process of our own: MLflow is not to ask again by itself, nor to draw progress bars.
+
+    It would wait for minutes, and make a run twice if the first answer is lost.
+    """
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
@@ -106,14 +109,24 @@ def find_experiment(client: MlflowClient, name: str) -> Experiment | None:
         TrackingError: it was deleted.
     """
     found = client.get_experiment_by_name(name)
-    if found is not None and found.lifecycle_stage != "active":
+    if found is not None:
+        check_active(client, found)
+    return found
+
+
+def check_active(client: MlflowClient, experiment: Experiment) -> None:
+    """Whether an experiment can be written to.
+
+    Raises:
+        TrackingError: it was deleted.
+    """
+    if experiment.lifecycle_stage != "active":
         uri = shlex.quote(shown(client.tracking_uri))
         raise TrackingError(
-            f"the MLflow experiment `{name}` was deleted, and a deleted experiment keeps its name",
+            f"the MLflow experiment `{experiment.name}` was deleted, and a deleted experiment keeps its name",
             hint=f"restore it with `MLFLOW_TRACKING_URI={uri} mlflow experiments restore "
-            f"--experiment-id {found.experiment_id}`, or set another `tracking.experiment`",
+            f"--experiment-id {experiment.experiment_id}`, or set another `tracking.experiment`",
         )
-    return found
 
 
 def download(run_id: str, artifact: str, uri: str) -> Path:
@@ -134,6 +147,14 @@ def download(run_id: str, artifact: str, uri: str) -> Path:
     if not path.exists():
         raise TrackingError(f"MLflow does not give `{artifact}` of run `{run_id}`: `{path}` is not there")
     return path
+
+
+def settle(uri: str) -> None:
+    """Brings an SQLite store's log into its file, unless somebody reads it: a copy of that is whole then."""
+    path = _path(uri)
+    if path is not None and _is_there(path):
+        with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=1.0)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def passing(error: Exception) -> bool:
@@ -193,6 +214,8 @@ def _create(path: Path) -> None:
             # Readers and the writer no longer wait for each other.
             with closing(sqlite3.connect(part)) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
+        for left in ("-wal", "-shm"):  # of a store that was deleted without them; SQLite would mix them in
+            path.with_name(f"{path.name}{left}").unlink(missing_ok=True)
         part.replace(path)
 
 

@@ -1,6 +1,6 @@
 """The tracker: the process that carries a study's records to MLflow.
 
-    python -m genloss.tracking.tracker FOLDER
+    python -m genloss.tracking.tracker FOLDER [--uri URI] [--deleted]
 
 looks twice a second which journals have grown, and ships them. When its standard input ends, nothing more
 will be written: it ships what is left, writes the view and the note, and ends. A store that cannot be
@@ -9,17 +9,20 @@ reached is asked again, for ever; killed at any moment, it goes on where it was 
 What happens it says on standard output, a JSON object a line:
 
     {"event": "waiting", "why": …}                   the store does not answer, in a sentence
+    {"event": "answered"}                            it does again
     {"event": "ready", "experiment_id": …, "uri": …, "page": the comparison's address, on a server}
-    {"event": "shipped", "values": so many in all}
+    {"event": "shipped", "values": so many in all, "left": bytes of the journals}
+    {"event": "note", "text": …}                     what a person should know
     {"event": "error", "message": …, "hint": …}      it cannot be used, and the tracker ends
-    {"event": "done"}
+    {"event": "done", "shipped": whether MLflow has all of it}
 """
 
 from __future__ import annotations
 
-import fcntl
+import argparse
 import gc
 import json
+import math
 import os
 import select
 import signal
@@ -27,20 +30,30 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
-from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
-from genloss.errors import GenlossError, RecordError
-from genloss.record.folder import StudyFolder
+from genloss.errors import GenlossError
+from genloss.record import owner
+from genloss.record.folder import RunFolder, StudyFolder
 from genloss.tracking import address, note, store, views
 from genloss.tracking.delivery import Delivery
 from genloss.tracking.shipping import RunShipping, tell
+from genloss.tracking.target import Store
+
+P = ParamSpec("P")
 
 POLL_SECONDS = 0.5
-NICENESS = 5
-"""Below the workers, and yet enough on a busy machine to keep up with them."""
+NICENESS, LEAST = 7, 19
+"""Below the workers: two of them on two cores leave it a fifth of one. What it has not shipped when they end,
+it ships then; with a core of its own it keeps pace."""
+
+AUTOGROUP = Path("/proc/self/autogroup")
+"""Where Linux groups processes by session, niceness counts within the session alone; this is the session's
+own, which may be taken back by anybody."""
 
 GARBAGE = 100_000
 """Objects between two collections: with Python's own number they take a fifth of the time."""
@@ -48,31 +61,31 @@ GARBAGE = 100_000
 LAST_WORDS_SECONDS = 30.0
 """How long a worker whose launcher has died may take to say how its run ended."""
 
+MOST_NOTES = 20
+"""Of what goes wrong with a study's runs, so much is told on standard output; the log has all of it."""
 
+
+@dataclass
 class Tracker:
     """Ships a study.
 
-    Args:
+    Attributes:
         folder: the study's.
         table: gives the comparison of a study as a Markdown table.
         report: told of what happens, see above.
+        uri: the store, if it is not the one that the study names.
+        deleted: whether runs that were deleted in MLflow are made anew.
     """
 
-    def __init__(
-        self,
-        folder: StudyFolder,
-        table: Callable[[StudyFolder], str],
-        report: Callable[..., None],
-    ) -> None:
-        self._folder = folder
-        self._table = table
-        self._report = report
-        self._content = folder.read()
-        self._delivery = Delivery(self._wait)
-        self._runs: dict[Path, RunShipping] = {}
-        self._refused: dict[str, str] = {}
-        self._shown: tuple[list[str], dict[str, int]] | None = None
-        self._values = 0
+    folder: StudyFolder
+    table: Callable[[StudyFolder], str]
+    report: Callable[..., None]
+    uri: str | None = None
+    deleted: bool = False
+    _runs: dict[Path, RunShipping] = field(default_factory=dict, init=False)
+    _shown: tuple[list[str], dict[str, int]] | None = field(default=None, init=False)
+    _count: tuple[int, int] = field(default=(0, 0), init=False)
+    _notes: int = field(default=0, init=False)
 
     def open(self) -> None:
         """Opens the store and the experiment.
@@ -80,91 +93,124 @@ class Tracker:
         Raises:
             TrackingError: they cannot be used.
         """
-        uri = self._uri = address.resolve(self._content["tracking_uri"])
-        self._client: MlflowClient = self._delivery.call(store.connect, uri)
-        self._experiment_id = self._delivery.call(
-            store.experiment, self._client, self._content["experiment_name"]
-        )
-        page = views.page(uri, self._experiment_id, self._folder.name) if store.is_server(uri) else None
-        self._report(event="ready", experiment_id=self._experiment_id, uri=uri, page=page)
+        self._content = self.folder.read()
+        self._uri = uri = address.resolve(self.uri or self._content["tracking_uri"])
+        delivery = Delivery(self._wait, lambda: self.report(event="answered"))
+        client = delivery.call(store.connect, uri)
+        experiment_id = delivery.call(store.experiment, client, self._content["experiment_name"])
+        self._store = Store(client, delivery, experiment_id, self._content, {}, self._tell)
+        page = views.page(uri, experiment_id, self.folder.name) if store.is_server(uri) else None
+        self.report(event="ready", experiment_id=experiment_id, uri=uri, page=page)
         self._show()
 
     def _wait(self, why: str) -> None:
-        self._report(event="waiting", why=f"`{store.shown(self._uri)}` does not answer: {why}")
+        self.report(event="waiting", why=f"`{store.shown(self._uri)}` does not answer: {why}")
+
+    def _tell(self, text: str) -> None:
+        tell(text)
+        self._notes += 1
+        if self._notes <= MOST_NOTES:
+            self.report(event="note", text=text.split("\n", 1)[0])
 
     def pass_over(self, *, at_once: bool = False) -> bool:
-        """Ships what is due; says whether anything was."""
+        """Ships what is due; says whether anything was.
+
+        Raises:
+            TrackingError: the experiment was deleted.
+        """
         shipped = False
-        for folder in self._folder.runs():
+        for folder in self._folders():
             run = self._runs.get(folder.path)
             if run is None:
-                run = self._runs[folder.path] = RunShipping(
-                    folder,
-                    self._folder,
-                    self._content,
-                    experiment_id=self._experiment_id,
-                    client=self._client,
-                    delivery=self._delivery,
-                    refused=self._refused,
-                )
+                run = self._runs[folder.path] = RunShipping(folder, self._store, anew=self.deleted)
             if run.due(at_once=at_once):
                 shipped |= run.ship()
-                self._count()
+                self._tell_count()
         self._show()
         return shipped
 
-    def finish(self) -> None:
-        """Ships the rest, says how those runs ended that did not say so themselves, and writes the note."""
+    def _folders(self) -> list[RunFolder]:
+        """The runs that have begun, and those that began once and have lost their journal."""
+        lost = [RunFolder(path.parent) for path in sorted(self.folder.path.glob("*.damaged-*/shipped.json"))]
+        return [*self.folder.runs(), *(folder for folder in lost if not folder.journal.exists())]
+
+    def finish(self, superseded: Callable[[], bool] = lambda: False) -> None:
+        """Ships the rest, says how those runs ended that did not say so themselves, and writes the note.
+
+        Args:
+            superseded: whether another tracker is to go on instead; asked now and then.
+
+        Raises:
+            TrackingError: the experiment was deleted.
+        """
         deadline = time.monotonic() + LAST_WORDS_SECONDS
         while self.pass_over(at_once=True) or (any(self._in_training()) and time.monotonic() < deadline):
+            if superseded():
+                self.report(
+                    event="note", text=f"study `{self.folder.name}` goes on; its own tracker ships it"
+                )
+                return
             time.sleep(0.05)
         for run, in_training in zip(self._runs.values(), self._in_training(), strict=True):
-            if not run.ended and not in_training:
-                run.end("its process ended without a word")
-        description = self._content["experiment"]["description"]
-        table = self._table(self._folder)
-        self._delivery.call(
-            note.write, self._client, self._experiment_id, self._folder.name, description, table
-        )
-        self._count()
-        self._report(event="done")
+            if not in_training:
+                run.end()
+        self._store.check()
+        self._write_note()
+        store.settle(self._uri)
+        self._tell_count()
+        self.report(event="done", shipped=all(run.complete for run in self._runs.values()))
 
     def _in_training(self) -> Iterator[bool]:
         """For each run, whether it has not ended and still has a process."""
         for run in self._runs.values():
-            try:
-                if not run.ended:
-                    with run.folder.locked():
-                        pass
-            except RecordError:
-                yield True
-            else:
-                yield False
+            yield not run.seen.ended and run.folder.is_trained()
 
-    def _count(self) -> None:
-        values = sum(run.values for run in self._runs.values())
-        if values != self._values:
-            self._values = values
-            self._report(event="shipped", values=values)
+    def _write_note(self) -> None:
+        try:
+            table = self.table(self.folder)
+        except GenlossError as error:
+            table = f"The table cannot be made: {error.message}"
+        description, name = self._content["experiment"]["description"], self.folder.name
+        self._try(note.write, self._store.client, self._store.experiment_id, name, description, table)
+
+    def _tell_count(self) -> None:
+        runs = self._runs.values()
+        count = (sum(run.values for run in runs), sum(run.left() for run in runs))
+        if count != self._count:
+            self._count = count
+            self.report(event="shipped", values=count[0], left=count[1])
 
     def _show(self) -> None:
         """Writes the view anew if there are metrics or pictures that it has no charts for."""
-        keys = list(dict.fromkeys(key for run in self._runs.values() for key in run.keys))
+        keys = list(dict.fromkeys(key for run in self._runs.values() for key in run.seen.keys))
         pictures: dict[str, int] = {}
         for run in self._runs.values():
-            pictures |= {key: max(step, pictures.get(key, 0)) for key, step in run.pictures.items()}
+            pictures |= {key: max(step, pictures.get(key, 0)) for key, step in run.seen.pictures.items()}
         if self._shown != (keys, pictures):
             self._shown = (keys, pictures)
             objectives = self._content["experiment"]["objectives"]
-            self._delivery.call(
-                views.write, self._client, self._experiment_id, self._folder.name, objectives, keys, pictures
-            )
+            name, experiment_id = self.folder.name, self._store.experiment_id
+            self._try(views.write, self._store.client, experiment_id, name, objectives, keys, pictures)
+
+    def _try(self, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Says something of the experiment, without which the runs are whole, too."""
+        try:
+            self._store.delivery.call(function, *args, **kwargs)
+        except MlflowException as error:
+            self._store.check()
+            self._tell(f"MLflow did not take what is said of the experiment: {error}")
 
 
-def main(folder: Path, table: Callable[[StudyFolder], str] | None = None) -> int:
+def main(arguments: list[str], table: Callable[[StudyFolder], str] | None = None) -> int:
     """Tracks a study until standard input ends; gives the exit code."""
+    parser = argparse.ArgumentParser(prog="genloss.tracking.tracker")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--uri")
+    parser.add_argument("--deleted", action="store_true")
+    options = parser.parse_args(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(NICENESS)
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    _be_nice(min(usual + NICENESS, LEAST))
     gc.freeze()
     gc.set_threshold(GARBAGE)
     store.fail_fast()
@@ -185,14 +231,22 @@ def main(folder: Path, table: Callable[[StudyFolder], str] | None = None) -> int
                 events.flush()
         last = event
 
-    study = StudyFolder(folder)
-    with _alone(study):
+    study = StudyFolder(options.folder)
+
+    def superseded() -> bool:
+        """Whether a launcher is at the study that did not start this tracker; it starts its own."""
+        launcher = study.owner()
+        return launcher is not None and launcher.process != os.getppid() and study.is_alive()
+
+    with _alone(study, report):
         try:
-            tracker = Tracker(study, table or _table, report)
+            tracker = Tracker(study, table or _table, report, options.uri, options.deleted)
             tracker.open()
-            while _goes_on():
-                tracker.pass_over()
-            tracker.finish()
+            more = False
+            while _goes_on(0.0 if more else POLL_SECONDS):
+                more = tracker.pass_over()
+            _be_nice(usual)  # the workers are done
+            tracker.finish(superseded)
         except GenlossError as error:
             report(event="error", message=error.message, hint=error.hint)
             tell(str(error))
@@ -200,9 +254,18 @@ def main(folder: Path, table: Callable[[StudyFolder], str] | None = None) -> int
     return 0
 
 
-def _goes_on() -> bool:
+def _be_nice(niceness: int) -> None:
+    """Gives way to other processes, as far as the system lets go back on that."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, niceness)
+    if os.getsid(0) == os.getpid():
+        with suppress(OSError):  # where there are no such groups
+            AUTOGROUP.write_text(str(niceness))
+
+
+def _goes_on(seconds: float) -> bool:
     """Waits a moment; says whether standard input is still open."""
-    readable, _, _ = select.select([sys.stdin], [], [], POLL_SECONDS)
+    readable, _, _ = select.select([sys.stdin], [], [], seconds)
     return not readable or bool(os.read(sys.stdin.fileno(), 4096))
 
 
@@ -213,12 +276,13 @@ def _table(study: StudyFolder) -> str:
 
 
 @contextmanager
-def _alone(study: StudyFolder) -> Iterator[None]:
+def _alone(study: StudyFolder, report: Callable[..., None]) -> Iterator[None]:
     """Waits until no other tracker ships this study."""
-    with (study.path / "tracker.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    if owner.is_held(study.tracker_lock):
+        report(event="note", text=f"another tracker still ships study `{study.name}`")
+    with owner.held(study.tracker_lock, f"ships study `{study.name}`", math.inf):
         yield
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(sys.argv[1:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ def genloss(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         monkeypatch.setattr(sys, "argv", ["genloss", *map(str, arguments)])
         with pytest.raises(SystemExit) as ending:
             commands.main()
+        gc.unfreeze()  # this process does not end with the command
         out, err = capsys.readouterr()
         return Said(ending.value.code or 0, out, err)  # type: ignore[arg-type]
 

@@ -22,6 +22,7 @@ Fault = Literal[
     "raise",
     "kill",
     "kill_once",
+    "kill_parent",
     "terminate",
     "exit",
     "segfault",
@@ -38,20 +39,7 @@ def faulty(
     x_hat: Float[Tensor, "batch *event"],
     *,
     progress: float = 0.0,
-    fault: Literal[
-        "none",
-        "raise",
-        "kill",
-        "terminate",
-        "exit",
-        "segfault",
-        "hang",
-        "nan",
-        "slow",
-        "kill_once",
-        "full_disk",
-        "kernels",
-    ] = "none",
+    fault: Fault = "none",
 ) -> Float[Tensor, "batch"]:
     """A squared error, until something goes wrong."""
     value = (x - x_hat).square().flatten(1).sum(1)
@@ -63,6 +51,11 @@ def faulty(
         raise ZeroDivisionError("planted")
     if fault == "kill" or (fault == "kill_once" and is_first_time()):
         os.kill(os.getpid(), signal.SIGKILL)
+    if fault == "kill_parent":
+        if forked := os.fork():
+            Path("forked").write_text(str(forked))
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(600)
     if fault == "terminate":
         os.kill(os.getpid(), signal.SIGTERM)
     if fault == "exit":

@@ -397,3 +397,12 @@ def test_a_compressed_copy_is_read_like_the_journal(written, tmp_path):
     journal.compress(path, copy)
     assert copy.read_bytes() == first
     assert sorted(each.name for each in tmp_path.iterdir()) == ["journal", "journal.gz"]
+
+
+def test_a_reader_can_wait_until_it_is_on_the_disk(written, monkeypatch):
+    path, ends = written
+    synced = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_ino) or fsync(file))
+    assert journal.sync(path) == ends[-1]
+    assert synced == [path.stat().st_ino]

@@ -107,3 +107,41 @@ def test_a_lock_may_be_waited_for(tmp_path: Path) -> None:
     with owner.held(path, "holds it", patience=10):
         assert owner.read(path) == this_process()
     thread.join()
+
+
+FORK = """
+import os, pathlib, sys, time
+from genloss.record import owner
+
+with owner.held(pathlib.Path(sys.argv[1]), "holds it"):
+    if forked := os.fork():
+        if sys.argv[2] == "ends":
+            os.waitpid(forked, 0)
+            print(forked, flush=True)
+        time.sleep(600)
+    elif sys.argv[2] == "stays":
+        print(os.getpid(), flush=True)
+        time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("forked", ["stays", "ends"])
+def test_forked_processes_have_no_part_in_the_lock(tmp_path: Path, forked: str) -> None:
+    """Neither one that outlives who holds it, nor one that comes to the end of what it was forked from."""
+    path = tmp_path / "lock"
+    holder = subprocess.Popen([sys.executable, "-c", FORK, path, forked], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    process = int(holder.stdout.readline())
+    holder.stdout.close()
+    try:
+        found = owner.read(path)
+        assert found is not None
+        assert found.process == holder.pid
+        assert owner.is_held(path)
+        holder.kill()
+        holder.wait()
+        assert not owner.is_held(path)
+    finally:
+        holder.kill()
+        if forked == "stays":
+            os.kill(process, signal.SIGKILL)

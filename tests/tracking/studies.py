@@ -102,7 +102,7 @@ def write_study(
 def begin(folder: RunFolder) -> Journal:
     """The run's journal, with the event that it starts with."""
     journal = Journal(folder.journal)
-    journal.event("start", device="cpu", device_name="test", threads=1)
+    journal.event("start", device="cpu", device_name="test", threads=1, attempt=1)
     return journal
 
 
@@ -147,13 +147,14 @@ def write_run(folder: RunFolder, *, steps: int, seed: int, pictures: bool = True
                 }
                 numbers |= {f"held_out/{key}": level for key, every in keys if every == 1}
                 numbers = {k: v for k, v in numbers.items() if not k.endswith("/total")}
-                journal.event("evaluation", step=step, values=numbers)
-                written += len(numbers)
+                what = {}
                 if pictures:
                     written_to = folder.artifacts / f"step-{step:07d}.png"
                     pixels = np.clip(random.normal(128, 60, (82, 82)), 0, 255).astype(np.uint8)
                     Image.fromarray(pixels).resize((328, 328), Image.Resampling.NEAREST).save(written_to)
-                    journal.event("image", key="samples", step=step, path=f"artifacts/{written_to.name}")
+                    what = {"image": {"key": "samples", "path": f"artifacts/{written_to.name}"}}
+                journal.event("evaluation", step=step, values=numbers, **what)
+                written += len(numbers)
         (folder.artifacts / "config.yaml").write_text("name: gan-losses\n")
         journal.event("artifact", path="artifacts/config.yaml", to="")
         journal.event("status", status="FINISHED", message="")

@@ -1,111 +1,69 @@
-"""One run on its way to MLflow when something is not as it should be, in this process."""
+"""What is in MLflow of a journal, and of one that is not as it should be."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
-from mlflow import MlflowClient
-from PIL import Image
 
 from genloss.errors import TrackingError
-from genloss.record.folder import RunFolder, StudyFolder
-from genloss.tracking import store
-from genloss.tracking.tracker import Tracker
-from tests.tracking.studies import BEGAN, begin, block, columns, write_study
+from genloss.record import journal
+from genloss.record.folder import RunFolder
+from tests.tracking.conftest import Shipped
+from tests.tracking.studies import begin, block, columns
 
 
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A fresh store, which takes seconds to build."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    store.connect(f"sqlite:///{path}")
-    return path.read_bytes()
-
-
-class Shipped:
-    """A study of one run, and what MLflow has of it."""
-
-    def __init__(self, here: Path, uri: str) -> None:
-        self.study: StudyFolder = write_study(here, uri=uri)
-        self.folder: RunFolder = self.study.run("minimax-0")
-        self.client = MlflowClient(uri)
-
-    def tracker(self) -> Tracker:
-        tracker = Tracker(self.study, lambda _: "", lambda **_: None)
-        tracker.open()
-        return tracker
-
-    def ship(self) -> None:
-        self.tracker().finish()
-
-    def runs(self) -> list[Any]:
-        ids = [found.experiment_id for found in self.client.search_experiments()]
-        return list(self.client.search_runs(ids))
-
-    @property
-    def run(self) -> Any:
-        (run,) = self.runs()
-        return run
-
-    def steps(self, run_id: str, key: str = "generator/total") -> list[int]:
-        return sorted(metric.step for metric in self.client.get_metric_history(run_id, key))
-
-
-@pytest.fixture
-def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: bytes) -> Shipped:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mlflow.db").write_bytes(fresh)
-    return Shipped(tmp_path, f"sqlite:///{tmp_path}/mlflow.db")
-
-
-def test_a_run_says_what_it_is(shipped: Shipped, tmp_path: Path) -> None:
+def test_what_is_not_finite_is_nan_and_told(shipped: Shipped) -> None:
+    values = np.ones((20, 1))
+    values[7], values[9] = np.inf, np.nan
     with begin(shipped.folder) as journal:
-        journal.event("columns", columns=columns("generator/total", ("generator/rare", 10)))
-        journal.values(block(0, np.arange(50.0).reshape(25, 2)))
-        journal.event("status", status="FINISHED")
+        journal.event("columns", columns=columns("generator/total"))
+        journal.values(block(0, values))
+        journal.event("status", status="FAILED", message="planted")
     shipped.ship()
     run = shipped.run
-    assert run.info.run_name == "minimax-0"
-    assert run.data.params["objective"] == "minimax"
-    assert run.data.params["seed"] == "0"
-    assert run.data.tags["mlflow.user"] == "ada"
-    assert run.data.tags["genloss.device"] == "cpu"
-    assert run.data.tags["genloss.run"] == f"{shipped.study.name}/minimax-0"
-    assert run.info.artifact_uri.startswith(f"{tmp_path}/mlruns/")
-    (data,) = run.inputs.dataset_inputs
-    assert (data.dataset.name, data.dataset.digest) == ("digits", ("0123456789abcdef" * 4)[:36])
-    rare = shipped.client.get_metric_history(run.info.run_id, "generator/rare")
-    assert sorted((m.step, m.value, m.timestamp - BEGAN) for m in rare) == [
-        (0, 1.0, 0),
-        (10, 21.0, 40),
-        (20, 41.0, 80),
-    ]
+    history = shipped.client.get_metric_history(run.info.run_id, "generator/total")
+    assert sorted(metric.step for metric in history if np.isnan(metric.value)) == [7, 9]
+    assert run.data.metrics["non_finite_values"] == 2
+    assert run.data.tags["genloss.first_non_finite"] == "step 7: generator/total = inf"
 
 
-def test_a_run_whose_process_died_silently_is_killed_and_runs_again_when_it_is_resumed(
-    shipped: Shipped,
+def test_nothing_is_shipped_that_a_power_cut_could_take_from_the_journal(
+    shipped: Shipped, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with begin(shipped.folder) as journal:
-        journal.event("columns", columns=columns("generator/total"))
-        journal.values(block(0, np.ones((5, 1))))
-    shipped.ship()
-    assert shipped.run.info.status == "KILLED"
-    assert shipped.run.data.tags["genloss.message"] == "its process ended without a word"
-    with begin(shipped.folder) as journal:
-        journal.event("columns", columns=columns("generator/total"))
-        journal.values(block(5, np.ones((5, 1))))
-    with shipped.folder.locked():
-        shipped.tracker().pass_over(at_once=True)
-        assert shipped.run.info.status == "RUNNING"
-    assert shipped.steps(shipped.run.info.run_id) == list(range(10))
+    durable, ends = 0, [0]
+    with begin(shipped.folder) as opened:
+        opened.event("columns", columns=columns("generator/total"))
+        for first in (0, 5):
+            opened.values(block(first, np.ones((5, 1))))
+            ends.append(shipped.folder.journal.stat().st_size)
+        on_the_disk = iter(ends)
+        monkeypatch.setattr(journal, "sync", lambda _: durable)
+        tracker = shipped.tracker()
+        with shipped.folder.locked():
+            durable = next(on_the_disk)
+            tracker.pass_over(at_once=True)
+            assert not shipped.runs()
+            for steps in (5, 10):
+                durable = next(on_the_disk)
+                tracker.pass_over(at_once=True)
+                assert shipped.steps(shipped.run.info.run_id) == list(range(steps))
 
 
-def test_a_run_deleted_in_mlflow_is_left_alone_and_made_anew_by_the_next_tracker(
-    shipped: Shipped, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_value_that_mlflow_rejects_takes_no_other_with_it(shipped: Shipped) -> None:
+    with begin(shipped.folder) as journal:
+        journal.event("columns", columns=columns("generator/total", "generator/a|b"))
+        journal.values(block(0, np.ones((50, 2))))
+        journal.event("status", status="FINISHED")
+    assert shipped.ship()
+    run = shipped.run
+    assert run.info.status == "FINISHED"
+    assert shipped.steps(run.info.run_id) == list(range(50))
+    assert "generator/a|b" in run.data.tags["genloss.rejected"]
+    (said,) = shipped.notes()
+    assert said.startswith("run `gan-losses/minimax-0`: MLflow did not take `generator/a|b`: Invalid value")
+
+
+def test_a_run_deleted_in_mlflow_is_left_alone_until_it_is_asked_for(shipped: Shipped) -> None:
     with begin(shipped.folder) as journal, shipped.folder.locked():
         journal.event("columns", columns=columns("generator/total"))
         journal.values(block(0, np.ones((5, 1))))
@@ -116,66 +74,164 @@ def test_a_run_deleted_in_mlflow_is_left_alone_and_made_anew_by_the_next_tracker
         journal.values(block(5, np.ones((5, 1))))
         journal.event("status", status="FINISHED")
         tracker.finish()
-    assert "was deleted in MLflow" in capsys.readouterr().err
+    (said,) = shipped.notes()
+    assert "`gan-losses/minimax-0` was deleted in MLflow" in said
+    assert "`genloss sync gan-losses --deleted`" in said
+    assert shipped.study.pending() == 0
+    assert shipped.ship()
     assert shipped.runs() == []
-    shipped.ship()
+    assert shipped.ship(deleted=True)
     assert shipped.run.info.run_id != deleted
     assert shipped.run.info.status == "FINISHED"
     assert shipped.steps(shipped.run.info.run_id) == list(range(10))
 
 
-def test_a_file_that_is_missing_or_no_picture_is_told_and_nothing_else_is_lost(shipped: Shipped) -> None:
-    (shipped.folder.artifacts / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
-    Image.new("L", (8, 8)).save(shipped.folder.artifacts / "whole.png")
-    with begin(shipped.folder) as journal:
-        journal.event("artifact", path="artifacts/missing.yaml", to="")
-        journal.event("image", key="samples", step=1, path="artifacts/torn.png")
-        journal.event("image", key="samples", step=2, path="artifacts/whole.png")
-        journal.event("status", status="FINISHED")
-    shipped.ship()
-    run = shipped.run
-    assert run.info.status == "FINISHED"
-    assert "artifacts/missing.yaml: it is not there" in run.data.tags["genloss.rejected"]
-    assert "artifacts/torn.png" in run.data.tags["genloss.rejected"]
-    images = [file.path for file in shipped.client.list_artifacts(run.info.run_id, "images")]
-    assert len(images) == 2
-    assert all(name.startswith("images/samples+step+2+") for name in images)
-
-
-def test_a_damaged_journal_is_shipped_up_to_the_damage(shipped: Shipped) -> None:
+def test_a_deleted_run_that_is_restored_gets_the_rest(shipped: Shipped) -> None:
     with begin(shipped.folder) as journal:
         journal.event("columns", columns=columns("generator/total"))
         journal.values(block(0, np.ones((5, 1))))
-        size = shipped.folder.journal.stat().st_size
+    shipped.ship()
+    run_id = shipped.run.info.run_id
+    shipped.client.delete_run(run_id)
+    shipped.record()
+    shipped.ship()
+    shipped.client.restore_run(run_id)
+    assert shipped.ship()
+    assert shipped.steps(run_id) == list(range(10))
+    assert shipped.run.info.status == "FINISHED"
+
+
+def test_a_deleted_experiment_is_said_and_loses_nothing_once_it_is_restored(shipped: Shipped) -> None:
+    with begin(shipped.folder) as journal, shipped.folder.locked():
+        journal.event("columns", columns=columns("generator/total"))
+        journal.values(block(0, np.ones((5, 1))))
+        tracker = shipped.tracker()
+        tracker.pass_over(at_once=True)
+        experiment = shipped.run.info.experiment_id
+        shipped.client.delete_experiment(experiment)
         journal.values(block(5, np.ones((5, 1))))
+        journal.event("status", status="FINISHED")
+        with pytest.raises(TrackingError, match="was deleted, and a deleted experiment keeps its name"):
+            tracker.finish()
+    assert shipped.study.pending() > 0
+    shipped.client.restore_experiment(experiment)
+    assert shipped.ship()
+    assert shipped.steps(shipped.run.info.run_id) == list(range(10))
+
+
+def test_a_lost_cursor_costs_no_row(shipped: Shipped) -> None:
+    shipped.record()
+    shipped.ship()
+    run_id = shipped.run.info.run_id
+    shipped.folder.shipped.write_text("{")
+    assert shipped.study.pending() > 0
+    assert shipped.ship()
+    assert shipped.study.pending() == 0
+    assert shipped.run.info.run_id == run_id
+    assert shipped.steps(run_id) == list(range(5))
+
+
+def test_another_journal_is_another_run(shipped: Shipped) -> None:
+    shipped.record()
+    shipped.ship()
+    first = shipped.run.info.run_id
+    shipped.folder.journal.unlink()
+    shipped.record(8)
+    shipped.ship()
+    (second,) = [run.info.run_id for run in shipped.runs() if run.info.run_id != first]
+    assert shipped.steps(first) == list(range(5))
+    assert shipped.steps(second) == list(range(8))
+
+
+def damage(shipped: Shipped, *, at: int) -> None:
+    """Writes a journal of three frames of values, and flips a bit in one of them."""
+    with begin(shipped.folder) as journal:
+        journal.event("columns", columns=columns("generator/total"))
+        for first in (0, 5, 10):
+            if first == at:
+                begins = shipped.folder.journal.stat().st_size
+            journal.values(block(first, np.ones((5, 1))))
+        journal.event("status", status="FINISHED")
+    content = bytearray(shipped.folder.journal.read_bytes())
+    content[begins + 20] ^= 1
+    shipped.folder.journal.write_bytes(content)
+
+
+def test_what_stands_behind_damage_is_shipped_too(shipped: Shipped) -> None:
+    damage(shipped, at=5)
+    assert shipped.ship()
+    run = shipped.run
+    assert shipped.steps(run.info.run_id) == [*range(5), *range(10, 15)]
+    assert run.info.status == "FAILED"
+    message = run.data.tags["genloss.message"]
+    assert "is damaged at byte" in message
+    assert message.endswith(
+        "the values of the steps 0 to 4 and 10 to 14 can be read; what can be read is here"
+    )
+    assert shipped.study.pending() == 0
+    shipped.ship()
+    assert shipped.run.info.status == "FAILED"
+    assert shipped.steps(run.info.run_id) == [*range(5), *range(10, 15)]
+
+
+def test_values_whose_columns_are_lost_are_not_guessed(shipped: Shipped) -> None:
+    with begin(shipped.folder) as journal:
+        size = shipped.folder.journal.stat().st_size
+        journal.event("columns", columns=columns("generator/total"))
+        journal.values(block(0, np.ones((5, 1))))
+        journal.event("status", status="FINISHED")
     content = bytearray(shipped.folder.journal.read_bytes())
     content[size + 20] ^= 1
     shipped.folder.journal.write_bytes(content)
     shipped.ship()
-    assert shipped.steps(shipped.run.info.run_id) == list(range(5))
+    assert shipped.run.data.metrics == {}
     assert shipped.run.info.status == "FAILED"
-    assert "is damaged at byte" in shipped.run.data.tags["genloss.message"]
+    assert shipped.tags()["genloss.message"].endswith("what the values are of is lost")
 
 
-def test_a_failed_run_s_description_has_the_line_that_reproduces_it(shipped: Shipped) -> None:
-    with begin(shipped.folder) as journal:
-        journal.event("status", status="FAILED", message="`generator/total` became nan at step 3")
+def set_aside(shipped: Shipped) -> RunFolder:
+    """Does what a launcher does with a run that has to begin anew."""
+    aside = RunFolder(shipped.folder.path.with_name(f"{shipped.folder.path.name}.damaged-1"))
+    shipped.folder.path.rename(aside.path)
+    shipped.folder.artifacts.mkdir(parents=True)
+    shipped.folder.run.write_bytes(aside.run.read_bytes())
+    return aside
+
+
+def test_a_damaged_run_that_began_anew_is_another_run(shipped: Shipped) -> None:
+    damage(shipped, at=5)
     shipped.ship()
-    note = shipped.run.data.tags["mlflow.note.content"]
-    assert "became nan at step 3" in note
-    assert "genloss run gan.yaml --set seeds=[0]" in note
+    set_aside(shipped)
+    shipped.record(20)
+    assert shipped.ship()
+    runs = {run.info.run_name: run for run in shipped.runs()}
+    assert {name: run.info.status for name, run in runs.items()} == {
+        "minimax-0": "FINISHED",
+        "minimax-0.damaged-1": "FAILED",
+    }
+    assert shipped.steps(runs["minimax-0"].info.run_id) == list(range(20))
+    aside = runs["minimax-0.damaged-1"]
+    assert shipped.steps(aside.info.run_id) == [*range(5), *range(10, 15)]
+    assert aside.data.tags["genloss.study"] == "gan-losses.damaged"
+    assert "0 to 4 and 10 to 14 can be read" in aside.data.tags["genloss.message"]
+    assert shipped.study.pending() == 0
 
 
-def test_a_download_is_the_artifact_or_an_error_that_says_which(shipped: Shipped) -> None:
-    (shipped.folder.artifacts / "config.yaml").write_text("name: gan\n")
-    with begin(shipped.folder) as journal:
-        journal.event("artifact", path="artifacts/config.yaml", to="configuration")
-        journal.event("status", status="FINISHED")
-    shipped.ship()
-    uri, run_id = shipped.client.tracking_uri, shipped.run.info.run_id
-    assert store.download(run_id, "configuration/config.yaml", uri).read_text() == "name: gan\n"
-    with pytest.raises(TrackingError, match=r"`other\.yaml`"):
-        store.download(run_id, "other.yaml", uri)
-    with pytest.raises(TrackingError, match="there is no MLflow store"):
-        store.download(run_id, "other.yaml", "sqlite:///none.db")
-    assert not Path("none.db").exists()
+def test_a_run_whose_journal_is_lost_says_what_was_shipped(shipped: Shipped) -> None:
+    with begin(shipped.folder) as journal, shipped.folder.locked():
+        journal.event("columns", columns=columns("generator/total"))
+        journal.values(block(0, np.ones((5, 1))))
+        shipped.tracker().pass_over(at_once=True)
+    shipped.folder.journal.unlink()
+    set_aside(shipped)
+    shipped.record(20)
+    assert shipped.ship()
+    assert shipped.ship()
+    runs = {run.info.run_name: run for run in shipped.runs()}
+    assert runs["minimax-0"].info.status == "FINISHED"
+    aside = runs["minimax-0.damaged-1"]
+    assert aside.info.status == "FAILED"
+    message = aside.data.tags["genloss.message"]
+    assert message.endswith("/journal` is missing; the values of the steps 0 to 4 are here")
+    assert shipped.steps(aside.info.run_id) == list(range(5))
+    assert shipped.study.pending() == 0

@@ -168,7 +168,11 @@ def _named(content: Mapping[str, Array], file: str, names: tuple[str | None, ...
     for name in wanted:
         if name not in content:
             raise RequestError(f"`{file}` holds no array `{name}`", hint=did_you_mean(name, content))
-    return {name: content[name] for name in wanted}
+    arrays = {name: content[name] for name in wanted}
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # numpy gives the bytes of whatever else an archive holds
+            raise ValueError(f"`{name}` in it is no array")
+    return arrays
 
 
 def _check_alike(examples: dict[str, Array]) -> None:

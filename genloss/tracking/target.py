@@ -1,0 +1,313 @@
+"""The MLflow run that a record is shipped to: how it is found or made, and what is said to it.
+
+All of it may be said twice: a run is found by its tags before it is made, an image by its name before it is
+logged, and the rest overwrites itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import requests
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_RUN_NOTE, MLFLOW_USER
+
+from genloss.errors import RecordError, TrackingError
+from genloss.experiment.schema import Run
+from genloss.record.folder import RunFolder
+from genloss.tracking import paths, store
+from genloss.tracking.delivery import MAYBE_WRONG, WRONG, Delivery, Rejection
+from genloss.tracking.paths import Refused
+
+LONGEST_PARAM, LONGEST_TAG, LONGEST_DIGEST = 6000, 5000, 36
+MOST_REJECTIONS = 100
+"""Of so many things the run's tag says why they are not in MLflow."""
+
+FAILED_NOTE = "**Failed**"
+
+
+@dataclass(frozen=True)
+class Store:
+    """What the runs of a study share on their way to MLflow.
+
+    Attributes:
+        client: of the store.
+        delivery: makes the calls.
+        experiment_id: MLflow's.
+        content: the study's study.json.
+        refused: keys of metrics that MLflow refuses, with its reasons; added to.
+        tell: told what a person should know.
+    """
+
+    client: MlflowClient
+    delivery: Delivery
+    experiment_id: str
+    content: Mapping[str, Any]
+    refused: dict[str, str]
+    tell: Callable[[str], None]
+
+    def check(self) -> None:
+        """Whether the experiment is still there.
+
+        Raises:
+            TrackingError: it was deleted.
+        """
+        try:
+            found = self.delivery.call(self.client.get_experiment, self.experiment_id)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                name = self.content["experiment_name"]
+                raise TrackingError(
+                    f"the MLflow experiment `{name}` was deleted for good",
+                    hint=f"`genloss sync {self.content['study']}` makes it anew",
+                ) from error
+        else:
+            store.check_active(self.client, found)
+
+
+class Target:
+    """A run in MLflow.
+
+    Args:
+        folder: the record's.
+        place: where the run is, or will be.
+
+    Attributes:
+        run_id: MLflow's; empty until the run is found or made.
+    """
+
+    def __init__(self, folder: RunFolder, place: Store) -> None:
+        self._folder = folder
+        self._store = place
+        self._client, self._delivery = place.client, place.delivery
+        self._rejections: dict[str, str] = {}
+        self.run_id = ""
+
+    @cached_property
+    def run(self) -> Run:
+        """What is trained.
+
+        Raises:
+            RecordError: run.json is missing or damaged.
+        """
+        try:
+            return Run.model_validate_json(self._folder.run.read_text())
+        except (OSError, ValueError) as error:
+            raise RecordError(f"`{self._folder.run}` cannot be read: {error}") from error
+
+    @property
+    def name(self) -> str:
+        """The study's and the run's, for messages."""
+        return f"{self._store.content['study']}/{self._folder.path.name}"
+
+    def find_or_create(self, journal: str, when: int) -> None:
+        """Finds the run of a journal, or makes it.
+
+        Args:
+            journal: the journal's id.
+            when: it began, in milliseconds since 1970.
+        """
+        # The study's name alone may be somebody else's too, on a server for several people; a run that began
+        # anew has a new journal.
+        tags = {
+            "genloss.run": f"{self._store.content['study']}/{self.run.name}",
+            "genloss.created": str(self._store.content["created"]),
+            "genloss.journal": journal,
+        }
+        wanted = " AND ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+        if user := self._store.content["tags"].get(MLFLOW_USER):
+            tags[MLFLOW_USER] = user
+
+        def find_or_create() -> str:
+            for found in self._client.search_runs([self._store.experiment_id], wanted, max_results=1):
+                return str(found.info.run_id)
+            run = self._client.create_run(self._store.experiment_id, when, tags, run_name=self.run.name)
+            return str(run.info.run_id)
+
+        self.run_id = self._delivery.call(find_or_create)
+
+    def describe(self) -> None:
+        """Says what the run is."""
+        self.log(
+            tags={
+                **self._store.content["tags"],
+                "genloss.study": self._store.content["study"],
+                "genloss.reproduce": self.run.reproduce,
+            },
+            params=self.run.parameters(),
+        )
+        try:
+            self._delivery.call(self._client.log_inputs, self.run_id, [self._data()])
+        except MlflowException as error:
+            self.reject("data", str(error))
+
+    def _data(self) -> DatasetInput:
+        data = self._store.content["data"]
+        dataset = Dataset(
+            name=data["name"],
+            digest=data["digest"][:LONGEST_DIGEST],
+            source_type="genloss",
+            source=data["source"],
+            profile=json.dumps(data["profile"]),
+        )
+        return DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, "training")])
+
+    def metrics(self, metrics: Sequence[Metric]) -> None:
+        """Logs values, but for those of keys that MLflow is known to refuse."""
+        refused = self._store.refused
+        for key in {metric.key for metric in metrics} & refused.keys():
+            self.reject(key, refused[key])
+        wanted = [metric for metric in metrics if metric.key not in refused]
+        rejected = self._log(metrics=wanted)
+        keys = [rejection.item.key for rejection in rejected]
+        for key in set(keys):
+            if 1 < keys.count(key) == sum(metric.key == key for metric in wanted):
+                refused[key] = self._rejections.get(key, "")
+
+    def log(self, *, tags: Mapping[str, str] | None = None, params: Mapping[str, str] | None = None) -> None:
+        """Logs tags and params, shortened to what MLflow takes."""
+        self._log(
+            tags=[RunTag(key, shortened(value, LONGEST_TAG)) for key, value in (tags or {}).items()],
+            params=[
+                Param(key, shortened(value, LONGEST_PARAM, " (the whole is in the artifact config.yaml)"))
+                for key, value in (params or {}).items()
+            ],
+        )
+
+    def _log(
+        self,
+        *,
+        metrics: Sequence[Metric] = (),
+        tags: Sequence[RunTag] = (),
+        params: Sequence[Param] = (),
+    ) -> list[Rejection]:
+        rejections = self._delivery.log(self._client, self.run_id, metrics=metrics, tags=tags, params=params)
+        for rejection in rejections:
+            self.reject(rejection.item.key, rejection.reason)
+        return rejections
+
+    def reject(self, what: str, reason: str) -> None:
+        """Says, once, that something is not in MLflow."""
+        if what in self._rejections:
+            return
+        self._store.tell(f"run `{self.name}`: MLflow did not take `{what}`: {reason}")
+        if len(self._rejections) < MOST_REJECTIONS:
+            self._rejections[what] = reason
+            listed = "; ".join(f"{what}: {reason}" for what, reason in self._rejections.items())
+            tag = RunTag("genloss.rejected", shortened(listed, LONGEST_TAG))
+            self._delivery.log(self._client, self.run_id, tags=[tag])
+
+    def begin_again(self) -> None:
+        """Says that the run runs; what was said of an end before is taken back, but for MLflow's end time."""
+        run = self._delivery.call(self._client.get_run, self.run_id)
+        if run.info.status == "RUNNING":
+            return
+        self._delivery.call(self._client.update_run, self.run_id, status="RUNNING")
+        ours = ["genloss.message"]
+        if run.data.tags.get(MLFLOW_RUN_NOTE, "").startswith(FAILED_NOTE):
+            ours.append(MLFLOW_RUN_NOTE)
+        for key in ours:
+            if key in run.data.tags:
+                self._delete_tag(key)
+
+    def _delete_tag(self, key: str) -> None:
+        try:
+            self._delivery.call(self._client.delete_tag, self.run_id, key)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # deleted by a call whose answer was lost
+                raise
+
+    def end(self, status: str, message: str, when: int) -> None:
+        """Says how the run ended, and when."""
+        tags = {"genloss.message": message} if message else {}
+        if status == "FAILED":
+            before = self._delivery.call(self._client.get_run, self.run_id).data.tags.get(MLFLOW_RUN_NOTE, "")
+            if not before or before.startswith(FAILED_NOTE):
+                tags[MLFLOW_RUN_NOTE] = f"{FAILED_NOTE}\n\n```\n{message}\n```{self._reproduce()}"
+        self.log(tags=tags)
+        self._delivery.call(self._client.set_terminated, self.run_id, status, end_time=when or None)
+
+    def _reproduce(self) -> str:
+        try:
+            return f"\n\nTo see it again:\n\n```\n{self.run.reproduce}\n```"
+        except RecordError:
+            return ""
+
+    def is_set_aside(self) -> bool:
+        """Whether the run began anew in another folder."""
+        try:
+            return self._folder.path.name != self.run.name
+        except RecordError:
+            return False
+
+    def set_aside(self) -> None:
+        """Gives the run its folder's name, and takes it out of its study, where it began anew."""
+        self._delivery.call(self._client.update_run, self.run_id, name=self._folder.path.name)
+        self.log(tags={"genloss.study": f"{self._store.content['study']}.damaged"})
+
+    def artifact(self, name: str, to: str) -> None:
+        """Logs a file of the record, or a folder."""
+
+        def send(path: Path) -> None:
+            log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
+            self._delivery.call(log, self.run_id, str(path), paths.destination(to) or None)
+
+        self._file(name, send)
+
+    def image(self, name: str, key: str, step: int, when: int) -> None:
+        """Logs a picture of the record as the picture of a step."""
+        # MLflow's name for it ends in a random part; the smaller copy is written last.
+        begin = f"images/{key.replace('/', '~')}+step+{step}+timestamp+{when}+"
+
+        def send(path: Path) -> None:
+            image = _read(path)
+            paths.destination(key)
+
+            def log() -> None:
+                there = [file.path for file in self._client.list_artifacts(self.run_id, "images")]
+                if not any(name.startswith(begin) and name.endswith("+compressed.webp") for name in there):
+                    self._client.log_image(
+                        self.run_id, image, key=key, step=step, timestamp=when, synchronous=True
+                    )
+
+            self._delivery.call(log)
+
+        self._file(name, send)
+
+    def _file(self, name: str, send: Callable[[Path], None]) -> None:
+        try:
+            send(paths.own(self._folder.path, name))
+        except (Refused, ValueError) as error:
+            self.reject(name, str(error))
+        except requests.HTTPError as error:
+            if error.response is None or error.response.status_code == 404:
+                raise
+            self.reject(name, str(error))
+        except MlflowException as error:
+            gone = self._delivery.is_gone(self._client, self.run_id)
+            if gone or error.error_code not in (WRONG, MAYBE_WRONG):
+                raise
+            self.reject(name, str(error))
+
+
+def _read(path: Path) -> PIL.Image.Image:
+    try:
+        with PIL.Image.open(path) as file:
+            return file.copy() if file.mode in ("L", "RGB", "RGBA") else file.convert("RGB")
+    except (OSError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+        raise Refused(f"it is no picture: {error}") from error
+
+
+def shortened(text: str, longest: int, remark: str = "") -> str:
+    """The text, or its beginning with a remark; without zeros, which some databases do not take."""
+    text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    remark = f"…{remark}"
+    return text if len(text) <= longest else text[: longest - len(remark)] + remark

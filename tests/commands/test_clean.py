@@ -1,0 +1,179 @@
+"""`genloss clean` lists studies, and removes none that is alive or of which MLflow has not got all."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from genloss.record import journal as journals
+from genloss.record import owner
+from genloss.record.cursor import Cursor
+from genloss.record.folder import StudyFolder
+from tests.commands.conftest import Said
+from tests.tracking.studies import begin, block, columns, write_study
+
+Genloss = Callable[..., Said]
+DAY = 24 * 3600
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def study(name: str, *, days: float = 0, shipped: bool = True, status: str = "FINISHED") -> StudyFolder:
+    """A study of one run, recorded some days ago."""
+    folder = write_study(Path(), name=name)
+    run = folder.run("minimax-0")
+    with begin(run) as journal:
+        journal.event("columns", columns=columns("generator/total"))
+        journal.values(block(0, np.ones((5, 1))))
+        if status:
+            journal.event("status", status=status)
+    if shipped:
+        ship(folder)
+    then = time.time() - days * DAY
+    os.utime(run.journal, (then, then))
+    return folder
+
+
+def ship(folder: StudyFolder) -> None:
+    """Does as if MLflow had got all of it."""
+    run = folder.run("minimax-0")
+    identity = journals.identity(run.journal)
+    assert identity is not None
+    Cursor("1", identity, run.journal.stat().st_size).write(run.shipped)
+
+
+def test_studies_are_listed_the_oldest_first(genloss: Genloss) -> None:
+    study("young", shipped=False)
+    study("old", days=40, status="FAILED")
+    said = genloss("clean")
+    assert said.code == 0
+    lines = [line.split() for line in said.out.splitlines()]
+    assert lines[0] == ["study", "age", "size", "finished", "MLflow"]
+    assert [line[0] for line in lines[1:]] == ["old", "young"]
+    assert lines[1][1:3] == ["40", "days"]
+    assert lines[1][-5:] == ["0", "of", "1", "has", "all"]
+    assert lines[2][-2:] == ["to", "ship"]
+    assert Path(".genloss/old").exists()
+
+
+def test_without_a_study_it_says_so(genloss: Genloss) -> None:
+    assert genloss("clean").err == "there is no study in this folder\n"
+    assert genloss("clean", "--older-than", "1d").err == "there is nothing to remove\n"
+
+
+def test_a_named_study_is_removed(genloss: Genloss) -> None:
+    study("one")
+    study("other")
+    said = genloss("clean", "one", "--yes")
+    assert said.code == 0
+    assert "one" in said.out
+    assert said.err.endswith("are free again\n")
+    assert [path.name for path in Path(".genloss").iterdir()] == ["other"]
+
+
+def test_old_studies_are_removed(genloss: Genloss) -> None:
+    study("old", days=31)
+    study("young", days=29)
+    assert genloss("clean", "--older-than", "30d", "--yes").code == 0
+    assert [path.name for path in Path(".genloss").iterdir()] == ["young"]
+
+
+@pytest.mark.parametrize("age", ["30", "d", "-1d", "1 year", "1e3d"])
+def test_an_age_has_a_unit(genloss: Genloss, age: str) -> None:
+    said = genloss("clean", f"--older-than={age}")
+    assert said.code == 2
+    assert f"`{age}` is no age, such as 12h, 30d or 8w" in said.err
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y\n", []), ("n\n", ["one"]), ("\n", ["one"])])
+def test_a_person_is_asked(
+    genloss: Genloss, monkeypatch: pytest.MonkeyPatch, answer: str, left: list[str]
+) -> None:
+    study("one")
+    stdin = io.TextIOWrapper(io.BytesIO(answer.encode()))
+    monkeypatch.setattr(stdin, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", stdin)
+    said = genloss("clean", "one")
+    assert "Remove this record? [y/N]:" in said.err
+    assert [path.name for path in Path(".genloss").iterdir()] == left
+
+
+def test_where_nobody_can_be_asked_nothing_is_removed(genloss: Genloss) -> None:
+    study("one")
+    said = genloss("clean", "one")
+    assert said.code == 2
+    assert said.err == "error: nobody can be asked here\nhint: `--yes` removes them without a question\n"
+    assert Path(".genloss/one").exists()
+
+
+def test_what_mlflow_has_not_got_is_kept(genloss: Genloss) -> None:
+    study("pending", shipped=False)
+    study("shipped")
+    said = genloss("clean", "pending", "shipped", "--yes")
+    assert said.code == 1
+    assert "of study `pending`\nhint: `genloss sync pending` ships them" in said.err
+    assert [path.name for path in Path(".genloss").iterdir()] == ["pending"]
+
+
+def test_what_is_being_trained_or_shipped_is_kept(genloss: Genloss) -> None:
+    folder = study("one")
+    with folder.locked():
+        said = genloss("clean", "one", "--yes")
+    assert said.code == 1
+    assert f"study `one` is being trained by {owner.this_process()}" in said.err
+    with owner.held(folder.tracker_lock, "ships it"):
+        assert genloss("clean", "one", "--yes").code == 1
+    assert Path(".genloss/one").exists()
+
+
+def test_what_a_crash_left_is_closed_and_shipped_first(genloss: Genloss) -> None:
+    folder = study("crashed", status="")
+    folder.lock.write_text(json.dumps(asdict(owner.this_process())))
+    assert folder.has_crashed()
+    said = genloss("clean", "crashed", "--yes")
+    assert said.code == 1
+    assert "`genloss sync crashed` ships them" in said.err
+    ship(folder)
+    assert genloss("clean", "crashed", "--yes").code == 0
+
+
+def test_links_are_not_followed(genloss: Genloss, tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").write_text("precious")
+    folder = study("one")
+    (folder.path / "linked").symlink_to(tmp_path / "precious")
+    assert genloss("clean", "one", "--yes").code == 0
+    study("two").path.rename(tmp_path / "two")
+    Path(".genloss/three").symlink_to(tmp_path / "two")
+    said = genloss("clean", "three", "--yes")
+    assert "error: `.genloss/three` is a link" in said.err
+    assert (tmp_path / "two" / "study.json").exists()
+    assert (tmp_path / "precious" / "file").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["../.genloss/one", "../..", "..", "."])
+def test_only_names_of_studies_here_are_taken(genloss: Genloss, name: str) -> None:
+    study("one")
+    assert genloss("clean", name, "--yes").code == 2
+    assert Path(".genloss/one").exists()
+
+
+def test_a_study_that_cannot_be_read_is_listed_and_may_go(genloss: Genloss) -> None:
+    folder = study("one")
+    folder.study.write_text("{")
+    assert "unknown" in genloss("clean").out
+    assert genloss("clean", "one", "--yes").code == 0
