@@ -99,8 +99,10 @@ class NonFiniteError(RunError):
         step: when it did.
     """
 
-    def __init__(self, message: str, *, step: int, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(
+        self, message: str, *, step: int = 0, where: Location | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, where=where, hint=hint)
         self.step = step
 
 

@@ -55,6 +55,7 @@ def test_the_tree_is_that_of_the_docstring():
         "RunError",
         "ContractError",
         "NonFiniteError",
+        "MismatchError",
     }
 
 

@@ -51,9 +51,19 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point: runs a command, and says what went wrong in one message."""
+    _open_standard_streams()
     code = _run()
     gc.freeze()  # else Python looks through all that was imported when it ends: half a second, with torch
     sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Opens those that are closed: else other files get their numbers, and what a library prints there."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _run() -> int:

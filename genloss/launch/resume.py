@@ -41,6 +41,21 @@ from genloss.training.devices import Device, choose
 LOCK_SECONDS = 2.0
 """Who only looks whether a launcher is at a study holds its lock for a moment."""
 
+CONTENT = {
+    "study": str,
+    "created": int,
+    "experiment": dict,
+    "runs": list,
+    "metrics": dict,
+    "tags": dict,
+    "data": dict,
+    "devices": list,
+    "fingerprint": dict,
+    "tracking_uri": str,
+    "experiment_name": str,
+}
+"""What study.json holds; see preparation.py."""
+
 
 def resume(
     study: str | Path | None = None, *, allow_drift: bool = False, display: Display | None = None
@@ -98,13 +113,13 @@ def go_on(folder: StudyFolder, display: Display, *, allow_drift: bool) -> StudyR
     """
     with folder.locked(LOCK_SECONDS):
         content = folder.read()
-        experiment, planned = _written(folder, content)
+        experiment, planned, devices = _written(folder, content)
         _tell_of_the_file(experiment, display.note)
         for run in planned:
             _restore(folder, run)
         known = registry.catalogue(*experiment.plugins)
         data = _load(known, experiment)
-        devices = _devices(content["devices"])
+        choose([device.name for device in devices], runs=1)  # a run stays on the device that it began on
         now = fingerprint.take(folder, experiment, {r.name: r.device for r in planned}, known, data.digest)
         drift = "; ".join(fingerprint.differences(content["fingerprint"], now))
         if drift and not allow_drift and _is_unfinished(folder, planned):
@@ -125,14 +140,24 @@ def go_on(folder: StudyFolder, display: Display, *, allow_drift: bool) -> StudyR
             return conduct(study, display, signals, Spares())
 
 
-def _written(folder: StudyFolder, content: Mapping[str, Any]) -> tuple[Experiment, list[Run]]:
-    """What the study is, as it was written when it began."""
+def _written(
+    folder: StudyFolder, content: Mapping[str, Any]
+) -> tuple[Experiment, list[Run], tuple[Device, ...]]:
+    """The study, its runs and its devices, as they were written when it began.
+
+    Raises:
+        RecordError: that is not there, or is not what was written.
+    """
     if "fingerprint" not in content:
         raise RecordError(f"study `{folder.name}` was begun by a genloss that could not resume")
+    for name, kind in CONTENT.items():
+        if not isinstance(content.get(name), kind):
+            raise RecordError(f"`{folder.study}` is damaged: its `{name}` is not what was written")
     try:
         experiment = Experiment.model_validate_json(json.dumps(content["experiment"]))
-        return experiment, [Run.model_validate_json(json.dumps(run)) for run in content["runs"]]
-    except ValueError as error:
+        planned = [Run.model_validate_json(json.dumps(run)) for run in content["runs"]]
+        return experiment, planned, tuple(Device(**device) for device in content["devices"])
+    except (TypeError, ValueError) as error:
         raise RecordError(f"`{folder.study}` is damaged: {error}") from error
 
 
@@ -157,17 +182,6 @@ def _restore(folder: StudyFolder, run: Run) -> None:
 def _load(known: Catalogue, experiment: Experiment) -> Data:
     with calling(known.datasets[experiment.data.name], "loaded", Location(experiment.source)):
         return load_data(known, experiment.data)
-
-
-def _devices(written: Iterable[Mapping[str, Any]]) -> tuple[Device, ...]:
-    """The study's devices, which must be there: a run stays where it began.
-
-    Raises:
-        DeviceError: one is not.
-    """
-    devices = tuple(Device(**device) for device in written)
-    choose([device.name for device in devices], runs=1)
-    return devices
 
 
 def _is_unfinished(folder: StudyFolder, planned: Iterable[Run]) -> bool:

@@ -8,9 +8,9 @@ unpickles nothing (`weights_only`).
 from __future__ import annotations
 
 import hashlib
-import pickle
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,9 @@ class _Unusable(Exception):
 
 
 def save(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
-    """Writes the checkpoint of a step and removes all but the newest two.
+    """Writes the checkpoint of a step; removes all but it and the newest before it.
+
+    Those of later steps go, too: had they been of use, training would not be here.
 
     Raises:
         OSError: it could not be written; those before it are as they were.
@@ -58,9 +60,14 @@ def save(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
             raise OSError(f"torch could not write it: {error}") from error
         digest = _digest(part)
     publish(_beside(path), digest.encode())
-    for old in _found(folder)[:-KEEP]:
-        _beside(old).unlink(missing_ok=True)
-        old.unlink(missing_ok=True)
+    found = _found(folder)
+    end = found.index(path) + 1
+    kept = found[max(0, end - KEEP) : end]
+    for other in found:
+        if other not in kept:
+            with suppress(OSError):  # a folder of that name, say
+                _beside(other).unlink(missing_ok=True)
+                other.unlink()
     return path
 
 
@@ -85,22 +92,26 @@ def load(folder: Path, at_most: int | None = None) -> Loaded:
 
 def _read(path: Path, step: int) -> dict[str, Any]:
     try:
-        if _beside(path).read_bytes().strip() != _digest(path).encode():
-            raise _Unusable("its digest is another")
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        whole = _beside(path).read_bytes().strip() == _digest(path).encode()
     except FileNotFoundError:
         raise _Unusable("it has no digest") from None
     except OSError as error:
         raise _Unusable(f"it cannot be read: {error.strerror}") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError):
+    if not whole:
+        raise _Unusable("its digest is another")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # whatever torch makes of bytes that it has not written
         raise _Unusable("it is no file of tensors") from None
-    if not isinstance(content, dict) or "format" not in content:
+    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
         raise _Unusable("it is no checkpoint of genloss")
     if content["format"] != FORMAT:
         raise _Unusable(f"its format is {content['format']}, and this genloss reads {FORMAT}")
-    if content["step"] != step:
-        raise _Unusable(f"it is of step {content['step']}")
-    state: dict[str, Any] = content["state"]
+    said, state = content.get("step"), content.get("state")
+    if not isinstance(said, int) or not isinstance(state, dict):
+        raise _Unusable("it is no checkpoint of genloss")
+    if said != step:
+        raise _Unusable(f"it is of step {said}")
     return state
 
 

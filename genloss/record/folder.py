@@ -90,6 +90,13 @@ class RunFolder:
             said = cursor is not None and cursor.closed == self.path.name
             return 0 if said else self.journal.stat().st_size
 
+    def has_finished(self) -> bool:
+        """Whether its journal says so."""
+        try:
+            return read_record(self, values=False).status == "FINISHED"
+        except RecordError:
+            return False
+
     def begun(self) -> bool:
         """Whether there is more than what a run needs to begin."""
         return any(path.name not in ("run.json", "lock") for path in self.path.iterdir())
@@ -157,10 +164,23 @@ class StudyFolder:
             RecordError: it is missing or damaged.
         """
         try:
-            content: dict[str, Any] = json.loads(self.study.read_text())
+            content = json.loads(self.study.read_text())
         except (OSError, ValueError) as error:
             raise RecordError(f"`{self.study}` cannot be read: {error}") from error
+        if not isinstance(content, dict):
+            raise RecordError(f"`{self.study}` cannot be read: it is no mapping")
         return content
+
+    def names(self) -> list[str]:
+        """The names of its runs, whether or not they have begun.
+
+        Raises:
+            RecordError: study.json is missing or damaged.
+        """
+        try:
+            return [str(run["name"]) for run in self.read()["runs"]]
+        except (LookupError, TypeError) as error:
+            raise RecordError(f"`{self.study}` does not say what its runs are") from error
 
     @property
     def lock(self) -> Path:
@@ -196,19 +216,20 @@ class StudyFolder:
         Raises:
             RecordError: study.json is missing or damaged.
         """
-        return [run["name"] for run in self.read()["runs"] if not self._has_finished(run["name"])]
-
-    def _has_finished(self, name: str) -> bool:
-        try:
-            return read_record(self.run(name), values=False).status == "FINISHED"
-        except RecordError:
-            return False
+        return [name for name in self.names() if not self.run(name).has_finished()]
 
     def pending(self) -> int:
         """Bytes of its journals that MLflow has not got."""
         return sum(run.pending() for run in self.runs())
 
     def run(self, name: str) -> RunFolder:
+        """The folder of one of its runs.
+
+        Raises:
+            RecordError: a folder of that name would not lie in the study's.
+        """
+        if name != Path(name).name or name in ("", ".."):
+            raise RecordError(f"`{self.study}` names a run {name!r}, which is no name of a folder in it")
         return RunFolder(self.path / name)
 
     def runs(self) -> list[RunFolder]:

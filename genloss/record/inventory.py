@@ -81,9 +81,9 @@ def look(folder: StudyFolder) -> Kept:
     """What there is of a study."""
     planned = finished = 0
     try:
-        runs = [run["name"] for run in folder.read()["runs"]]
-        planned, finished = len(runs), len(runs) - len(folder.unfinished())
-    except (RecordError, KeyError, TypeError):
+        planned = len(folder.names())
+        finished = planned - len(folder.unfinished())
+    except RecordError:
         pass
     newest = max((run.journal.stat().st_mtime for run in folder.runs()), default=folder.path.stat().st_mtime)
     return Kept(

@@ -67,8 +67,8 @@ class Values:
 
     @property
     def last(self) -> int:
-        """When the last of them was recorded."""
-        return int(self.timestamps[-1])
+        """When the last of them was recorded; 0 if there are none."""
+        return int(self.timestamps[-1]) if len(self.timestamps) else 0
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Journal:
         end = self._last = 0
         if begun:
             end = HEAD.size
-            for frame, end in read(path):
+            for frame, end in read(path):  # noqa: B007 - where the last one ends is wanted
                 self._last = max(frame.last, self._last)
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)

@@ -119,10 +119,11 @@ class Evaluator:
         self._trainer = trainer
         self._seed = seeds.derive(seed, "evaluation")
         self._artifacts = artifacts
-        self._offered = offered_by_data(
-            data, asked_for(self._judges), device=trainer.device, dtype=trainer.dtype, cache=cache
-        )
-        batch = next(whole(data.held_out, REFERENCE, device=trainer.device, dtype=trainer.dtype))
+        with seeds.forked(self._seed, trainer.device):  # a Dataset may draw for each example that is read
+            self._offered = offered_by_data(
+                data, asked_for(self._judges), device=trainer.device, dtype=trainer.dtype, cache=cache
+            )
+            batch = next(whole(data.held_out, REFERENCE, device=trainer.device, dtype=trainer.dtype))
         self._reference = batch["x"]
 
     def evaluate(self) -> tuple[dict[str, float], Path | None]:

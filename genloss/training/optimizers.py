@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -56,6 +56,20 @@ def state_dict(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """The optimizer's state; torch's compiler is not imported for it."""
     found: dict[str, Any] = inspect.unwrap(torch.optim.Optimizer.state_dict)(optimizer)
     return found
+
+
+def load_state_dict(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Puts an optimizer where `state_dict` found another one like it.
+
+    Torch gives all that it keeps of a parameter the parameter's type, even what NAdam keeps in float32.
+    """
+    inspect.unwrap(torch.optim.Optimizer.load_state_dict)(optimizer, dict(state))
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for index, saved in state["state"].items():
+        kept = optimizer.state[parameters[index]]
+        for name, value in saved.items():
+            if isinstance(value, Tensor) and value.dtype != kept[name].dtype:
+                kept[name] = value.to(kept[name].device)
 
 
 @contextmanager

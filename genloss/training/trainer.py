@@ -247,7 +247,7 @@ class Trainer:
         for name, module in self._modules().items():
             states.load(module, state["modules"][name], self.device)
         for player in self.players:
-            player.optimizer.load_state_dict(state["optimizers"][player.name])
+            optimizers.load_state_dict(player.optimizer, state["optimizers"][player.name])
         self.batches.load_state_dict(state["batches"])
         seeds.restore(state["generators"], self.device)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,3 +109,22 @@ def test_no_colour_where_none_is_wanted(genloss: Genloss, monkeypatch: pytest.Mo
     assert "\x1b[" in genloss("show", "nothing_of_that_name").err
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[3" not in genloss("show", "nothing_of_that_name").err
+
+
+CLOSED = """
+import os, sys
+os.closerange(0, 3)
+sys.argv = ["genloss", "schema"]
+from genloss.commands import main
+try:
+    main()
+finally:
+    null = os.stat(os.devnull)
+    with open("streams", "w") as file:
+        print([os.path.samestat(os.fstat(number), null) for number in range(3)], file=file)
+"""
+
+
+def test_closed_streams_are_opened_before_anything_else_gets_their_numbers(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", CLOSED], cwd=tmp_path, check=True, timeout=60)
+    assert (tmp_path / "streams").read_text() == "[True, True, True]\n"

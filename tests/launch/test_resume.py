@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,11 @@ from genloss.comparison.table import read_table
 from genloss.errors import RecordError, RequestError
 from genloss.experiment.plan import plan, runs
 from genloss.experiment.schema import Run
-from genloss.launch import remains
+from genloss.launch import crashed, remains
 from genloss.launch.display import Silence
 from genloss.launch.preparation import prepare
 from genloss.launch.result import UnfinishedWarning
+from genloss.record import owner
 from genloss.record.folder import RunFolder, StudyFolder, read_record
 from genloss.record.journal import Journal
 from tests.launch.conftest import FAULTY, experiment
@@ -223,6 +226,42 @@ def test_a_study_that_is_not_there(here: Path, name: str) -> None:
 def test_no_study_at_all(here: Path) -> None:
     with pytest.raises(RequestError, match="there is no study in this folder"):
         genloss.resume()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"runs": [{"name": "none-0"}]},
+        {"runs": 3},
+        {"metrics": None},
+        {"fingerprint": []},
+        {"devices": [{"name": "cpu"}]},
+        {"experiment": {}},
+    ],
+    ids=str,
+)
+def test_a_study_json_that_is_not_as_it_was_written(here: Path, damage: dict[str, Any]) -> None:
+    folder = prepared(experiment("none", steps=4))
+    folder.write({**folder.read(), **damage})
+    with pytest.raises(RecordError, match=r"study\.json` is damaged: "):
+        genloss.resume()
+
+
+def test_a_study_json_that_names_a_run_elsewhere(here: Path) -> None:
+    folder = prepared(experiment("none", steps=4))
+    folder.study.write_text(folder.study.read_text().replace('"name": "none-0"', '"name": "../../../none-0"'))
+    with pytest.raises(RecordError, match="which is no name of a folder in it"):
+        genloss.resume()
+    assert not (here.parent / "none-0").exists()
+
+
+def test_another_study_does_not_stumble_over_a_damaged_one(here: Path) -> None:
+    folder = StudyFolder.create("faults-1")
+    folder.study.write_text("[]")
+    folder.lock.write_text(json.dumps(asdict(owner.this_process())))
+    said: list[str] = []
+    crashed.tell_crashed(said.append)
+    assert said == ["`.genloss/faults-1/study.json` cannot be read: it is no mapping"]
 
 
 def test_a_study_of_another_folder_is_resumed_there(here: Path) -> None:

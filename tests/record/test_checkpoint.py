@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import zipfile
 
 import pytest
 import torch
@@ -87,9 +88,20 @@ class TestSaveAndLoad:
         assert len(files(folder)) == 4
 
     def test_orders_steps_as_numbers(self, tmp_path):
-        for step in (9, 100_000_000, 1_000):
+        for step in (999_999_999, 1_000_000_000):
             checkpoint.save(tmp_path, step, {"step": step})
-        assert checkpoint.load(tmp_path).step == 100_000_000
+        assert checkpoint.load(tmp_path).step == 1_000_000_000
+
+    def test_those_ahead_are_of_no_use(self, folder):
+        checkpoint.save(folder, 5, state(5))
+        assert checkpoint.load(folder).step == 5
+        assert len(files(folder)) == 2
+
+    def test_what_cannot_be_removed_stays(self, folder):
+        replace_by_a_folder(folder / "step-000000010.pt")
+        checkpoint.save(folder, 30, state(30))
+        assert checkpoint.load(folder).step == 30
+        assert (folder / "step-000000010.pt").is_dir()
 
     def test_leaves_other_files_alone(self, folder):
         (folder / "step-final.pt").write_bytes(b"mine")
@@ -157,6 +169,31 @@ def replace_by_another_step(path):
     sign(path, other.read_bytes())
 
 
+def replace_by_a_pickle_of_nothing(path):
+    sign(path, _archive(path, b"\x80\x02."))
+
+
+def replace_by_part_of_a_checkpoint(path):
+    buffer = io.BytesIO()
+    torch.save({"format": 1, "step": 20}, buffer)
+    sign(path, buffer.getvalue())
+
+
+def replace_by_a_number(path):
+    buffer = io.BytesIO()
+    torch.save({"format": 1, "step": 20, "state": 3}, buffer)
+    sign(path, buffer.getvalue())
+
+
+def _archive(path, content):
+    """The checkpoint with another pickle in it."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(buffer, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, content if name.endswith("/data.pkl") else old.read(name))
+    return buffer.getvalue()
+
+
 def replace_by_a_folder(path):
     path.unlink()
     path.mkdir()
@@ -174,6 +211,9 @@ DAMAGES = [
     replace_by_nothing,
     replace_by_a_newer_format,
     replace_by_another_step,
+    replace_by_a_pickle_of_nothing,
+    replace_by_part_of_a_checkpoint,
+    replace_by_a_number,
     replace_by_a_folder,
 ]
 

@@ -64,13 +64,27 @@ class TestStudyFolder:
         assert folder.read() == {"study": "gan", "runs": [1, 2], "note": "ε"}
         assert json.loads(folder.study.read_text())["note"] == "ε"
 
-    @pytest.mark.parametrize("content", [None, b"", b'{"study": ', b"\xff"])
+    @pytest.mark.parametrize("content", [None, b"", b'{"study": ', b"\xff", b"null", b"[]", b"7"])
     def test_that_cannot_be_read(self, tmp_path, content):
         folder = StudyFolder.create("gan", tmp_path)
         if content is not None:
             folder.study.write_bytes(content)
         with pytest.raises(RecordError, match=r"study\.json` cannot be read: "):
             folder.read()
+
+    @pytest.mark.parametrize("content", [{}, {"runs": 3}, {"runs": ["a-0"]}, {"runs": [{}]}])
+    def test_whose_runs_are_not_known(self, tmp_path, content):
+        folder = StudyFolder.create("gan", tmp_path)
+        folder.write(content)
+        with pytest.raises(RecordError, match=r"study\.json` does not say what its runs are"):
+            folder.unfinished()
+
+    @pytest.mark.parametrize("name", ["../../x", "/x", "..", ".", "", "x/y"])
+    def test_no_run_lies_elsewhere(self, tmp_path, name):
+        folder = StudyFolder.create("gan", tmp_path)
+        folder.write({"runs": [{"name": name}]})
+        with pytest.raises(RecordError, match="which is no name of a folder in it"):
+            folder.unfinished()
 
     def test_has_the_runs_that_have_begun(self, tmp_path):
         folder = StudyFolder.create("gan", tmp_path)

@@ -174,6 +174,8 @@ class TestAppending:
         monkeypatch.setattr(os, "fsync", synced.append)
         monkeypatch.setattr(journal, "SYNC_SECONDS", 3600)
         with Journal(path) as file:
+            assert len(synced) == 1  # the file's name
+            synced.clear()
             file.event("a")
             assert len(synced) == 0
             file.sync()
@@ -406,3 +408,15 @@ def test_a_reader_can_wait_until_it_is_on_the_disk(written, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_ino) or fsync(file))
     assert journal.sync(path) == ends[-1]
     assert synced == [path.stat().st_ino]
+
+
+def test_times_do_not_run_backwards_where_the_clock_was_put_back(path, monkeypatch):
+    times = iter([5000, 4000, 3000])
+    monkeypatch.setattr(journal, "now", lambda: next(times))
+    with Journal(path) as file:
+        file.event("a")
+        file.event("b")
+        file.values(Values(0, np.array([5500, 6000]), np.zeros((2, 1))))
+    with Journal(path) as file:
+        file.event("c")
+    assert [frame.last for frame, _ in read(path)] == [5000, 5000, 6000, 6000]

@@ -119,7 +119,7 @@ def test_the_tracker_gives_way_to_the_workers(here: Path) -> None:
 @pytest.mark.slow
 def test_memory_is_flat(here: Path) -> None:
     study = write_study(here)
-    values = 4 * 75_000
+    values = 4 * 50_000
     with begin(study.run("minimax-0")) as journal:
         journal.event("columns", columns=columns("a/b", "a/total", "c/d", "c/total"))
         random = np.random.default_rng(0)
@@ -128,7 +128,10 @@ def test_memory_is_flat(here: Path) -> None:
         journal.event("status", status="FINISHED")
     process = start(study)
     held: dict[int, int] = {}
+    assert process.stdin is not None
     assert process.stdout is not None
+    process.stdin.close()
+    process.stdin = None
     for line in process.stdout:
         event = json.loads(line)
         if event["event"] == "shipped":

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 import genloss
-from genloss.experiment.schema import Choice, Objective, Player, Ramp, Schedule, Training
+from genloss.experiment.schema import Choice, Evaluation, Objective, Player, Ramp, Schedule, Training
 from genloss.record import checkpoint
 from genloss.training import seeds
 from genloss.training.batches import Batches
+from genloss.training.evaluation import Evaluator
 from genloss.training.networks import DTYPES
 from genloss.training.trainer import Interrupted, Trainer
 from tests.training.support import CPU, Rows, recorder, same, term, train
@@ -181,8 +182,9 @@ def disturb() -> None:
         {"precision": "float64", "optimizer": Choice(name="rmsprop", options={"lr": 1e-2, "momentum": 0.5})},
         {"precision": "bfloat16", "optimizer": Choice(name="sgd", options={"lr": 1e-2, "momentum": 0.9})},
         {"optimizer": Choice(name="nadam", options={"lr": 1e-2}), "on_nonfinite": "skip"},
+        {"optimizer": Choice(name="nadam", options={"lr": 1e-2}), "precision": "float64"},
     ],
-    ids=["two updates", "simultaneous", "float64", "bfloat16", "skip"],
+    ids=["two updates", "simultaneous", "float64", "bfloat16", "skip", "moments of float32"],
 )
 def test_it_is_the_same_to_the_last_bit(training: dict[str, Any], tmp_path: Path) -> None:
     whole = restless(**training)
@@ -240,6 +242,29 @@ def test_nothing_of_it_is_lost_in_an_evaluation() -> None:
     assert np.array_equal(
         train(evaluated, {step: [evaluate] for step in (3, 4, 20)}).values, train(plain).values
     )
+
+
+def test_nothing_of_it_is_lost_in_reading_the_data_for_evaluations(tmp_path: Path) -> None:
+    """Which happens when the generators are where the checkpoint had them; and each time the same is read."""
+    data = genloss.Data(train=Augmented(), held_out=Augmented(), spec=SPEC, digest="augmented")
+    settings = Evaluation(samples=4, metrics=(Choice(name="maximum_mean_discrepancy"),))
+    trained = restless()
+    expected = draw_of(7)
+    read = []
+    for seed in (7, 8):
+        with seeds.forked(seed, CPU):
+            known = genloss.catalogue().metrics
+            evaluator = Evaluator(
+                settings, known, data, trainer=trained, seed=3, cache=tmp_path, artifacts=tmp_path
+            )
+            read.append(evaluator._offered["train"])
+            assert (draw() == expected) == (seed == 7)
+    assert torch.equal(*read)
+
+
+def draw_of(seed: int) -> float:
+    with seeds.forked(seed, CPU):
+        return draw()
 
 
 def test_what_was_due_is_done_first(tmp_path: Path) -> None:

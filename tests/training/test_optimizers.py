@@ -1,5 +1,6 @@
 """Optimizers by name, fused where torch can."""
 
+import copy
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from genloss.training.optimizers import UNSUPPORTED, build, classes, state_dict, update
+from genloss.training.optimizers import UNSUPPORTED, build, classes, load_state_dict, state_dict, update
 
 FUSED = {"adagrad", "adam", "adamw", "sgd"}
 
@@ -48,6 +49,20 @@ def test_each_one_trains(name):
     assert type(optimizer) is classes()[name]
     losses = [step(optimizer, params) for _ in range(20)]
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", sorted(classes().keys() - {"muon"}))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_another_goes_on_with_the_same_bits(name, dtype):
+    params = parameters(dtype)
+    optimizer = build(name, params, lr=0.01)
+    for _ in range(5):
+        step(optimizer, params)
+    others = [nn.Parameter(param.detach().clone()) for param in params]
+    other = build(name, others, lr=0.01)
+    load_state_dict(other, copy.deepcopy(state_dict(optimizer)))
+    for _ in range(5):
+        assert step(other, others) == step(optimizer, params)
 
 
 @pytest.mark.parametrize("name", sorted(classes().keys() - {"muon"}))
