@@ -25,7 +25,7 @@ from genloss.experiment.schema import Run
 from genloss.launch.configuration import write_configuration
 from genloss.launch.data import load_data
 from genloss.record import checkpoint, files
-from genloss.record.folder import ROOT, RunFolder, read_record, values_from
+from genloss.record.folder import RunFolder, read_record, values_from
 from genloss.record.journal import Column, Journal, Values
 from genloss.record.recorder import Recorder
 from genloss.registry import catalogue
@@ -37,7 +37,6 @@ from genloss.training.networks import DTYPES
 from genloss.training.trainer import Interrupted, Trainer
 
 Report = Callable[[dict[str, Any]], None]
-CACHE = ROOT / "cache"
 
 
 class Attempt:
@@ -237,7 +236,7 @@ class Attempt:
             self._data,
             trainer=trainer,
             seed=self._run.seed,
-            cache=CACHE,
+            cache=self._folder.cache,
             artifacts=self._folder.artifacts,
         )
         # An evaluation that goes wrong after the last step takes no training with it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import IO
@@ -24,3 +25,11 @@ def log(path: Path) -> IO[bytes]:
         return path.open("ab")
     except OSError:
         return Path(os.devnull).open("ab")
+
+
+def signal_name(code: int) -> str:
+    """The signal that ended a process, by its return code, which is negative."""
+    try:
+        return signal.Signals(-code).name
+    except ValueError:  # those for real time have numbers alone
+        return f"signal {-code}"

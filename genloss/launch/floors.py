@@ -40,7 +40,6 @@ class Floors:
         settings = self._study.experiment.evaluation
         if settings is None:
             return
-        from genloss.launch.attempt import CACHE
         from genloss.training.evaluation import floor, judges
 
         path = self._study.folder.floors
@@ -49,7 +48,7 @@ class Floors:
             if judge.metric.higher_is_better.keys() <= found.keys():
                 continue
             try:
-                found |= floor(judge, self._study.data, settings.samples, CACHE)
+                found |= floor(judge, self._study.data, settings.samples, self._study.folder.cache)
             except Exception as error:  # the runs that the metric fails in keep the traceback
                 name, kind = judge.metric.name, type(error).__name__
                 self._note(f"metric `{name}` has no floor: {kind}: {error}")

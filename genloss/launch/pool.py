@@ -65,11 +65,12 @@ class Worker:
             self.heard += STARTING_SECONDS
         assert self.connection is not None
         self.run = run
+        # Absolute: a plugin may have gone to another folder.
         request = {
-            "run": str(self._study.run(run.name).path),
+            "run": str(self._study.run(run.name).path.absolute()),
             "threads": run.threads,
             "drift": drift,
-            "log": str(self._log),
+            "log": str(self._log.absolute()),
         }
         # If it has died already, the pool hears of that, and the run ends as failed.
         with suppress(OSError):
@@ -117,7 +118,7 @@ class Worker:
         code = self._process.returncode
         self._reap()
         if code < 0:
-            return f"the worker was ended by {signal.Signals(-code).name}"
+            return f"the worker was ended by {children.signal_name(code)}"
         return f"the worker ended by itself with exit code {code}"
 
     def take_off(self) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -79,6 +80,7 @@ def launch(planned: Plan, display: Display, spares: Spares) -> StudyResult:
         try:
             prepare(folder, planned, todo)
         except OSError as error:
+            shutil.rmtree(folder.path, ignore_errors=True)
             raise RecordError(f"`{folder.path}` could not be filled: {error}") from error
         study = Study(folder, experiment, planned.catalogue, planned.data, planned.devices, todo)
         with Signals() as signals:

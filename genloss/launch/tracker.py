@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from genloss.errors import TrackingError
 from genloss.launch import children
@@ -117,7 +115,7 @@ class TrackerProcess:
         path, cwd = self._folder.path.resolve(), working_folder(self._folder)
         if cwd is not None:
             path = path.relative_to(cwd)
-        with self._log() as log:
+        with children.log(self._folder.path / "tracker.log") as log:
             self._process = subprocess.Popen(
                 children.command("genloss.tracking.tracker", str(path), *self._options),
                 env=children.environment(),
@@ -127,12 +125,6 @@ class TrackerProcess:
                 stderr=log,
                 start_new_session=True,
             )
-
-    def _log(self) -> IO[bytes]:
-        try:
-            return (self._folder.path / "tracker.log").open("ab")
-        except OSError:  # a full disk
-            return Path(os.devnull).open("ab")
 
     def _close(self) -> None:
         """Tells the process that nothing more will be written."""
@@ -154,7 +146,7 @@ class TrackerProcess:
             code = process.wait()
             if code == 0 or self._shipped or self.error or self._left_alone.is_set():
                 return
-            how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+            how = f"was ended by {children.signal_name(code)}" if code < 0 else f"ended with exit code {code}"
             if self._starts == MOST_STARTS:
                 self._note(f"the tracker {how}, for the {MOST_STARTS}th time; it is not started again")
                 return

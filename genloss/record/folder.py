@@ -56,6 +56,10 @@ class RunFolder:
         return self.path / "artifacts"
 
     @property
+    def cache(self) -> Path:
+        return self.path.parents[1] / "cache"
+
+    @property
     def lock(self) -> Path:
         return self.path / "lock"
 
@@ -152,6 +156,10 @@ class StudyFolder:
     @property
     def floors(self) -> Path:
         return self.path / "floors.json"
+
+    @property
+    def cache(self) -> Path:
+        return self.path.parent / "cache"
 
     def write(self, content: dict[str, Any]) -> None:
         """Writes study.json."""

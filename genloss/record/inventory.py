@@ -72,6 +72,7 @@ def remove(folder: StudyFolder) -> None:
             folder.path.rename(grave)
         except OSError as error:
             raise RecordError(f"`{folder.path}` cannot be removed: {error.strerror}") from error
+        StudyFolder(grave).study.unlink(missing_ok=True)  # it is no study any more, if this is cut off
     # What was left of an earlier removal goes, too.
     for grave in folder.path.parent.glob(f"{REMOVED}*"):
         shutil.rmtree(grave, ignore_errors=True)

@@ -6,10 +6,10 @@
     event  = JSON: {"event": …, "time": milliseconds, …}
     values = first step (u64), rows (u32), columns (u32), timestamps (i64, one a row), values (f64)
 
-Each frame is one write. What a crash tore off at the end is cut
-away when the journal is opened to append; a frame that is damaged with whole ones behind it is an error (were
-the length not checked by itself, a damaged one would look torn off, and all behind it would be cut away). The
-timestamps are MLflow's, made once: shipping a frame twice leaves one row there.
+Each frame is one write. What a crash tore off at the end is cut away when the journal is opened to append; a
+frame that is damaged with whole ones behind it is an error (were the length not checked by itself, a damaged
+one would look torn off, and all behind it would be cut away). The timestamps are MLflow's, made once:
+shipping a frame twice leaves one row there.
 
 A copy under a name that ends in `.gz` is read like the journal itself.
 """
@@ -75,7 +75,8 @@ class Values:
 class Event:
     """Something that happened.
 
-    `start`, `columns`, `evaluation`, `artifact`, `warning`, `status`: see execute.py, which writes them.
+    `start`, `columns`, `evaluation`, `artifact`, `warning`, `status`: see attempt.py and failure.py, which
+    write them.
     """
 
     name: str

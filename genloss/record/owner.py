@@ -102,9 +102,13 @@ def held(path: Path, what: str, patience: float = 0.0) -> Iterator[None]:
         patience: seconds to wait for another holder. To look whether a lock is held takes it for a moment.
 
     Raises:
-        RecordError: another process holds it, or the file system has no locks.
+        RecordError: another process holds it, it cannot be made, or the file system has no locks.
     """
-    with path.open("a+") as file:
+    try:
+        file = path.open("a+")
+    except OSError as error:
+        raise RecordError(f"`{path}` cannot be locked: {error.strerror}") from error
+    with file:
         deadline = time.monotonic() + patience
         while not _locked(file, fcntl.LOCK_EX):
             if time.monotonic() >= deadline:

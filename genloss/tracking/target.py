@@ -210,13 +210,13 @@ class Target:
         run = self._delivery.call(self._client.get_run, self.run_id)
         if run.info.status == "RUNNING":
             return
-        self._delivery.call(self._client.update_run, self.run_id, status="RUNNING")
-        ours = ["genloss.message"]
+        ours = ["genloss.message", "genloss.weights", "genloss.weights_step"]
         if run.data.tags.get(MLFLOW_RUN_NOTE, "").startswith(FAILED_NOTE):
             ours.append(MLFLOW_RUN_NOTE)
         for key in ours:
             if key in run.data.tags:
                 self._delete_tag(key)
+        self._delivery.call(self._client.update_run, self.run_id, status="RUNNING")
 
     def _delete_tag(self, key: str) -> None:
         try:

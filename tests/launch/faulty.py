@@ -30,6 +30,7 @@ Fault = Literal[
     "nan",
     "full_disk",
     "kernels",
+    "wander",
 ]
 
 
@@ -58,6 +59,8 @@ def faulty(
         time.sleep(600)
     if fault == "terminate":
         os.kill(os.getpid(), signal.SIGTERM)
+    if fault == "wander":
+        os.chdir("/")
     if fault == "exit":
         os._exit(0)
     if fault == "segfault":

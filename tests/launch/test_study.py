@@ -156,11 +156,14 @@ def test_a_study_is_in_mlflow_whole(empty: Path) -> None:
 
 def test_a_run_that_goes_wrong_fails_alone(here: Path) -> None:
     wrong = ["raise", "kill", "kill_parent", "exit", "segfault", "nan", "hang"]
-    faults = experiment("terminate", *wrong, "none", training=timed(4))
-    with pytest.warns(UnfinishedWarning, match=r"8 of 9 runs of study `faults-.*` did not finish; `raise-0`"):
+    faults = experiment("terminate", *wrong, "wander", "none", training=timed(4))
+    with pytest.warns(
+        UnfinishedWarning, match=r"8 of 10 runs of study `faults-.*` did not finish; `raise-0`"
+    ):
         result = genloss.run(faults)
     status = {run.objective: run.status for run in result.runs}
-    assert status == {"terminate": "KILLED", "none": "FINISHED", **dict.fromkeys(wrong, "FAILED")}
+    right = dict.fromkeys(["wander", "none"], "FINISHED")
+    assert status == {"terminate": "KILLED", **right, **dict.fromkeys(wrong, "FAILED")}
     assert result.exit_code == 1
     assert result.resume == f"genloss resume {result.name}"
     messages = {run.objective: run.message for run in result.runs}
@@ -194,7 +197,7 @@ def test_a_run_that_goes_wrong_fails_alone(here: Path) -> None:
         .get_experiment_by_name("faults")
         .tags["mlflow.note.content"]
     )
-    assert "8 of 9 runs did not finish" in note
+    assert "8 of 10 runs did not finish" in note
 
 
 def timed(seconds: float) -> dict[str, Any]:
@@ -275,3 +278,16 @@ def alive(process: int) -> bool:
             ["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True
         ).stdout
     )
+
+
+def test_a_disk_without_room_for_a_study_is_left_as_it_was(here: Path) -> None:
+    (here / "none.yaml").write_text(yaml.safe_dump(experiment("none")))
+    done = subprocess.run(
+        ["sh", "-c", f"ulimit -f 2; exec {sys.executable} -m genloss run none.yaml"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: `\.genloss/faults-\S+` could not be filled: .*\n", done.stderr), done.stderr
+    assert not list(here.glob(".genloss/*"))

@@ -75,6 +75,13 @@ def test_words_that_name_nobody(tmp_path: Path, content: bytes) -> None:
         assert owner.read(path) == this_process()
 
 
+def test_a_lock_that_cannot_be_made(tmp_path: Path) -> None:
+    path = tmp_path / "gone" / "lock"
+    with pytest.raises(RecordError, match="lock` cannot be locked: No such file or directory"):
+        owner.held(path, "holds it").__enter__()
+    assert not owner.is_held(path)
+
+
 def test_a_process_that_dies_leaves_its_name_and_no_lock(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     holder = hold(path)

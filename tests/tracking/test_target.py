@@ -76,17 +76,18 @@ def test_a_run_whose_process_died_silently_is_killed_and_runs_again_when_it_is_r
 
 
 def test_a_run_that_goes_on_after_its_end_runs_again(shipped: Shipped) -> None:
-    shipped.record(status="FAILED", message="planted")
+    shipped.record(status="FAILED", message="planted", weights="cd" * 32, weights_step=4)
     shipped.ship()
     assert shipped.run.info.status == "FAILED"
     assert shipped.tags()["genloss.message"] == "planted"
+    assert shipped.tags()["genloss.weights_step"] == "4"
     run_id = shipped.run.info.run_id
     with Journal(shipped.folder.journal) as journal, shipped.folder.locked():
         journal.event("start", device="cpu", threads=1, attempt=2, resumed_from=5, drift="torch 1, now 2")
         shipped.tracker().pass_over(at_once=True)
         tags = shipped.tags()
         assert shipped.run.info.status == "RUNNING"
-        assert "genloss.message" not in tags
+        assert not tags.keys() & {"genloss.message", "genloss.weights", "genloss.weights_step"}
         assert "mlflow.note.content" not in tags
         assert (tags["genloss.attempt"], tags["genloss.resumed_from"]) == ("2", "5")
         assert tags["genloss.drift"] == "torch 1, now 2"
