@@ -174,8 +174,10 @@ def _tell_of_the_file(experiment: Experiment, note: Callable[[str], None]) -> No
 
 
 def _restore(folder: StudyFolder, run: Run) -> None:
-    """Writes a run's run.json again where it is missing."""
-    if not folder.run(run.name).run.exists():
+    """Writes a run's run.json again where it is missing or says nothing."""
+    try:
+        read_run(folder.run(run.name))
+    except RecordError:
         write_run(folder, run)
 
 

@@ -247,6 +247,17 @@ def test_a_study_json_that_is_not_as_it_was_written(here: Path, damage: dict[str
         genloss.resume()
 
 
+def test_a_run_json_that_says_nothing_is_written_again(here: Path) -> None:
+    folder = prepared(experiment("none", steps=4, seeds=3))
+    files = [folder.run(name).run for name in folder.names()]
+    before = [file.read_bytes() for file in files]
+    files[0].unlink()
+    files[1].write_text("")
+    files[2].write_text("{}")
+    assert genloss.resume().exit_code == 0
+    assert [file.read_bytes() for file in files] == before
+
+
 def test_a_study_json_that_names_a_run_elsewhere(here: Path) -> None:
     folder = prepared(experiment("none", steps=4))
     folder.study.write_text(folder.study.read_text().replace('"name": "none-0"', '"name": "../../../none-0"'))
