@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import PositiveInt
 
@@ -41,6 +41,7 @@ from genloss.experiment.schema import (
     Term,
     Tracking,
     Training,
+    flattened,
 )
 from genloss.experiment.source import Source
 
@@ -103,9 +104,11 @@ def read(source: Source) -> Draft:
     for name, players in values.pop("objectives").items():
         nodes = {"model": root.items["model"], "training": root.items["training"]}
         parts = base
+        sets: dict[str, Any] = {}
         overlay = root.at("objectives", name).items.get("with")
         if overlay is not None and overlay.value is not None:
             nodes = lay_over(nodes, overlay)
+            sets = flattened(overlay.plain)
             parts = {
                 "model": read_choice(nodes["model"], "model"),
                 "training": read_training(nodes["training"], "training"),
@@ -115,7 +118,7 @@ def read(source: Source) -> Draft:
         for player, terms in players.items():
             own[player] = tuple(term for term, _ in terms)
             places |= {(name, player, term.name): item for term, item in terms}
-        objectives.append(Objective(name=name, players=own, **parts))
+        objectives.append(Objective(name=name, players=own, sets=sets, **parts))
     names = [objective.name for objective in objectives]
     baseline = values.setdefault("baseline", names[0])
     if baseline not in names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -164,9 +165,18 @@ class Tracking(Frozen):
 
 
 class Objective(Frozen):
-    """For each player a weighted sum of terms; with the model and the training that hold for it."""
+    """For each player a weighted sum of terms; with the model and the training that hold for it.
+
+    Attributes:
+        sets: what its `with` sets, by dotted path.
+        base: the objective of the YAML that it is a point of, in a sweep or a search; empty where it is none.
+        point: the values of the sweep or the search, by dotted path.
+    """
 
     name: Name
+    sets: dict[str, Any] = {}
+    base: str = ""
+    point: dict[str, Any] = {}
     players: dict[str, tuple[Term, ...]]
     model: Choice
     training: Training
@@ -250,14 +260,13 @@ class Run(Frozen):
                 "metrics": [metric.name for metric in self.evaluation.metrics],
                 **{metric.name: metric.options for metric in self.evaluation.metrics},
             }
-        return dict(_flatten(nested))
+        return {path: str(value) for path, value in flattened(nested).items()}
 
 
-def _flatten(value: Any, path: str = "") -> list[tuple[str, str]]:
-    if isinstance(value, dict):
-        return [
-            item
-            for key, inner in value.items()
-            for item in _flatten(inner, f"{path}.{key}" if path else str(key))
-        ]
-    return [(path, str(value))]
+def flattened(nested: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """The values of a mapping of mappings by dotted path."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        here = f"{path}.{key}" if path else str(key)
+        flat |= flattened(value, here) if isinstance(value, Mapping) else {here: value}
+    return flat
