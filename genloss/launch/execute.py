@@ -8,10 +8,11 @@ from dataclasses import replace
 
 from genloss.errors import NonFiniteError, RecordError
 from genloss.experiment.schema import Run
+from genloss.launch import fingerprint
 from genloss.launch.attempt import Attempt, Report
 from genloss.launch.failure import LOCK_SECONDS, conclude, fail
 from genloss.launch.outcome import Outcome
-from genloss.record.folder import RunFolder
+from genloss.record.folder import RunFolder, StudyFolder
 from genloss.record.journal import Journal
 from genloss.training.trainer import Interrupted
 
@@ -59,6 +60,8 @@ def _execute(
 ) -> Outcome:
     attempt = Attempt(run, folder, journal, report, should_stop, drift)
     try:
+        if not drift:
+            fingerprint.check_plugins(StudyFolder(folder.path.parent), run.plugins)
         weights = attempt.train()
     except Interrupted as interruption:
         return conclude(journal, Outcome("KILLED", interruption.message))

@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 
 import genloss
+from genloss.errors import RunError
 from genloss.experiment.schema import Experiment
 from genloss.record.folder import StudyFolder
-from genloss.registry import Catalogue, Plugin
+from genloss.registry import Catalogue, Plugin, catalogue
 from genloss.training.devices import describe
 
 SHOWN = 12
@@ -40,8 +41,7 @@ def take(
     }
     for device in sorted(set(runs.values())):
         found[f"device {device}"] = describe(torch.device(device))
-    for plugin in used(experiment, known):
-        found[f"plugin {plugin.name}"] = f"{plugin.version} ({_files(plugin)})"
+    found |= _plugins(used(experiment, known))
     found[f"data {experiment.data.name}"] = digest[:SHOWN]
     for name in runs:
         found[f"configuration of {name}"] = _digest([folder.run(name).run])
@@ -56,6 +56,30 @@ def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
         for name in names
         if then.get(name) != now.get(name)
     ]
+
+
+def check_plugins(folder: StudyFolder, files: Iterable[str]) -> None:
+    """Whether the plugins that a study's runs use are still those that it began with.
+
+    Args:
+        folder: the study's.
+        files: the plugin files of the run that is to be trained.
+
+    Raises:
+        RunError: one has changed: this run would not be comparable with those before it.
+    """
+    then = folder.read().get("fingerprint", {})
+    now = _plugins(plugin for plugin in catalogue(*files).plugins if f"plugin {plugin.name}" in then)
+    changed = differences({name: then[name] for name in now}, now)
+    if changed:
+        raise RunError(
+            f"{' and '.join(changed)}: it was changed while the study ran",
+            hint="undo that and `genloss resume` it; or run the experiment anew",
+        )
+
+
+def _plugins(plugins: Iterable[Plugin]) -> dict[str, str]:
+    return {f"plugin {plugin.name}": f"{plugin.version} ({_files(plugin)})" for plugin in plugins}
 
 
 def used(experiment: Experiment, known: Catalogue) -> list[Plugin]:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import genloss
 from genloss.errors import CatalogueError
 from genloss.experiment.plan import Plan, plan, runs
+from genloss.experiment.schema import Run
 from genloss.launch import fingerprint
+from genloss.launch.display import Silence
 from genloss.launch.preparation import prepare
+from genloss.launch.result import UnfinishedWarning
 from genloss.record.folder import StudyFolder
 from tests.launch.conftest import FAULTY, experiment
 
@@ -52,6 +58,24 @@ def test_it_is_the_same_again_and_differs_with_each_part(empty: Path) -> None:
     other = prepared(plan(content), empty).read()["fingerprint"]
     changed = [words.split(" ")[0] for words in fingerprint.differences(first, other)]
     assert changed == ["plugin", "data", "configuration"]
+
+
+def test_a_plugin_that_is_edited_while_its_study_runs(here: Path) -> None:
+    shutil.copy(FAULTY, "mine.py")
+
+    class Editor(Silence):
+        def progress(self, run: Run, message: Mapping[str, Any]) -> None:
+            if run.seed == 0:
+                with Path("mine.py").open("a") as plugin:
+                    plugin.write("# more\n")
+
+    content = experiment("none", plugins=[str(here / "mine.py")], seeds=2, workers=1)
+    with pytest.warns(UnfinishedWarning, match="it was changed while the study ran"):
+        result = genloss.run(content, display=Editor())
+    assert [run.status for run in result.runs] == ["FINISHED", "FAILED"]
+    assert result.runs[1].message.startswith("plugin mine.py ")
+    shutil.copy(FAULTY, "mine.py")
+    assert [run.status for run in genloss.resume(result.name).runs] == ["FINISHED", "FINISHED"]
 
 
 def test_what_is_new_or_gone_is_missing_on_one_side() -> None:
