@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from genloss.comparing import compare as compare
     from genloss.contracts.dataset import Data as Data
     from genloss.contracts.dataset import DataSpec as DataSpec
     from genloss.contracts.dataset import dataset as dataset
@@ -45,6 +46,7 @@ _EXPORTS = {
     "resume": "genloss.launch.resume",
     "history": "genloss.loading",
     "load": "genloss.loading",
+    "compare": "genloss.comparing",
     "catalogue": "genloss.registry",
 }
 

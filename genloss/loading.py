@@ -10,7 +10,7 @@ from genloss.errors import RecordError
 from genloss.record.folder import ROOT, RunFolder
 
 if TYPE_CHECKING:
-    from genloss.comparison.table import RunResult
+    from genloss.comparison.runs import RunResult
     from genloss.contracts.dataset import DataSpec
     from genloss.contracts.model import Model
     from genloss.experiment.schema import Choice, Run
@@ -106,6 +106,7 @@ def _saved(path: Path) -> tuple[Choice, list[str], DataSpec, str]:
             value_range=spec["value_range"] and tuple(spec["value_range"]),
             vocabulary=spec["vocabulary"],
             alphabet=tuple(spec["alphabet"]) if spec.get("alphabet") else None,
+            source=bool(spec.get("source")),
         )
         if saved["precision"] not in DTYPES:
             raise ValueError(f"there is no precision {saved['precision']}")
@@ -166,17 +167,22 @@ def digest(model: Model) -> str:
 
 def _here(run: str | Path | RunResult | RunFolder) -> Path | None:
     """The folder or file that is meant, if it is here."""
-    from genloss.comparison.table import RunResult
-
-    if isinstance(run, RunResult):
-        run = run.folder
+    run = _where(run)
     if isinstance(run, RunFolder):
         run = run.path
     return next((path for path in (Path(run), ROOT / run) if path.exists()), None)
 
 
+def _where(run: str | Path | RunResult | RunFolder) -> str | Path | RunFolder:
+    """Where a result's run is: in its folder, or in MLflow."""
+    from genloss.comparison.runs import RunResult
+
+    return run.folder or run.run_id or run.name if isinstance(run, RunResult) else run
+
+
 def _there(run: str | Path | RunResult | RunFolder, artifact: str, tracking_uri: str | None) -> Path:
     """A copy of an artifact that MLflow has."""
+    run = _where(run)
     if MLFLOW_ID.fullmatch(str(run)):
         from genloss.tracking import address, store
 

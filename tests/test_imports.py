@@ -96,7 +96,7 @@ def test_quick_commands_load_nothing_heavy(arguments):
 
 def test_the_journal_is_read_and_shipped_without_torch():
     """The tracker is a process of its own, beside the training."""
-    loaded = loaded_by("import genloss.record.folder, genloss.record.journal, genloss.comparison.table")
+    loaded = loaded_by("import genloss.record.folder, genloss.record.journal, genloss.comparison.records")
     assert not loaded & {"torch", "mlflow"}
 
 

@@ -12,7 +12,10 @@ import click
 from genloss import __version__
 from genloss.errors import GenlossError, RequestError, did_you_mean
 
-NAMES = ("run", "resume", "plan", "list", "show", "check", "plugins", "new", "schema", "ui", "sync", "clean")
+NAMES = (
+    *("run", "resume", "compare", "plan", "list", "show", "check"),
+    *("plugins", "new", "schema", "ui", "sync", "clean"),
+)
 
 
 class Commands(click.Group):

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from genloss.commands.terminal import number_of, stderr
-from genloss.comparison.table import without_numbers
+from genloss.comparison.words import without_numbers
 
 if TYPE_CHECKING:
     from genloss.experiment.schema import Experiment, Run
@@ -171,8 +171,12 @@ class LiveDisplay(PlainDisplay):
 def counted(experiment: Experiment) -> str:
     """How many runs an experiment has, and why: `6 runs: 2 objectives × 3 seeds`."""
     objectives, seeds = len(experiment.objectives), len(experiment.seeds)
-    runs = number_of(objectives * seeds, "run")
-    return f"{runs}: {number_of(objectives, 'objective')} × {number_of(seeds, 'seed')}"
+    trials = ""
+    if experiment.search is not None:
+        objectives = len({objective.base or objective.name for objective in experiment.objectives})
+        trials = f"{number_of(experiment.search.trials, 'trial')} × "
+    runs = number_of(experiment.run_count, "run")
+    return f"{runs}: {number_of(objectives, 'objective')} × {trials}{number_of(seeds, 'seed')}"
 
 
 def clock(seconds: float) -> str:

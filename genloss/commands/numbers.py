@@ -18,7 +18,7 @@ def print_numbers(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None
     """Prints rows, whose first cell says what they are of, on stdout.
 
     Where they are too wide for the terminal, headings are broken; where that is not enough, there are several
-    tables below each other.
+    tables below each other, each without the rows that have nothing in it.
     """
     console = stdout()
     cells = [max(len(row[index]) for row in rows) for index in range(len(columns))]
@@ -38,7 +38,8 @@ def print_numbers(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None
                 no_wrap=True,
             )
         for row in rows:
-            table.add_row(*(Text(row[index]) for index in part))
+            if any(row[index] for index in part[1:]) or len(part) == len(columns):
+                table.add_row(*(Text(row[index]) for index in part))
         Console(highlight=False, width=_width(sizes) + GAP).print(table)
 
 

@@ -46,7 +46,7 @@ def experiment(function: F) -> F:
             "objectives",
             multiple=True,
             metavar="NAME",
-            help="Only this objective; may be given several times.",
+            help="Only this objective, or this point of one; may be given several times.",
         ),
         plugin_files,
         click.option(

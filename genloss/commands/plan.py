@@ -31,13 +31,14 @@ def command(
     from genloss.commands.planned import print_plan
     from genloss.commands.terminal import print_json, show_plugin_warnings
     from genloss.experiment.plan import plan, runs
+    from genloss.experiment.search import with_trials
 
     show_plugin_warnings()
     planned = plan(file, plugins=plugins, overrides=overrides, objectives=objectives)
     if not json_:
         print_plan(planned)
         return
-    experiment = planned.experiment
+    experiment = with_trials(planned.experiment)
     print_json(
         {
             "experiment": experiment.model_dump(mode="json", by_alias=True, exclude={"text"}),

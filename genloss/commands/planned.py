@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from genloss.commands.display import counted
+from genloss.commands.searched import planned_search
 from genloss.commands.terminal import number_of, stdout
-from genloss.experiment.read import read_choice, read_training
+from genloss.experiment.objectives import read_choice, read_training
 from genloss.experiment.schema import Choice, Evaluation, Objective, Schedule, Term, Training
+from genloss.experiment.sweep import read_sweep
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from genloss.contracts.definition import Definition
     from genloss.experiment.plan import Plan
 
-SEEDS_SHOWN = 16
+SEEDS_SHOWN, POINTS_SHOWN = 16, 30
 
 
 def print_plan(planned: Plan) -> None:
@@ -37,17 +39,22 @@ def print_plan(planned: Plan) -> None:
     ]
     if experiment.evaluation is not None:
         pairs.append(("evaluation", _evaluation(experiment.evaluation, planned)))
+    pairs += [("" if index else "sweep", text) for index, text in enumerate(_sweep(planned))]
+    pairs += [("" if index else "search", text) for index, text in enumerate(planned_search(planned))]
     pairs += [("device", str(device).removeprefix("device ")) for device in planned.devices]
     _print_pairs(console, pairs)
     console.print()
+    groups: dict[str, list[Objective]] = {}
+    for objective in experiment.objectives:
+        groups.setdefault(objective.base or objective.name, []).append(objective)
     if all(len(objective.players) == 1 for objective in experiment.objectives):
         _print_pairs(
-            console, [pair for objective in experiment.objectives for pair in _alone(objective, planned)]
+            console, [pair for name, group in groups.items() for pair in _alone(name, group, planned)]
         )
     else:
-        for objective in experiment.objectives:
-            console.print(Text(objective.name, "bold"))
-            _print_pairs(console, _players(objective, planned), indent=2)
+        for name, group in groups.items():
+            console.print(Text(name, "bold"))
+            _print_pairs(console, _players(group, planned), indent=2)
     console.print()
     seeds = [str(seed) for seed in experiment.seeds]
     shown = seeds if len(seeds) <= SEEDS_SHOWN else [*seeds[: SEEDS_SHOWN - 2], "…", seeds[-1]]
@@ -66,20 +73,56 @@ def _print_pairs(console: Console, pairs: Sequence[tuple[str, str]], indent: int
             console.print(Text.assemble((f"{label:<{column}}", "dim"), line), soft_wrap=True)
 
 
-def _players(objective: Objective, planned: Plan) -> list[tuple[str, str]]:
-    """An objective's sum for each player, and what it sets differently."""
-    sums = [
-        (player, " + ".join(_term(term, planned) for term in terms))
-        for player, terms in objective.players.items()
-    ]
-    overlay = planned.source.root.at("objectives", objective.name).items.get("with")
-    return sums + ([("with", _listed(overlay.plain))] if overlay is not None and overlay.plain else [])
+def _players(group: Sequence[Objective], planned: Plan) -> list[tuple[str, str]]:
+    """What an objective minimises for each player, what it sets differently, and its points.
+
+    What its points differ in has a line for each value.
+    """
+    said: dict[str, dict[str, None]] = {}
+    for objective in group:
+        for player, terms in objective.players.items():
+            said.setdefault(player, {})[" + ".join(_term(term, planned) for term in terms)] = None
+    for objective in group:
+        own = {path: value for path, value in objective.sets.items() if path not in objective.point}
+        if own:
+            said.setdefault("with", {})[_listed(own)] = None
+    if group[0].base:
+        said["points"] = dict.fromkeys(_rows(group))
+    return [("" if index else name, text) for name, texts in said.items() for index, text in enumerate(texts)]
 
 
-def _alone(objective: Objective, planned: Plan) -> list[tuple[str, str]]:
-    """The same in one line, where the model has one player."""
-    (_, term), *overlay = _players(objective, planned)
-    return [(objective.name, term), *(("", f"with {said}") for _, said in overlay)]
+def _alone(name: str, group: Sequence[Objective], planned: Plan) -> list[tuple[str, str]]:
+    """The same without the player's name, where the model has one player."""
+    lines = []
+    label = ""
+    for said, text in _players(group, planned):
+        label = said or label
+        lines.append(f"with {text}" if label == "with" else text)
+    return [("" if index else name, line) for index, line in enumerate(lines)]
+
+
+def _rows(points: Sequence[Objective]) -> Iterator[str]:
+    """The points' names, those in a row that differ in the last value alone, if there is room for that."""
+    names = [point.name for point in points]
+    length = len({json.dumps(list(point.point.values())[-1]) for point in points})
+    if len(names) > POINTS_SHOWN:
+        names = [*names[: POINTS_SHOWN - 2], "…", names[-1]]
+        length = len(names)
+    width = max(map(len, names))
+    if length * (width + 2) + len(points[0].base) > stdout().width:
+        length = len(names)
+    for begin in range(0, len(names), length):
+        yield "  ".join(f"{name:<{width}}" for name in names[begin : begin + length]).rstrip()
+
+
+def _sweep(planned: Plan) -> Iterator[str]:
+    """Each path that is swept, with the values that the planned points have, as they were written."""
+    node = planned.source.root.items.get("sweep")
+    points = [objective.point for objective in planned.experiment.objectives]
+    for path, values in read_sweep(node, "").items() if node is not None else ():
+        own = [value for value in values if any(value.plain == point.get(path) for point in points)]
+        if own:
+            yield f"{path}: {', '.join(value.text or _value(value.plain) for value in own)}"
 
 
 def _choice(choice: Choice) -> str:
@@ -87,9 +130,11 @@ def _choice(choice: Choice) -> str:
 
 
 def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{name} {value if isinstance(value, str) else json.dumps(value)}" for name, value in values.items()
-    )
+    return ", ".join(f"{name} {_value(value)}" for name, value in values.items())
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _training(training: Training) -> Iterator[str]:

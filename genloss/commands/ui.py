@@ -37,9 +37,9 @@ def command(study: str | None, port: int | None, open_: bool | None, tracking_ur
 
     folder = _find(study)
     with stderr().status("opening MLflow"):
-        from genloss.tracking import address, server, store, views
+        from genloss.tracking import address, fail_fast, server, store, views
 
-        store.fail_fast()
+        fail_fast()
         content = folder.read()
         uri = address.resolve(tracking_uri or content["tracking_uri"])
         experiment_id = views.find(uri, content)

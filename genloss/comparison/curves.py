@@ -61,7 +61,7 @@ def loss_curves(folder: RunFolder, path: Path) -> bool:
 
 
 def means(
-    blocks: Iterable[Values], columns: Sequence[Column], steps: int
+    blocks: Iterable[Values], columns: Sequence[Column], steps: int, parts: int = POINTS
 ) -> list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
     """For each column the means of its steps and values, over equal parts of all steps.
 
@@ -71,8 +71,9 @@ def means(
         blocks: of the run's values.
         columns: what a row holds.
         steps: of the run.
+        parts: how many, if there are as many steps.
     """
-    parts = min(POINTS, steps)
+    parts = min(parts, steps)
     # Of each column and part: how many values, the sum of their steps, and their own sum.
     counted, stepped, summed = np.zeros((3, len(columns), parts))
     for block in blocks:

@@ -1,92 +1,44 @@
-"""The table of a study: each metric's mean ± standard deviation over the seeds, and its floor."""
+"""A comparison as tables: for the terminal, as Markdown for the experiment's note, as HTML for notebooks."""
 
 from __future__ import annotations
 
 import html
-import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
+from genloss.comparison.statistics import LEVEL, Difference
+from genloss.comparison.words import NONE, count_of, duration, memory, named, needed, number, p_value, spread
 
-from genloss.errors import RecordError
-from genloss.record.folder import Record, RunFolder, StudyFolder, read_record
+if TYPE_CHECKING:
+    from genloss.comparison.comparison import Comparison
+    from genloss.comparison.runs import Cost
 
-PENDING = "NOT STARTED"
-NUMBER = re.compile(r"(?<!\w)-?\d[\d.,]*(e[-+]?\d+)?|\b(nan|inf)\b")
-
-LEGEND = "mean ± standard deviation over the seeds; ↓ lower is better, ↑ higher"
-FLOOR_LEGEND = "floor: what a perfect model would get"
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """How one run ended.
-
-    Attributes:
-        status: FINISHED, FAILED, KILLED, RUNNING or NOT STARTED.
-        message: why it did not finish.
-        hint: what to do about it.
-        metrics: the last evaluation's `eval/…` numbers by name.
-        duration: seconds.
-        reproduce: the shell's line that trains it alone.
-    """
-
-    name: str
-    objective: str
-    seed: int
-    status: str
-    message: str
-    metrics: Mapping[str, float]
-    duration: float
-    reproduce: str
-    folder: RunFolder
-    hint: str = ""
-
-    def __repr__(self) -> str:
-        return f"<run {self.name}: {self.status}>"
-
-
-@dataclass(frozen=True)
-class Direction:
-    """What a metric's number means: where it gets better, in which unit, by which version of the metric."""
-
-    higher_is_better: bool
-    unit: str
-    version: str = "1"
+BETTER, WORSE = "▲", "▼"
+DIFFERS = 1.25
+"""Times and memory are shown where the largest is so many times the smallest."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A study's results.
+    """Rows of text under headings.
 
     Attributes:
-        objectives: in the order of the YAML.
-        metrics: with their directions, in the order of the evaluation.
-        floors: what a perfect model would get, where that is known.
+        columns: the headings.
+        rows: the first cell of each says what it is of.
+        legend: what the cells are, in lines.
     """
 
-    study: str
-    objectives: tuple[str, ...]
-    metrics: Mapping[str, Direction]
-    runs: tuple[RunResult, ...]
-    floors: Mapping[str, float]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    legend: tuple[str, ...] = ()
 
-    def __repr__(self) -> str:
-        return f"<table of {self.study}: {', '.join(self.objectives)}>"
+    def markdown(self) -> str:
+        rule = ("---", *["---:"] * (len(self.columns) - 1))
+        return "\n".join(f"| {' | '.join(line)} |" for line in (self.columns, rule, *self.rows))
 
-    def __str__(self) -> str:
-        """The table as Markdown."""
-        columns = self.columns()
-        head = [columns, ["---"] + ["---:"] * (len(columns) - 1)]
-        return "\n".join(f"| {' | '.join(row)} |" for row in [*head, *self.rows()])
-
-    def _repr_html_(self) -> str:
-        """The table as notebooks show it."""
-
+    def html(self) -> str:
         def line(cells: Sequence[str], tag: str) -> str:
             sides = ["left"] + ["right"] * (len(cells) - 1)
             return "".join(
@@ -94,145 +46,218 @@ class Table:
                 for side, cell in zip(sides, cells, strict=True)
             )
 
-        rows = [line(self.columns(), "th"), *(line(row, "td") for row in self.rows())]
+        rows = [line(self.columns, "th"), *(line(row, "td") for row in self.rows)]
         return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
 
-    def finished(self, objective: str) -> list[RunResult]:
-        return [run for run in self.runs if run.objective == objective and run.status == "FINISHED"]
 
-    def unfinished(self) -> list[RunResult]:
-        return [run for run in self.runs if run.status != "FINISHED"]
-
-    def failures(self) -> list[list[RunResult]]:
-        """The runs that failed, those together that failed alike, whatever the numbers in their messages."""
-        alike: dict[str, list[RunResult]] = {}
-        for run in self.runs:
-            if run.status == "FAILED":
-                alike.setdefault(without_numbers(run.message), []).append(run)
-        return list(alike.values())
-
-    def cell(self, objective: str, metric: str) -> str:
-        """`mean ± standard deviation`; the mean alone for one seed; a dash for none."""
-        numbers = [run.metrics[metric] for run in self.finished(objective) if metric in run.metrics]
-        if not numbers:
-            return "–"
-        mean = float(np.mean(numbers))
-        return number(mean) if len(numbers) == 1 else spread(mean, float(np.std(numbers, ddof=1)))
-
-    def seeds(self, objective: str) -> str:
-        """How many seeds finished, of how many if not all did."""
-        done = len(self.finished(objective))
-        planned = sum(run.objective == objective for run in self.runs)
-        return str(done) if done == planned else f"{done} of {planned}"
-
-    def heading(self, metric: str) -> str:
-        """The metric's name with its unit and direction."""
-        direction = self.metrics[metric]
-        unit = "" if direction.unit == "1" else f", {direction.unit}"
-        return f"{metric}{unit} {'↑' if direction.higher_is_better else '↓'}"
-
-    def rows(self) -> list[list[str]]:
-        """The rows, an objective each and the floor last."""
-        rows = [
-            [o, self.seeds(o), *(self.cell(o, metric) for metric in self.metrics)] for o in self.objectives
-        ]
-        if self.has_floor():
-            floor = [number(self.floors[m]) if m in self.floors else "–" for m in self.metrics]
-            rows.append(["floor", "", *floor])
-        return rows
-
-    def legend(self) -> list[str]:
-        """What the cells are, in lines; none where there are none."""
-        lines = [LEGEND] if self.metrics else []
-        return [*lines, FLOOR_LEGEND] if self.has_floor() else lines
-
-    def has_floor(self) -> bool:
-        return any(metric in self.floors for metric in self.metrics)
-
-    def columns(self) -> list[str]:
-        return ["objective", "seeds", *(self.heading(metric) for metric in self.metrics)]
-
-
-def number(value: float) -> str:
-    """Four significant digits, without an exponent where that can be read."""
-    return f"{value:.4g}"
-
-
-def without_numbers(message: str) -> str:
-    """A message that is the same for runs that failed alike."""
-    return NUMBER.sub("#", message)
-
-
-def spread(mean: float, deviation: float) -> str:
-    """`2.31 ± 0.55`: two significant digits of the deviation, and the mean to the same decimal."""
-    if not math.isfinite(mean) or not math.isfinite(deviation) or deviation == 0:
-        return f"{number(mean)} ± {number(deviation)}"
-    decimals = 1 - math.floor(math.log10(float(f"{deviation:.1e}")))
-    if decimals > 6 or abs(mean) >= 1e6:
-        return f"{number(mean)} ± {deviation:.2g}"
-    shown = max(decimals, 0)
-    return f"{round(mean, decimals):.{shown}f} ± {round(deviation, decimals):.{shown}f}"
-
-
-def read_table(folder: StudyFolder) -> Table:
-    """The table of a study, from its records.
-
-    Raises:
-        RecordError: the study's folder is damaged.
+def overview(comparison: Comparison) -> Table:
+    """A row an objective: its seeds, each metric's mean ± half of its 95 % interval, with a mark where it is
+    better or worse than the baseline, and the costs that differ; the last row has the floors.
     """
-    study = folder.read()
-    floors = folder.floors
-    return Table(
-        study["study"],
-        tuple(objective["name"] for objective in study["experiment"]["objectives"]),
-        {name: Direction(**direction) for name, direction in study["metrics"].items()},
-        tuple(_result(folder.run(run["name"]), run) for run in study["runs"]),
-        json.loads(floors.read_text()) if floors.exists() else {},
+    metrics, objectives = comparison.metrics, comparison.objectives
+    costs = _costs(comparison)
+    rows = [
+        (o, seeds(comparison, o), *(cell(comparison, o, metric) for metric in metrics), *costs_of_one)
+        for o, *costs_of_one in zip(objectives, *costs.values(), strict=True)
+    ]
+    floors = [comparison.floors.get(metric, math.nan) for metric in metrics]
+    if not all(map(math.isnan, floors)):
+        rows.append(("floor", "", *map(number, floors), *[""] * len(costs)))
+    headings = [heading(comparison, metric) for metric in metrics]
+    return Table(("objective", "seeds", *headings, *costs), tuple(rows), tuple(_legend(comparison, costs)))
+
+
+def details(comparison: Comparison, metric: str) -> Table:
+    """A row an objective: all that is known of one metric, and of its difference to the baseline."""
+    higher = comparison.metrics[metric].higher_is_better
+    rows = []
+    for objective in comparison.objectives:
+        summary = comparison.summaries[metric][objective]
+        own = (summary.interquartile_mean, summary.best, summary.worst)
+        difference = comparison.difference(objective, metric)
+        rows.append(
+            (
+                objective,
+                str(summary.count),
+                spread(summary.mean, summary.half_width),
+                *map(number, own),
+                *(tested(difference) if difference else [""] * len(TESTED)),
+            )
+        )
+    if not math.isnan(floor := comparison.floors.get(metric, math.nan)):
+        rows.append(("floor", "", number(floor), *[""] * (3 + len(TESTED))))
+    legend = (
+        f"{heading(comparison, metric)}: mean ± 95 % interval; {_sides(higher)}",
+        "middle half: the interquartile mean",
+        *_tested_legend(comparison, metric, comparison.differences, f"objective − `{comparison.baseline}`"),
     )
+    columns = ("objective", "seeds", "mean", "middle half", "best", "worst", *TESTED)
+    return Table(columns, tuple(rows), legend)
 
 
-def _result(folder: RunFolder, run: dict[str, Any]) -> RunResult:
-    try:
-        record = read_record(folder, values=False)
-    except RecordError as error:
-        record = Record(status="FAILED", message=error.message, hint="`genloss resume` trains it anew")
-    return RunResult(
-        run["name"],
-        run["objective"]["name"],
-        run["seed"],
-        record.status if folder.journal.exists() else PENDING,
-        record.message,
-        {key.removeprefix("eval/"): value for key, value in record.final.items() if key.startswith("eval/")},
-        record.duration,
-        run["reproduce"],
-        folder,
-        record.hint,
+def pairs(comparison: Comparison, metric: str) -> Table:
+    """A row a pair of objectives: the difference in one metric, over the seeds that both have."""
+    found = [d for d in comparison.pairs or comparison.differences if d.metric == metric]
+    rows = tuple((f"{d.objective} − {d.other}", str(d.seeds), *tested(d)) for d in found)
+    legend = (
+        f"{heading(comparison, metric)}: {_sides(comparison.metrics[metric].higher_is_better)}",
+        *_tested_legend(comparison, metric, found, "the first − the second"),
     )
+    return Table(("pair", "seeds", *TESTED), rows, legend)
 
 
-def markdown(folder: StudyFolder) -> str:
-    """The table and the runs that did not finish, as Markdown."""
-    table = read_table(folder)
-    lines = [str(table)]
-    if table.metrics:
-        lines += ["", f"{'; '.join(table.legend())}."]
-    unfinished = table.unfinished()
+def markdown(comparison: Comparison) -> str:
+    """The answer, the table, and the runs that did not finish, as Markdown."""
+    table = overview(comparison)
+    lines = [" ".join(comparison.answer()), "", table.markdown()]
+    if table.legend:
+        lines += ["", f"{'; '.join(table.legend)}."]
+    unfinished = comparison.unfinished()
     if unfinished:
-        lines += ["", f"**{len(unfinished)} of {len(table.runs)} runs did not finish:**", ""]
-        for alike in table.failures():
+        lines += ["", f"**{len(unfinished)} of {len(comparison.runs)} runs did not finish:**", ""]
+        for alike in comparison.failures():
             lines.append(f"* FAILED: {named(alike)}: {alike[0].message}")
         for status in dict.fromkeys(run.status for run in unfinished if run.status != "FAILED"):
             lines.append(f"* {status}: {named([run for run in unfinished if run.status == status])}")
     return "\n".join(lines)
 
 
-def named(runs: Sequence[RunResult]) -> str:
-    """The runs' names; of many, the first and how many more."""
-    return joined([f"`{run.name}`" for run in runs])
+def to_html(comparison: Comparison) -> str:
+    """The answer and the table as notebooks show them."""
+    table = overview(comparison)
+    said = html.escape(" ".join(comparison.answer()))
+    legend = "<br>".join(map(html.escape, table.legend))
+    return f"<p>{said}</p>{table.html()}<p><small>{legend}</small></p>"
 
 
-def joined(names: Sequence[str], most: int = 3) -> str:
-    """A list in a sentence; of many, the first and how many more."""
-    if len(names) > most + 1:
-        names = [*names[:most], f"{len(names) - most} more"]
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+def heading(comparison: Comparison, metric: str) -> str:
+    """The metric's name with its unit and direction."""
+    direction = comparison.metrics[metric]
+    unit = "" if direction.unit == "1" else f", {direction.unit}"
+    return f"{metric}{unit} {'↑' if direction.higher_is_better else '↓'}"
+
+
+def seeds(comparison: Comparison, objective: str) -> str:
+    """How many seeds finished, of how many if not all did."""
+    done, planned = len(comparison.finished(objective)), len(comparison.of(objective))
+    return str(done) if done == planned else f"{done} of {planned}"
+
+
+def cell(comparison: Comparison, objective: str, metric: str) -> str:
+    """`▲ 2.31 ± 0.12`: the mean, half of its interval, and whether it is better or worse than the baseline;
+    the mean alone for one seed; a dash for none.
+    """
+    summary = comparison.summaries[metric][objective]
+    if not summary.count:
+        return "nan" if summary.not_finite else NONE
+    difference = comparison.difference(objective, metric)
+    mark = ""
+    if difference is not None and difference.decided:
+        mark = f"{BETTER if difference.better else WORSE} "
+    return f"{mark}{spread(summary.mean, summary.half_width)}"
+
+
+TESTED = ("difference", "p", "corrected p", "effect", "wins", "seeds needed")
+
+
+def tested(difference: Difference) -> tuple[str, ...]:
+    """The cells of a difference."""
+    chance = NONE
+    if not math.isnan(difference.probability):
+        low, high = difference.probability_low, difference.probability_high
+        chance = f"{difference.probability:.0%} ({low * 100:.0f}–{high:.0%})"
+    mark = ""
+    if difference.decided:
+        mark = f"{BETTER if difference.better else WORSE} "
+    return (
+        mark + spread(difference.mean, (difference.high - difference.low) / 2),
+        p_value(difference.p),
+        p_value(difference.p_holm),
+        f"{difference.effect_size:+.2f}".replace("+nan", NONE),
+        chance,
+        "" if difference.decided else needed(difference.needed_seeds).replace("more than ", "> "),
+    )
+
+
+def _tested_legend(comparison: Comparison, metric: str, found: Sequence[Difference], what: str) -> list[str]:
+    own = [difference for difference in found if difference.metric == metric]
+    if not own:
+        return []
+    tests = count_of(_tests(comparison, metric), "comparison")
+    marks = f"{BETTER} better, {WORSE} worse: corrected p ≤ {LEVEL}"
+    return [
+        f"difference: {what}, over common seeds ± 95 % interval",
+        *([marks] if any(difference.decided for difference in own) else []),
+        f"p: sign-flip test; corrected p: Holm, {tests}; effect: Hedges' g",
+        "wins: chance to be better with the same seed (95 % interval)",
+        "seeds needed: to decide a difference as large as the one seen (80 % power)",
+    ]
+
+
+def _tests(comparison: Comparison, metric: str) -> int:
+    """How many comparisons were corrected together."""
+    return sum(d.metric == metric and d.seeds > 1 for d in comparison.pairs or comparison.differences)
+
+
+def _sides(higher_is_better: bool) -> str:
+    return "higher is better" if higher_is_better else "lower is better"
+
+
+def _legend(comparison: Comparison, costs: Mapping[str, Sequence[str]]) -> list[str]:
+    """What the cells are, in lines; none where there are none."""
+    lines = []
+    if comparison.metrics:
+        lines.append("mean ± 95 % interval over the seeds; ↓ lower is better, ↑ higher")
+    if any(difference.decided for difference in comparison.differences):
+        tests = _tests(comparison, comparison.metric)
+        corrected = f", corrected for {tests} comparisons" if tests > 1 else ""
+        lines.append(
+            f"{BETTER} better, {WORSE} worse than `{comparison.baseline}` with the same seeds: "
+            f"p ≤ {LEVEL}{corrected}"
+        )
+    if any(metric in comparison.floors for metric in comparison.metrics):
+        lines.append("floor: what a perfect model would get")
+    if medians := [name for name in ("time", "memory") if name in costs]:
+        lines.append(f"{' and '.join(medians)}: a run's median")
+    for metric in comparison.metrics:
+        lost = [
+            run
+            for run in comparison.runs
+            if run.status == "FINISHED" and not math.isfinite(run.metrics.get(metric, math.nan))
+        ]
+        if lost:
+            lines.append(f"no finite {metric}, and not in its mean: {named(lost)}")
+    if comparison.allowed:
+        lines.append(f"compared although they differ: {'; '.join(comparison.allowed)}")
+    return [*lines, *comparison.notes]
+
+
+def _costs(comparison: Comparison) -> dict[str, list[str]]:
+    """The columns of those costs that differ among the objectives that finished, a cell an objective."""
+    every = [comparison.cost(objective) for objective in comparison.objectives]
+    done = [comparison.cost(o) for o in comparison.objectives if comparison.finished(o)]
+    columns = {}
+    if len({cost.steps for cost in done}) > 1:
+        columns["steps"] = [f"{cost.steps:,}" for cost in every]
+    for player in dict.fromkeys(player for cost in done for player in cost.updates):
+        updates = {cost.updates[player] for cost in done if player in cost.updates}
+        if len(updates) > 1 and not _all_updates_are_steps(done):
+            columns[f"{player} updates"] = [_updates(cost, player) for cost in every]
+    if _spans([cost.seconds for cost in done]):
+        columns["time"] = [duration(cost.seconds) for cost in every]
+    if _spans([cost.peak_memory for cost in done if cost.peak_memory is not None]):
+        columns["memory"] = [memory(cost.peak_memory) for cost in every]
+    return columns
+
+
+def _updates(cost: Cost, player: str) -> str:
+    return f"{cost.updates[player]:,}" if player in cost.updates else NONE
+
+
+def _all_updates_are_steps(costs: Sequence[Cost]) -> bool:
+    """Whether each player has one update a step, so that the steps say it all."""
+    return all(updates == cost.steps for cost in costs for updates in cost.updates.values())
+
+
+def _spans(values: Sequence[float]) -> bool:
+    return bool(values) and max(values) > DIFFERS * min(values)

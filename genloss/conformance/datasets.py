@@ -153,21 +153,21 @@ def values(loader: Loader) -> None:
     data = loader.data.spec
     expected = torch.int64 if data.kind == "tokens" else torch.float32
     for name, given in (("train", loader.data.train), ("held_out", loader.data.held_out)):
-        x = (given if isinstance(given, Mapping) else loader.parts[name])["x"][:LIMIT]
-        if x.dtype != expected or x.device.type != "cpu":
-            loader.fail(
-                f"`x` of `{name}` is {describe_value(x)} on {x.device}, and must be "
-                f"{str(expected).removeprefix('torch.')} on the CPU",
-                hint="the trainer moves it to its device, in its precision",
-            )
-        if x.requires_grad or not x.isfinite().all():
-            loader.fail(
-                f"`x` of `{name}` is not finite" if not x.requires_grad else f"`x` of `{name}` is tracked"
-            )
-        _check_bounds(loader, name, x, data)
+        fields = given if isinstance(given, Mapping) else loader.parts[name]
+        for field in ("x", "source") if data.source else ("x",):
+            what, x = f"`{field}` of `{name}`", fields[field][:LIMIT]
+            if x.dtype != expected or x.device.type != "cpu":
+                loader.fail(
+                    f"{what} is {describe_value(x)} on {x.device}, and must be "
+                    f"{str(expected).removeprefix('torch.')} on the CPU",
+                    hint="the trainer moves it to its device, in its precision",
+                )
+            if x.requires_grad or not x.isfinite().all():
+                loader.fail(f"{what} is not finite" if not x.requires_grad else f"{what} is tracked")
+            _check_bounds(loader, what, x, data)
 
 
-def _check_bounds(loader: Loader, name: str, x: Tensor, data: DataSpec) -> None:
+def _check_bounds(loader: Loader, what: str, x: Tensor, data: DataSpec) -> None:
     bounds: tuple[float, float] | None = data.value_range
     if data.kind == "tokens" and data.vocabulary is not None:
         bounds = (0, data.vocabulary - 1)
@@ -177,16 +177,15 @@ def _check_bounds(loader: Loader, name: str, x: Tensor, data: DataSpec) -> None:
     least, greatest = float(x.min()), float(x.max())
     if least < low or greatest > high:
         loader.fail(
-            f"`x` of `{name}` must lie in [{low:g}, {high:g}] by its spec, and lies in "
-            f"[{least:g}, {greatest:g}]",
+            f"{what} must lie in [{low:g}, {high:g}] by its spec, and lies in [{least:g}, {greatest:g}]",
             hint="models end in an activation of that range",
         )
     if data.kind == "image" and data.vocabulary is not None:
         levels = (x - low) * ((data.vocabulary - 1) / (high - low))
         if not torch.isclose(levels, levels.round(), rtol=0, atol=0.01).all():
             loader.fail(
-                f"by its spec there are {data.vocabulary} levels from {low:g} to {high:g}, and `x` of "
-                f"`{name}` has values between them",
+                f"by its spec there are {data.vocabulary} levels from {low:g} to {high:g}, and {what} has "
+                "values between them",
                 hint="leave `vocabulary` out where values are continuous",
             )
 

@@ -36,6 +36,8 @@ class DataSpec:
             `value_range` for images, `0 … vocabulary - 1` for tokens.
         size: examples in the training set.
         alphabet: the text of each token, so that sequences of them can be shown; of tokens that have one.
+        source: whether there is a field `source` besides `x`: examples of the distribution that a flow
+            carries to the data, in the place of noise.
 
     Raises:
         DefinitionError: the alphabet is not one text for each token of the vocabulary.
@@ -47,6 +49,7 @@ class DataSpec:
     value_range: tuple[float, float] | None = None
     vocabulary: int | None = None
     alphabet: tuple[str, ...] | None = None
+    source: bool = False
 
     def __post_init__(self) -> None:
         if self.alphabet is None:
@@ -129,6 +132,12 @@ def _size(part: Fields | Dataset[Any], name: str, spec: DataSpec) -> int:
         raise DefinitionError(
             f"an example of the data's `{name}` has the shape {shape}, "
             f"and its spec says {list(spec.event_shape)}"
+        )
+    if spec.source and ("source" not in fields or fields["source"].shape[1:] != fields["x"].shape[1:]):
+        raise DefinitionError(
+            f"the data's spec says that there is a `source`, and the data's `{name}` has none of the shape "
+            f"[{name}, {', '.join(map(str, spec.event_shape))}]",
+            hint="a field `source` has the shape of `x`",
         )
     lengths = {field: len(tensor) for field, tensor in fields.items()}
     if len(set(lengths.values())) > 1:

@@ -101,7 +101,9 @@ class Model(nn.Module):
 
     The constructor's keyword-only parameters are the YAML's options. A model whose data has a likelihood
     under it also has a method `log_likelihood(x) -> Float[Tensor, "batch"]`, in nats, and one that encodes
-    and decodes has `reconstruct(x)`; metrics ask for them by these names.
+    and decodes has `reconstruct(x)`; metrics ask for them by these names. One that carries the data's field
+    `source` to `x` has `sample_from(source)`, which gives an example for each source; evaluations then call
+    that with held-out sources, and not `sample`.
 
     Args:
         data: what is known about the data before any of it is seen.

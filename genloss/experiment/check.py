@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloss.errors import DefinitionError, ExperimentError
 from genloss.experiment.fields import suggestion
 from genloss.experiment.metrics import check_evaluation
 from genloss.experiment.nodes import Node, show
+from genloss.experiment.objectives import Drafted
 from genloss.experiment.offers import Offer, Offers
 from genloss.experiment.optimizers import check_optimizer
 from genloss.experiment.options import calling, check_options, find
@@ -30,8 +32,10 @@ def check(draft: Draft, catalogue: Catalogue) -> tuple[Experiment, Data]:
     """
     experiment, root = draft.experiment, draft.source.root
     choice, data = _load(draft, catalogue)
-    checker = _Checker(draft, catalogue, data, Offers(catalogue, data.spec))
-    objectives = tuple(checker.objective(objective) for objective in experiment.objectives)
+    checker = Checker(draft.source.folder, catalogue, data, Offers(catalogue, data.spec))
+    objectives = tuple(
+        checker.objective(draft.objectives[objective.name]) for objective in experiment.objectives
+    )
     evaluation = experiment.evaluation
     if evaluation is not None:
         evaluation = check_evaluation(
@@ -48,7 +52,7 @@ def check(draft: Draft, catalogue: Catalogue) -> tuple[Experiment, Data]:
 
 def _load(draft: Draft, catalogue: Catalogue) -> tuple[Choice, Data]:
     choice, node = draft.experiment.data, draft.source.root.items["data"]
-    choice = _checked_choice(choice, node, catalogue.datasets, draft)
+    choice = _checked_choice(choice, node, catalogue.datasets, draft.source.folder)
     definition = catalogue.datasets[choice.name]
     with calling(definition, "loaded", node.where):
         data: Data = definition(**definition.validated(choice.options))
@@ -82,30 +86,44 @@ def check_data(definition: DatasetDefinition[Any], data: Any) -> None:
             )
 
 
-def _checked_choice(choice: Choice, node: Node, definitions: Definitions[Any], draft: Draft) -> Choice:
+def _checked_choice(choice: Choice, node: Node, definitions: Definitions[Any], folder: Path) -> Choice:
     where = node.at("name").where
     nodes = {key: child for key, child in node.items.items() if key != "name"}
-    options = check_options(find(definitions, choice.name, where), nodes, draft.source.folder, where)
+    options = check_options(find(definitions, choice.name, where), nodes, folder, where)
     return choice.model_copy(update={"options": options})
 
 
 @dataclass
-class _Checker:
-    draft: Draft
+class Checker:
+    """Checks objectives against catalogue, data and models.
+
+    Attributes:
+        folder: what paths are relative to.
+        catalogue: of what they name.
+        data: the experiment's.
+        offers: what the models offer for it.
+        offered: what each checked objective's model offers, by the objective's name.
+    """
+
+    folder: Path
     catalogue: Catalogue
     data: Data
     offers: Offers
     offered: dict[str, Offer] = field(default_factory=dict)
-    """What each objective's model offers."""
 
-    def objective(self, objective: Objective) -> Objective:
+    def objective(self, drafted: Drafted) -> Objective:
+        """The objective with its options checked and completed.
+
+        Raises:
+            RequestError: it cannot be trained; with the place of the reason.
+        """
+        objective, node = drafted.objective, drafted.model
         name = objective.name
-        root, node = self.draft.source.root, self.draft.models[name]
-        model = _checked_choice(objective.model, node, self.catalogue.models, self.draft)
+        model = _checked_choice(objective.model, node, self.catalogue.models, self.folder)
         offer = self.offered[name] = self.offers.of(model, node.at("name").where)
         players = {}
         for player, terms in objective.players.items():
-            place = root.at("objectives", name, player)
+            place = drafted.node.at(player)
             if player not in offer.quantities:
                 raise ExperimentError(
                     f"model `{model.name}` has no player {show(player)}",
@@ -114,8 +132,8 @@ class _Checker:
                 )
             checked = []
             for term in terms:
-                item = self.draft.terms[name, player, term.name]
-                term, loss = check_term(term, item, self.catalogue, self.draft.source.folder)
+                item = drafted.terms[player, term.name]
+                term, loss = check_term(term, item, self.catalogue, self.folder)
                 check_quantities(loss, item, player, offer, self.offers)
                 checked.append(term)
             if all(term.every > 1 for term in checked):
@@ -129,10 +147,10 @@ class _Checker:
             if player not in players:
                 raise ExperimentError(
                     f"objective `{name}` has no term for `{player}`, a player of model `{model.name}`",
-                    where=root.at("objectives", name).label,
+                    where=drafted.node.label,
                     hint=f"add `{player}: …` with the name of a loss",
                 )
-        training = self._training(objective.training, self.draft.trainings[name], offer)
+        training = self._training(objective.training, drafted.training, offer)
         return objective.model_copy(update={"model": model, "training": training, "players": players})
 
     def _training(self, training: Training, node: Node, offer: Offer) -> Training:

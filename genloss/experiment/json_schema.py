@@ -34,8 +34,10 @@ from genloss.experiment.schema import (
     Frozen,
     Name,
     Player,
+    Range,
     Retry,
     Schedule,
+    Search,
     Term,
     Tracking,
     Training,
@@ -64,6 +66,11 @@ def experiment_schema(catalogue: Catalogue) -> Schema:
         "objectives": ("What is compared, by names of yours: each is trained with every seed.", objectives),
         "baseline": ("The objective that others are compared with; the first by default.", _value(str)),
         "training": (_summary(Training), refer("training")),
+        "sweep": (
+            "Values to compare, by dotted path: each objective is trained with each of them.",
+            refer("sweep"),
+        ),
+        "search": (_summary(Search), refer("search")),
         "seeds": ("A list of seeds, or their number.", _seeds()),
         "devices": ("`auto`, `cpu`, `cuda`, `cuda:1`, `mps`, or a list of them.", _devices()),
         "workers": ("Processes per device; chosen by the device by default.", _value(PositiveInt | None)),
@@ -103,6 +110,8 @@ def _definitions(catalogue: Catalogue) -> Schema:
     several = {"type": "array", "items": refer("term"), "minItems": 1}
     defs["terms"] = {"anyOf": [*defs["term"]["anyOf"], several]}
     defs["with"] = _overlay(defs["training"])
+    defs["sweep"] = _sweep(defs["training"])
+    defs["search"] = _search(defs)
     defs["objective"] = {
         "description": "For each player a term, or a list of terms.",
         "type": "object",
@@ -142,6 +151,48 @@ def _overlay(training: Schema) -> Schema:
     }
 
 
+def _sweep(training: Schema) -> Schema:
+    """Lists of values, by dotted path."""
+    several = {"type": "array", "minItems": 1}
+    fields = [name for name in training["properties"] if name not in ("optimizer", "players")]
+    return {
+        "type": ["object", "null"],
+        "properties": {
+            f"training.{name}": {**several, "items": refer(f"training/properties/{name}")} for name in fields
+        },
+        "patternProperties": {
+            r"^training\.(optimizer|players)(\.|$)": several,
+            r"^(model|training)$": several,
+            r"^model\..": several,
+            r"^objectives\.[^.].*\..": several,
+        },
+        "additionalProperties": False,
+    }
+
+
+def _search(defs: Schema) -> Schema:
+    """What trials choose, and how; ranges by dotted path."""
+    choice = {"type": "array", "minItems": 2, "uniqueItems": True}
+    ends = {"type": "array", "minItems": 2, "maxItems": 2}
+    forms = {
+        "uniform": {**ends, "items": {"type": "number"}},
+        "log_uniform": {**ends, "items": {"type": "number", "exclusiveMinimum": 0}},
+        "integer": {**ends, "items": {"type": "integer"}},
+        "choice": choice,
+    }
+    defs["range"] = {**_section(Range, forms), "minProperties": 1, "maxProperties": 1}
+    paths = (r"^training(\..|$)", r"^model(\..|$)", r"^objectives\.[^.].*\..")
+    space = {
+        "type": "object",
+        "patternProperties": {path: refer("range") for path in paths},
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
+    search = _section(Search, {"space": space})
+    del search["properties"]["owners"]
+    return {**search, "type": ["object", "null"]}
+
+
 def _for_model(catalogue: Catalogue, name: str) -> Schema:
     """What an editor may suggest where the experiment's model is this one: its players, and its options.
 
@@ -160,7 +211,12 @@ def _for_model(catalogue: Catalogue, name: str) -> Schema:
     named = {"type": "object", "properties": {"name": pattern}, "required": ["name"]}
     return {
         "if": {"properties": {"model": {"anyOf": [pattern, named]}}, "required": ["model"]},
-        "then": {"properties": {"objectives": {"additionalProperties": {"properties": suggested}}}},
+        "then": {
+            "properties": {
+                "objectives": {"additionalProperties": {"properties": suggested}},
+                "sweep": {"properties": options},
+            }
+        },
     }
 
 

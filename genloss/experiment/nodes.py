@@ -22,11 +22,19 @@ Scalar = None | bool | int | float | str
 
 @dataclass(frozen=True)
 class Node:
-    """A value with the place where it was written, and the place of the key that it stands under, if any."""
+    """A value with the place where it was written.
+
+    Attributes:
+        value: the value.
+        where: its place.
+        key: the place of the key that it stands under, if any.
+        text: a number as it was written, `1e-3`; empty for other values.
+    """
 
     value: Scalar | tuple[Node, ...] | Mapping[str, Node]
     where: Location
     key: Location | None = None
+    text: str = ""
 
     @property
     def items(self) -> Mapping[str, Node]:

@@ -20,6 +20,9 @@ CHOICES = ("data", "model", "optimizer")
 MAX_DOTS = 100
 """In a name, which has no more characters."""
 
+PATHS = (("sweep",), ("search", "space"))
+"""Where the keys are dotted paths themselves."""
+
 REPLACED = ("model", "training")
 """What `with` may set."""
 
@@ -43,6 +46,15 @@ def set_value(root: Node, override: str) -> Node:
         )
     value = parse(text, lambda *_: where)
     return _put(root, steps, replace(value, key=where), (), merge=False)
+
+
+def put(root: Node, path: str, value: Node) -> Node:
+    """The experiment with another value at a dotted path.
+
+    Raises:
+        ExperimentError: the path leads nowhere; with the place of the value's key.
+    """
+    return _put(root, path.split("."), value, (), merge=False)
 
 
 def lay_over(base: Mapping[str, Node], overlay: Node) -> dict[str, Node]:
@@ -93,7 +105,9 @@ def _put(node: Node, steps: Sequence[str], value: Node, at: Path, *, merge: bool
     items = dict(node.items)
     if isinstance(node.value, str) and at and at[-1].rpartition(".")[2] in CHOICES:
         items["name"] = node
-    key, rest = _next_key(items, steps)
+    key, rest = next_key(items, steps)
+    if at in PATHS and (key not in items or (isinstance(items[key].value, tuple) and not _is_index(rest))):
+        key, rest = ".".join(steps), []
     if key not in items and rest and at[:1] == ("objectives",) and len(at) < 3 and key != "with":
         what = f"player {show(key)} in objective {show(at[1])}" if len(at) == 2 else f"objective {show(key)}"
         raise ExperimentError(f"there is no {what}", where=value.label, hint=did_you_mean(key, items))
@@ -102,13 +116,17 @@ def _put(node: Node, steps: Sequence[str], value: Node, at: Path, *, merge: bool
     return Node(items, node.where if node.items else value.where, node.key or value.key)
 
 
-def _next_key(items: Mapping[str, Node], steps: Sequence[str]) -> tuple[str, list[str]]:
+def next_key(items: Mapping[str, Node], steps: Sequence[str]) -> tuple[str, list[str]]:
     """The first key of the path, and what is left: names may hold dots, so the longest known one is taken."""
     for length in range(min(len(steps), MAX_DOTS), 0, -1):
         key = ".".join(steps[:length])
         if key in items:
             return key, list(steps[length:])
     return steps[0], list(steps[1:])
+
+
+def _is_index(steps: Sequence[str]) -> bool:
+    return all(step.isdecimal() for step in steps[:1])
 
 
 def _is_player(at: Path) -> bool:
@@ -120,7 +138,7 @@ def _put_item(node: Node, steps: Sequence[str], value: Node, at: Path, *, merge:
     items = node.value if isinstance(node.value, tuple) else (node,)
     names = {name: index for index, item in reversed(list(enumerate(items))) if (name := item_name(item))}
     known = {name: items[index] for name, index in names.items()}
-    name, rest = _next_key(known, steps)
+    name, rest = next_key(known, steps)
     if name in names:
         index = names[name]
         item = _with_options(items[index], rest, value, at, merge=merge)

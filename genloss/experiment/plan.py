@@ -17,7 +17,8 @@ from genloss.experiment.fields import suggestion
 from genloss.experiment.files import existing
 from genloss.experiment.nodes import Node, from_python, one_line, show
 from genloss.experiment.read import Draft, read
-from genloss.experiment.schema import Experiment, Run
+from genloss.experiment.schema import Experiment, Objective, Run
+from genloss.experiment.search import with_trials
 from genloss.experiment.source import MAPPING, Source, from_file, from_mapping
 from genloss.tracking import address
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from genloss.registry import Catalogue
     from genloss.training.devices import Device
 
-DECIDED = re.compile(r"\s*(seeds|workers|tracking)\s*[.=]")
+DECIDED = re.compile(r"\s*(seeds|workers|tracking|search)\s*[.=]")
 """Overrides that a run's own line does not repeat."""
 
 
@@ -41,6 +42,7 @@ class Plan:
         data: loaded.
         devices: those that it trains on.
         plugins: plugin files that were given beside the experiment, as they were given.
+        first_trials: of a search, the first one of each objective.
     """
 
     experiment: Experiment
@@ -49,6 +51,7 @@ class Plan:
     data: Data
     devices: tuple[Device, ...]
     plugins: tuple[Path, ...] = ()
+    first_trials: tuple[Objective, ...] = ()
 
 
 def plan(
@@ -65,7 +68,7 @@ def plan(
         source: a YAML file, or what one would hold.
         plugins: plugin files, besides those that the experiment names.
         overrides: values that replace the experiment's: `training.steps=50`, or a mapping of values by path.
-        objectives: only these; all by default.
+        objectives: only these; all by default. The name of one with points is all of its points.
         once_read: given the experiment when it has been read, and is still to be checked.
 
     Raises:
@@ -90,15 +93,23 @@ def plan(
 
     from genloss.training.trial import try_out  # imports torch, which a misspelt key need not wait for
 
-    try_out(draft, experiment, catalogue, data, devices=[device.name for device in devices])
-    return Plan(experiment, draft.source, catalogue, data, devices, added)
+    tried, first = draft, experiment
+    if experiment.search is not None:
+        from genloss.experiment.trials import check_search
+
+        tried, first = check_search(draft, experiment, experiment.search, catalogue, data)
+    try_out(tried, first, catalogue, data, devices=[device.name for device in devices])
+    trials = first.objectives if experiment.search is not None else ()
+    return Plan(experiment, draft.source, catalogue, data, devices, added, trials)
 
 
 def runs(plan: Plan, study: str) -> tuple[Run, ...]:
     """The runs of a plan: all objectives with the first seed, then with the next, so that what an interrupted
     study has can be compared. Runs are dealt out to the workers of the devices in turn.
+
+    Those of a search are its trials', still open: their values are chosen when a worker is free.
     """
-    experiment = plan.experiment
+    experiment = with_trials(plan.experiment)
     slots = [device for device in plan.devices for _ in range(device.workers)]
     pairs = [(objective, seed) for seed in experiment.seeds for objective in experiment.objectives]
     return tuple(
@@ -113,13 +124,13 @@ def runs(plan: Plan, study: str) -> tuple[Run, ...]:
             device=slots[index % len(slots)].name,
             threads=slots[index % len(slots)].threads,
             evaluation=experiment.evaluation,
-            reproduce=_command(plan, study, objective.name, seed, slots[index % len(slots)].workers),
+            reproduce=_command(plan, study, objective, seed, slots[index % len(slots)].workers),
         )
         for index, (objective, seed) in enumerate(pairs)
     )
 
 
-def _command(plan: Plan, study: str, objective: str, seed: int, workers: int) -> str:
+def _command(plan: Plan, study: str, objective: Objective, seed: int, workers: int) -> str:
     """The shell's line that trains a run alone.
 
     As many workers as there were give it as many threads, and so the same bits.
@@ -129,8 +140,9 @@ def _command(plan: Plan, study: str, objective: str, seed: int, workers: int) ->
     if experiment.source == MAPPING:
         file = f".genloss/{study}/experiment.yaml"
     others = [override for override in experiment.overrides if not DECIDED.match(override)]
-    words = ["genloss", "run", file, "--objective", objective]
-    for override in [f"seeds=[{seed}]", f"workers={workers}", *others]:
+    trial = objective.trial is not None
+    words = ["genloss", "run", file, "--objective", objective.base if trial else objective.name]
+    for override in [f"seeds=[{seed}]", f"workers={workers}", *(["search=null"] if trial else []), *others]:
         words += ["--set", override]
     for plugin in plan.plugins:
         words += ["--plugin", str(plugin)]
@@ -146,10 +158,11 @@ def _texts(overrides: Sequence[str] | Mapping[str, Any]) -> Sequence[str]:
 
 
 def _select(draft: Draft, names: Sequence[str]) -> Draft:
-    """The experiment with only these objectives."""
+    """The experiment with only these objectives; the name of one with points is all of its points."""
     if not names:
         return draft
-    known = [objective.name for objective in draft.experiment.objectives]
+    objectives = draft.experiment.objectives
+    known = dict.fromkeys(part for each in objectives for part in (each.base, each.name) if part)
     for name in names:
         if name not in known:
             raise ExperimentError(
@@ -157,9 +170,9 @@ def _select(draft: Draft, names: Sequence[str]) -> Draft:
                 where=Location(f"--objective {one_line(name)}"),
                 hint=suggestion(name, known),
             )
-    chosen = tuple(objective for objective in draft.experiment.objectives if objective.name in names)
+    chosen = tuple(each for each in objectives if each.name in names or each.base in names)
     baseline = draft.experiment.baseline
-    if baseline not in names:
+    if baseline not in [each.name for each in chosen]:
         baseline = chosen[0].name
     experiment = draft.experiment.model_copy(update={"objectives": chosen, "baseline": baseline})
     return replace(draft, experiment=experiment)
@@ -198,7 +211,7 @@ def _check_store(experiment: Experiment, root: Node) -> None:
 def _devices(experiment: Experiment, root: Node) -> tuple[Device, ...]:
     from genloss.training.devices import choose
 
-    count = len(experiment.objectives) * len(experiment.seeds)
+    count = experiment.run_count
     node = root.at("devices")
     try:
         devices = choose(experiment.devices, runs=count, workers=experiment.workers)

@@ -6,49 +6,34 @@ the order of the document is the one that is told.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import PositiveInt
 
-from genloss.contracts.definition import RESERVED_NAMES
 from genloss.errors import ExperimentError
-from genloss.experiment.fields import (
-    Reader,
-    join,
-    read_list,
-    read_mapping,
-    read_number,
-    section,
-    suggestion,
-    typed,
-    unexpected,
-)
+from genloss.experiment.fields import join, read_list, read_mapping, section, suggestion, typed, unexpected
 from genloss.experiment.files import existing
 from genloss.experiment.nodes import Node, show
-from genloss.experiment.overlays import lay_over
-from genloss.experiment.schema import (
-    Choice,
-    Evaluation,
-    Experiment,
-    Name,
-    Objective,
-    Player,
-    Retry,
-    Term,
-    Tracking,
-    Training,
-    flattened,
+from genloss.experiment.objectives import (
+    Drafted,
+    read_choice,
+    read_named,
+    read_objective,
+    read_players,
+    read_training,
 )
+from genloss.experiment.schema import Choice, Evaluation, Experiment, Name, Retry, Tracking
+from genloss.experiment.search import complete, read_search
 from genloss.experiment.source import Source
+from genloss.experiment.sweep import expand, read_sweep
 
 REQUIRED = ("name", "data", "model", "objectives", "training", "seeds")
 MAX_SEEDS = 1000
 SEED_LIMIT = 2**32
-TERM_KEYS = ("weight", "as", "bind", "every")
 
 
 @dataclass(frozen=True)
@@ -56,16 +41,12 @@ class Draft:
     """An experiment that has been read, with the nodes that its parts were read from.
 
     Attributes:
-        models: each objective's model, its `with` laid over.
-        trainings: each objective's training, its `with` laid over.
-        terms: by objective, player and term name.
+        objectives: by name.
     """
 
     experiment: Experiment
     source: Source
-    models: Mapping[str, Node]
-    trainings: Mapping[str, Node]
-    terms: Mapping[tuple[str, str, str], Node]
+    objectives: Mapping[str, Drafted]
 
 
 def read(source: Source) -> Draft:
@@ -87,6 +68,8 @@ def read(source: Source) -> Draft:
             "objectives": _objectives,
             "baseline": typed(str),
             "training": read_training,
+            "sweep": read_sweep,
+            "search": read_search,
             "seeds": _seeds,
             "devices": _devices,
             "workers": typed(PositiveInt | None),
@@ -96,173 +79,66 @@ def read(source: Source) -> Draft:
         },
         required=REQUIRED,
     )
-    base = {"model": values.pop("model"), "training": values.pop("training")}
-    objectives = []
-    models: dict[str, Node] = {}
-    trainings: dict[str, Node] = {}
-    places: dict[tuple[str, str, str], Node] = {}
-    for name, players in values.pop("objectives").items():
-        nodes = {"model": root.items["model"], "training": root.items["training"]}
-        parts = base
-        sets: dict[str, Any] = {}
-        overlay = root.at("objectives", name).items.get("with")
-        if overlay is not None and overlay.value is not None:
-            nodes = lay_over(nodes, overlay)
-            sets = flattened(overlay.plain)
-            parts = {
-                "model": read_choice(nodes["model"], "model"),
-                "training": read_training(nodes["training"], "training"),
-            }
-        models[name], trainings[name] = nodes["model"], nodes["training"]
-        own = {}
-        for player, terms in players.items():
-            own[player] = tuple(term for term, _ in terms)
-            places |= {(name, player, term.name): item for term, item in terms}
-        objectives.append(Objective(name=name, players=own, sets=sets, **parts))
-    names = [objective.name for objective in objectives]
-    baseline = values.setdefault("baseline", names[0])
-    if baseline not in names:
-        raise ExperimentError(
-            f"there is no objective {show(baseline)} to be the baseline",
-            where=root.items["baseline"].where,
-            hint=suggestion(baseline, names),
-        )
+    del values["model"], values["training"]
+    bases = values.pop("objectives")
+    grid = values.pop("sweep", {})
+    if grid:
+        drafted = expand(root, grid, seeds=len(values["seeds"]))
+    else:
+        drafted = [read_objective(root, name) for name in bases]
+    values["baseline"] = _baseline(values.get("baseline"), drafted, root)
+    if values.get("search") is not None:
+        counts = {"objectives": len(bases), "seeds": len(values["seeds"])}
+        values["search"] = complete(values["search"], root, evaluation=values.get("evaluation"), **counts)
     experiment = Experiment(
         source=source.name,
         text=source.text,
         overrides=source.overrides,
-        objectives=tuple(objectives),
+        objectives=tuple(each.objective for each in drafted),
         **values,
     )
-    return Draft(experiment, source, models, trainings, places)
+    return Draft(experiment, source, {each.objective.name: each for each in drafted})
 
 
-def read_choice(node: Node, path: str) -> Choice:
-    """A definition by name, or a mapping of `name` and options."""
-    if isinstance(node.value, str):
-        return Choice(name=node.value)
-    if not isinstance(node.value, Mapping):
-        raise unexpected(
-            node, path, "a name, or a mapping with `name` and options", f"as in `{path}: {{name: …}}`"
-        )
-    if "name" not in node.items:
-        raise ExperimentError(
-            f"the key `name` is missing in `{path}`", where=node.label, hint=f"write `{path}: {{name: …}}`"
-        )
-    name = typed(str)(node.items["name"], join(path, "name"))
-    return Choice(name=name, options={key: child.plain for key, child in node.items.items() if key != "name"})
+def _baseline(name: str | None, drafted: Sequence[Drafted], root: Node) -> str:
+    """The objective that others are compared with: where the name is that of one with points, its first."""
+    objectives = [each.objective for each in drafted]
+    for objective in objectives:
+        if name is None or name in (objective.name, objective.base or objective.name):
+            return objective.name
+    known = dict.fromkeys(
+        part for objective in objectives for part in (objective.base, objective.name) if part
+    )
+    raise ExperimentError(
+        f"there is no objective {show(name)} to be the baseline",
+        where=root.items["baseline"].where,
+        hint=suggestion(str(name), known),
+    )
 
 
-def read_training(node: Node, path: str) -> Training:
-    """The section `training`."""
-    return section(Training, node, path, {"optimizer": read_choice, "players": _players})
-
-
-def _players(node: Node, path: str) -> dict[str, Player]:
-    player = partial(section, Player, readers={"optimizer": read_choice})
-    return read_mapping(node, path, dict.fromkeys(node.items, player))
-
-
-Terms = list[tuple[Term, Node]]
-
-
-def _objectives(node: Node, path: str) -> dict[str, dict[str, Terms]]:
+def _objectives(node: Node, path: str) -> list[str]:
+    """The objectives' names; each is read again with the model and the training that hold for it."""
     if not node.items:
         raise unexpected(node, path, "at least one objective", "as in `objectives: {mine: {generator: …}}`")
-    objectives: dict[str, dict[str, Terms]] = {}
+    names: list[str] = []
     for name, child in node.items.items():
         typed(Name)(Node(name, child.label), path)
-        same = next((other for other in objectives if other.casefold() == name.casefold()), None)
+        same = next((other for other in names if other.casefold() == name.casefold()), None)
         if same is not None:
             raise ExperimentError(
                 f"the objectives `{same}` and `{name}` differ only in upper and lower case",
                 where=child.label,
                 hint="each has a folder, and some file systems do not tell them apart: rename one",
             )
-        readers: dict[str, Reader] = dict.fromkeys(child.items, _terms)
-        players = read_mapping(child, join(path, name), readers | {"with": _with})
-        objectives[name] = {player: terms for player, terms in players.items() if player != "with"}
-    return objectives
-
-
-def _with(node: Node, path: str) -> None:
-    """Its values are read once they are laid over what they replace."""
-    if node.value is not None and not isinstance(node.value, Mapping):
-        raise unexpected(node, path, "a mapping", "as in `with: {training.batch_size: 64}`")
-
-
-def _terms(node: Node, path: str) -> Terms:
-    items = node.value if isinstance(node.value, tuple) else (node,)
-    if not items:
-        raise unexpected(node, path, "at least one term", "write the name of a loss")
-    terms: Terms = []
-    for item in items:
-        term = _term(item, path)
-        if any(term.name == other.name for other, _ in terms):
-            raise ExperimentError(
-                f"two terms of `{path}` have the name `{term.name}`",
-                where=item.where,
-                hint=f"give this one another name: `{{{term.loss}: {{as: {term.name}_2}}}}`",
-            )
-        terms.append((term, item))
-    return terms
-
-
-def _term(node: Node, path: str) -> Term:
-    loss, options = _named(node, path, "a loss")
-    path = join(path, loss)
-    readers: dict[str, Reader] = {
-        "weight": read_number,
-        "as": typed(Name),
-        "bind": _bind,
-        "every": typed(PositiveInt),
-    }
-    own = {key: readers[key](child, join(path, key)) for key, child in options.items() if key in readers}
-    given = own.pop("as", None)
-    if given in RESERVED_NAMES:
-        raise ExperimentError(
-            f"a term cannot have the name `{given}`",
-            where=options["as"].where,
-            hint="it stands for something else in the record; choose another name",
-        )
-    return Term(
-        loss=loss,
-        name=given or loss.rpartition(":")[2],
-        options={key: child.plain for key, child in options.items() if key not in TERM_KEYS},
-        **own,
-    )
-
-
-def _bind(node: Node, path: str) -> dict[str, str | None]:
-    return read_mapping(node, path, dict.fromkeys(node.items, typed(str | None)))
-
-
-def _named(node: Node, path: str, what: str) -> tuple[str, Mapping[str, Node]]:
-    """A name, or a mapping of one name to its options: the name and the options."""
-    if isinstance(node.value, str):
-        return node.value, {}
-    if not isinstance(node.value, Mapping) or not node.value:
-        raise unexpected(
-            node, path, f"the name of {what}, or `{{name: {{option: value}}}}`", "write its name"
-        )
-    if len(node.value) > 1:
-        first, second = list(node.value)[:2]
-        hint = f"options stand under the name: `{first}: {{{second}: …}}`"
-        if second not in TERM_KEYS:
-            hint += f"; several make a list: `[{first}, {second}]`"
-        raise unexpected(node, path, f"one name of {what}", hint)
-    name, options = next(iter(node.items.items()))
-    if options.value is not None and not isinstance(options.value, Mapping):
-        raise unexpected(
-            options, join(path, name), "a mapping of options", f"as in `{name}: {{option: value}}`"
-        )
-    return name, options.items
+        read_players(child, join(path, name))
+        names.append(name)
+    return names
 
 
 def _metrics(node: Node, path: str) -> tuple[Choice, ...]:
     choices = []
     for item in read_list(node, path):
-        name, options = _named(item, path, "a metric")
+        name, options = read_named(item, path, "a metric")
         choices.append(Choice(name=name, options={key: child.plain for key, child in options.items()}))
     return tuple(choices)
 

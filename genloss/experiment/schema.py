@@ -8,6 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+"""What people call an experiment, an objective or a term."""
+
+PointName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._,=+-]{0,199}$")]
+"""An objective's name, or one that genloss made of it and of a point's values."""
 
 
 class Frozen(BaseModel):
@@ -171,15 +175,80 @@ class Objective(Frozen):
         sets: what its `with` sets, by dotted path.
         base: the objective of the YAML that it is a point of, in a sweep or a search; empty where it is none.
         point: the values of the sweep or the search, by dotted path.
+        trial: its number in a search; None where it is no trial.
     """
 
-    name: Name
+    name: PointName
     sets: dict[str, Any] = {}
     base: str = ""
     point: dict[str, Any] = {}
+    trial: NonNegativeInt | None = None
     players: dict[str, tuple[Term, ...]]
     model: Choice
     training: Training
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is a trial whose values are still to be chosen."""
+        return self.trial is not None and not self.point
+
+
+class Range(Frozen):
+    """The values that a search chooses from; exactly one of the forms is set.
+
+    Attributes:
+        uniform: a number between two.
+        log_uniform: a number between two, its logarithm uniform.
+        integer: a whole number between two, both included.
+        choice: one of these values.
+    """
+
+    uniform: tuple[FiniteFloat, FiniteFloat] | None = None
+    log_uniform: tuple[FiniteFloat, FiniteFloat] | None = None
+    integer: tuple[int, int] | None = None
+    choice: tuple[Any, ...] | None = None
+
+    @property
+    def form(self) -> str:
+        """The form that is set."""
+        return next(name for name, values in self if values is not None)
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """Its two ends, or all of a choice."""
+        values: tuple[Any, ...] = getattr(self, self.form)
+        return values
+
+
+class Search(Frozen):
+    """A search for each objective's best values: each trial trains it with values of its own.
+
+    Attributes:
+        trials: how many, for each objective.
+        metric: what is made as good as can be: a number of the evaluation, the mean over the seeds.
+        space: what is chosen, by dotted path: `model.…`, `training.…` or `objectives.NAME.…`.
+        sampler: how values are chosen: `tpe` looks at the trials before, `random` does not.
+        pruner: which trials are ended early: `median`, those whose best number so far is worse than the
+            median of the trials before them, at the same step; or none.
+        seed: of the choices.
+        owners: of the paths that lead into one objective, its name.
+    """
+
+    trials: Annotated[PositiveInt, Field(le=1000)]
+    metric: str
+    space: dict[str, Range]
+    sampler: Literal["tpe", "random"] = "tpe"
+    pruner: Literal["median", "none"] = "none"
+    seed: NonNegativeInt = 0
+    owners: dict[str, str] = {}
+
+    def space_of(self, objective: str) -> dict[str, Range]:
+        """What is chosen for an objective: all but what is another's."""
+        return {
+            path: values
+            for path, values in self.space.items()
+            if self.owners.get(path, objective) == objective
+        }
 
 
 class Retry(Frozen):
@@ -200,6 +269,7 @@ class Experiment(Frozen):
         text: what the file says.
         overrides: the `--set`s, as they were given.
         plugins: plugin files, absolute.
+        search: what is chosen by trials; None where nothing is.
     """
 
     name: Name
@@ -217,6 +287,16 @@ class Experiment(Frozen):
     on_failure: Literal["continue", "stop"] | Retry = "continue"
     evaluation: Evaluation | None = None
     tracking: Tracking = Tracking()
+    search: Search | None = None
+
+    @property
+    def run_count(self) -> int:
+        """How many runs it has, all trials of a search included."""
+        trials = [
+            self.search.trials if self.search and objective.trial is None else 1
+            for objective in self.objectives
+        ]
+        return sum(trials) * len(self.seeds)
 
 
 class Run(Frozen):

@@ -14,6 +14,7 @@ from genloss.errors import ExperimentError, Location
 from genloss.experiment import yaml_reader
 from genloss.experiment.nodes import Node, from_python, show
 from genloss.experiment.overlays import set_value
+from genloss.experiment.schema import Experiment
 
 MAX_BYTES = 2**20
 MAPPING = "a Python mapping"
@@ -60,10 +61,7 @@ def from_file(path: Path | str) -> Source:
     Raises:
         ExperimentError: there is no such file, or it is no YAML that genloss reads.
     """
-    text = _read(Path(path))
-    name = str(path)
-    root = yaml_reader.parse(text, lambda line, column: Location(name, line + 1, column + 1))
-    return Source(name, text, Path(path).absolute().parent, _top(root, Location(name, 1, 1)))
+    return _parsed(str(path), _read(Path(path)))
 
 
 def from_mapping(mapping: Mapping[str, Any]) -> Source:
@@ -75,6 +73,20 @@ def from_mapping(mapping: Mapping[str, Any]) -> Source:
     root = from_python(mapping)
     text = json.dumps(root.plain, indent=2, ensure_ascii=False) + "\n"
     return Source(MAPPING, text, Path.cwd(), _top(root, root.where))
+
+
+def again(experiment: Experiment) -> Source:
+    """The source of an experiment that was read before, whatever its file says now."""
+    if experiment.source == MAPPING:
+        source = from_mapping(json.loads(experiment.text))
+    else:
+        source = _parsed(experiment.source, experiment.text)
+    return source.overridden(experiment.overrides)
+
+
+def _parsed(name: str, text: str) -> Source:
+    root = yaml_reader.parse(text, lambda line, column: Location(name, line + 1, column + 1))
+    return Source(name, text, Path(name).absolute().parent, _top(root, Location(name, 1, 1)))
 
 
 def _top(root: Node, start: Location) -> Node:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from genloss.errors import ExperimentError, Location
 from genloss.experiment.fields import named_item, suggestion
 from genloss.experiment.nodes import Node, show
+from genloss.experiment.objectives import TERM_KEYS
 from genloss.experiment.offers import Offer, Offers
 from genloss.experiment.options import calling, check_options, find
-from genloss.experiment.read import TERM_KEYS
 from genloss.experiment.schema import Term
 
 if TYPE_CHECKING:

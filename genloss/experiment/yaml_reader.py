@@ -83,6 +83,10 @@ def _resolved(text: str) -> Scalar:
     return finite(math.nan if text[-1].isalpha() else float(text), text)
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 class _Composer:
     """Nodes from PyYAML's events."""
 
@@ -138,7 +142,9 @@ class _Composer:
                 )
             if event.anchor is not None:
                 self._anchors[event.anchor] = None  # not yet complete: an alias within itself is found
-            node = Node(self._value(event, depth, where), where, key)
+            value = self._value(event, depth, where)
+            text = event.value if isinstance(event, yaml.ScalarEvent) and _is_number(value) else ""
+            node = Node(value, where, key, text)
             if event.anchor is not None:
                 self._anchors[event.anchor] = node
             self._count += 1

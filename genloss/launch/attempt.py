@@ -12,7 +12,7 @@ A first attempt is one whose record is empty.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import torch
 
 from genloss import loading
 from genloss.comparison.curves import loss_curves
-from genloss.errors import NonFiniteError, RecordError, RunError
+from genloss.errors import GenlossError, NonFiniteError, RecordError, RunError
 from genloss.experiment.schema import Run
 from genloss.launch.configuration import write_configuration
 from genloss.launch.data import load_data
@@ -38,6 +38,13 @@ from genloss.training.trainer import Interrupted, Trainer
 
 Report = Callable[[dict[str, Any]], None]
 
+Judge = Callable[[int, Mapping[str, float]], bool]
+"""Asked, with a step and the numbers of its evaluation, whether a run ends there."""
+
+
+class Pruned(GenlossError):
+    """The run is a trial that was ended because it was worse than those before it."""
+
 
 class Attempt:
     """One attempt at a run.
@@ -49,6 +56,7 @@ class Attempt:
         report: told of progress.
         should_stop: asked before each step.
         drift: what has changed since the study began, if that is accepted.
+        is_pruned: asked after each evaluation but the last, if the run is a trial that may be pruned.
     """
 
     def __init__(
@@ -59,6 +67,7 @@ class Attempt:
         report: Report,
         should_stop: Callable[[], bool],
         drift: str,
+        is_pruned: Judge | None = None,
     ) -> None:
         self._run = run
         self._folder = folder
@@ -66,6 +75,7 @@ class Attempt:
         self._report = report
         self._should_stop = should_stop
         self._drift = drift
+        self._is_pruned = is_pruned
         self._training = run.objective.training
         self._device = torch.device(run.device)
         self._record = read_record(folder, values=False)
@@ -76,6 +86,7 @@ class Attempt:
 
         Raises:
             Interrupted: it was asked to stop; it can go on where it was.
+            Pruned: it is ended early.
             GenlossError: it failed.
         """
         if torch.are_deterministic_algorithms_enabled() != self._training.deterministic:
@@ -261,8 +272,16 @@ class Attempt:
             self._saved = trainer.step
 
     def _evaluate(self, trainer: Trainer, evaluator: Evaluator) -> None:
-        if trainer.step in self._record.evaluations:
+        numbers = self._record.evaluations.get(trainer.step)
+        if numbers is None:
+            numbers = self._evaluated(trainer, evaluator)
+        if self._is_pruned is None or trainer.step == self._training.steps:
             return
+        if self._is_pruned(trainer.step, numbers):
+            raise Pruned(f"pruned at step {trainer.step}")
+
+    def _evaluated(self, trainer: Trainer, evaluator: Evaluator) -> dict[str, float]:
+        """The numbers of an evaluation, which the journal has then."""
         self._report({"step": trainer.step, "evaluating": True})
         self._journal.sync()  # it may be long until something is written again
         numbers, shown = evaluator.evaluate()
@@ -274,6 +293,7 @@ class Attempt:
             if shown.suffix != ".png":
                 what = {"text": {"path": path}}
         self._journal.event("evaluation", step=trainer.step, values=numbers, **what)
+        return numbers
 
     def _keep(self, trainer: Trainer, *, curves: bool) -> str:
         """Writes the weights, and loss curves if they are wanted."""

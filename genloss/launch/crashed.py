@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 
-from genloss.comparison.table import joined
+from genloss.comparison.words import joined
 from genloss.errors import GenlossError
 from genloss.launch import children, remains
 from genloss.record.folder import ROOT, StudyFolder

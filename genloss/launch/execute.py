@@ -9,16 +9,22 @@ from dataclasses import replace
 from genloss.errors import NonFiniteError, RecordError
 from genloss.experiment.schema import Run
 from genloss.launch import fingerprint
-from genloss.launch.attempt import Attempt, Report
+from genloss.launch.attempt import Attempt, Judge, Pruned, Report
 from genloss.launch.failure import LOCK_SECONDS, conclude, fail
 from genloss.launch.outcome import Outcome
-from genloss.record.folder import RunFolder, StudyFolder
+from genloss.record.folder import PRUNED, RunFolder, StudyFolder
 from genloss.record.journal import Journal
+from genloss.training.memory import PeakMemory
 from genloss.training.trainer import Interrupted
 
 
 def execute(
-    folder: RunFolder, report: Report, should_stop: Callable[[], bool], *, drift: str = ""
+    folder: RunFolder,
+    report: Report,
+    should_stop: Callable[[], bool],
+    *,
+    drift: str = "",
+    is_pruned: Judge | None = None,
 ) -> Outcome:
     """Trains the run, from its beginning or from where its record allows, and says how that ended.
 
@@ -27,13 +33,14 @@ def execute(
         report: told of progress, at most about once a second; from another thread, too.
         should_stop: asked before each step.
         drift: what has changed since the study began, if that is accepted.
+        is_pruned: asked after each evaluation whether the run is ended there, if it is a trial of a search.
     """
     outcome = Outcome("FAILED")
     try:
         with folder.locked(LOCK_SECONDS):
             run = read_run(folder)
             with Journal(folder.journal) as journal:
-                outcome = _execute(run, folder, journal, report, should_stop, drift)
+                outcome = _execute(run, folder, journal, report, should_stop, drift, is_pruned)
     except (RecordError, OSError) as error:
         message = error.message if isinstance(error, RecordError) else str(error)
         hint = error.hint or "" if isinstance(error, RecordError) else ""
@@ -56,21 +63,31 @@ def read_run(folder: RunFolder) -> Run:
 
 
 def _execute(
-    run: Run, folder: RunFolder, journal: Journal, report: Report, should_stop: Callable[[], bool], drift: str
+    run: Run,
+    folder: RunFolder,
+    journal: Journal,
+    report: Report,
+    should_stop: Callable[[], bool],
+    drift: str,
+    is_pruned: Judge | None,
 ) -> Outcome:
-    attempt = Attempt(run, folder, journal, report, should_stop, drift)
+    memory = PeakMemory(run.device)
+    attempt = Attempt(run, folder, journal, report, should_stop, drift, is_pruned)
     try:
         if not drift:
             fingerprint.check_plugins(StudyFolder(folder.path.parent), run.plugins)
         weights = attempt.train()
     except Interrupted as interruption:
-        return conclude(journal, Outcome("KILLED", interruption.message))
+        return conclude(journal, Outcome("KILLED", interruption.message), peak_memory=memory.read())
+    except Pruned as pruned:
+        outcome = conclude(journal, Outcome(PRUNED, pruned.message), peak_memory=memory.read())
     except NonFiniteError as error:
         kept = attempt.keep_last_finite(error)
-        return fail(folder, journal, run, error, **kept)
+        return fail(folder, journal, run, error, peak_memory=memory.read(), **kept)
     except Exception as error:
-        return fail(folder, journal, run, error)
-    outcome = conclude(journal, Outcome("FINISHED"), weights=weights)
+        return fail(folder, journal, run, error, peak_memory=memory.read())
+    else:
+        outcome = conclude(journal, Outcome("FINISHED"), weights=weights, peak_memory=memory.read())
     if outcome.recorded:
-        shutil.rmtree(folder.checkpoints, ignore_errors=True)  # of no use once the weights are there
+        shutil.rmtree(folder.checkpoints, ignore_errors=True)  # of no use once it has come to its end
     return outcome

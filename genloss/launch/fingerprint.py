@@ -20,6 +20,9 @@ from genloss.training.devices import describe
 SHOWN = 12
 """Digits of a SHA-256 that are kept: enough to see that it is another."""
 
+_imported: dict[tuple[str, str], str] = {}
+"""What a plugin was when this process first looked, by source and version (of a file, its digest)."""
+
 
 def take(
     folder: StudyFolder, experiment: Experiment, runs: Mapping[str, str], known: Catalogue, digest: str
@@ -41,7 +44,8 @@ def take(
     }
     for device in sorted(set(runs.values())):
         found[f"device {device}"] = describe(torch.device(device))
-    found |= _plugins(used(experiment, known))
+    for plugin in used(experiment, known):
+        found[f"plugin {plugin.name}"] = _version(plugin)
     found[f"data {experiment.data.name}"] = digest[:SHOWN]
     for name in runs:
         found[f"configuration of {name}"] = _digest([folder.run(name).run])
@@ -61,6 +65,8 @@ def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 def check_plugins(folder: StudyFolder, files: Iterable[str]) -> None:
     """Whether the plugins that a study's runs use are still those that it began with.
 
+    A package that is edited after this process has imported it does no harm: its code goes on as it was.
+
     Args:
         folder: the study's.
         files: the plugin files of the run that is to be trained.
@@ -69,7 +75,10 @@ def check_plugins(folder: StudyFolder, files: Iterable[str]) -> None:
         RunError: one has changed: this run would not be comparable with those before it.
     """
     then = folder.read().get("fingerprint", {})
-    now = _plugins(plugin for plugin in catalogue(*files).plugins if f"plugin {plugin.name}" in then)
+    now = {}
+    for plugin in catalogue(*files).plugins:
+        if (name := f"plugin {plugin.name}") in then:
+            now[name] = _imported.setdefault((plugin.source, plugin.version), _version(plugin))
     changed = differences({name: then[name] for name in now}, now)
     if changed:
         raise RunError(
@@ -78,8 +87,8 @@ def check_plugins(folder: StudyFolder, files: Iterable[str]) -> None:
         )
 
 
-def _plugins(plugins: Iterable[Plugin]) -> dict[str, str]:
-    return {f"plugin {plugin.name}": f"{plugin.version} ({_files(plugin)})" for plugin in plugins}
+def _version(plugin: Plugin) -> str:
+    return f"{plugin.version} ({_files(plugin)})"
 
 
 def used(experiment: Experiment, known: Catalogue) -> list[Plugin]:

@@ -10,7 +10,7 @@ class Outcome:
     """How an attempt at a run ended.
 
     Attributes:
-        status: FINISHED, FAILED or KILLED.
+        status: FINISHED, FAILED, KILLED or PRUNED.
         message: why it did not finish, in one line.
         hint: what to do about it.
         recorded: whether the journal has it; a full disk takes no word of itself.

@@ -57,8 +57,8 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self.connection: Connection | None = None
 
-    def begin(self, run: Run, drift: str) -> None:
-        """Hands it a run."""
+    def begin(self, run: Run, drift: str, *, judged: bool = False) -> None:
+        """Hands it a run; a judged one waits after each evaluation for an answer."""
         self.heard = time.monotonic()
         if self._process is None:
             self._start()
@@ -70,6 +70,7 @@ class Worker:
             "run": str(self._study.run(run.name).path.absolute()),
             "threads": run.threads,
             "drift": drift,
+            "judged": judged,
             "log": str(self._log.absolute()),
         }
         # If it has died already, the pool hears of that, and the run ends as failed.
@@ -88,6 +89,12 @@ class Worker:
         if self.run is not None and self.connection is not None:
             with suppress(OSError):
                 self.connection.send_bytes(b'{"stop": true}')
+
+    def answer(self, *, pruned: bool) -> None:
+        """Tells its run whether it is ended after the evaluation that it has told of."""
+        if self.connection is not None:
+            with suppress(OSError):
+                self.connection.send_bytes(json.dumps({"pruned": pruned}).encode())
 
     def kill(self) -> None:
         """Ends the process at once, and those that it has started."""

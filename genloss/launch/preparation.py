@@ -25,7 +25,10 @@ def write_run(folder: StudyFolder, run: Run) -> None:
 
 
 def prepare(folder: StudyFolder, planned: Plan, todo: Sequence[Run]) -> None:
-    """Writes what the study's runs share, each run's run.json, and study.json."""
+    """Writes what the study's runs share, each run's run.json, and study.json.
+
+    Open trials of a search get their run.json when their values are chosen.
+    """
     from genloss.training.batches import length
 
     experiment, data = planned.experiment, planned.data
@@ -34,7 +37,8 @@ def prepare(folder: StudyFolder, planned: Plan, todo: Sequence[Run]) -> None:
     (folder.path / PACKAGES).write_text(environment.packages())
     if diff := environment.git_diff():
         (folder.path / GIT_DIFF).write_bytes(diff)
-    for item in todo:
+    decided = [item for item in todo if not item.objective.is_open]
+    for item in decided:
         write_run(folder, item)
     folder.write(
         {
@@ -66,7 +70,7 @@ def prepare(folder: StudyFolder, planned: Plan, todo: Sequence[Run]) -> None:
             "fingerprint": fingerprint.take(
                 folder,
                 experiment,
-                {item.name: item.device for item in todo},
+                {item.name: item.device for item in decided},
                 planned.catalogue,
                 data.digest,
             ),

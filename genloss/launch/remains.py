@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from genloss.comparison.table import joined
+from genloss.comparison.words import joined
 from genloss.errors import RecordError
 from genloss.record import journal, owner
 from genloss.record.cursor import Cursor

@@ -23,7 +23,7 @@ from genloss.contracts.dataset import Data
 from genloss.errors import Location, RecordError, RequestError
 from genloss.experiment.options import calling
 from genloss.experiment.schema import Experiment, Run
-from genloss.experiment.source import MAPPING
+from genloss.experiment.source import MAPPING, again
 from genloss.launch import fingerprint, remains
 from genloss.launch.data import load_data
 from genloss.launch.display import Display, Silence
@@ -31,10 +31,11 @@ from genloss.launch.execute import read_run
 from genloss.launch.preparation import write_run
 from genloss.launch.result import StudyResult, UnfinishedWarning
 from genloss.launch.scheduler import Study
+from genloss.launch.search import search_of
 from genloss.launch.signals import Signals
 from genloss.launch.spares import Spares
 from genloss.launch.study import conduct
-from genloss.record.folder import ROOT, StudyFolder, latest_study, read_record
+from genloss.record.folder import DONE, ROOT, StudyFolder, latest_study, read_record
 from genloss.registry import Catalogue
 from genloss.training.devices import Device, choose
 
@@ -115,12 +116,13 @@ def go_on(folder: StudyFolder, display: Display, *, allow_drift: bool) -> StudyR
         content = folder.read()
         experiment, planned, devices = _written(folder, content)
         _tell_of_the_file(experiment, display.note)
-        for run in planned:
+        decided = [run for run in planned if not run.objective.is_open]
+        for run in decided:
             _restore(folder, run)
         known = registry.catalogue(*experiment.plugins)
         data = _load(known, experiment)
         choose([device.name for device in devices], runs=1)  # a run stays on the device that it began on
-        now = fingerprint.take(folder, experiment, {r.name: r.device for r in planned}, known, data.digest)
+        now = fingerprint.take(folder, experiment, {r.name: r.device for r in decided}, known, data.digest)
         drift = "; ".join(fingerprint.differences(content["fingerprint"], now))
         if drift and not allow_drift and _is_unfinished(folder, planned):
             raise RequestError(
@@ -136,7 +138,9 @@ def go_on(folder: StudyFolder, display: Display, *, allow_drift: bool) -> StudyR
             remains.wait_for_workers(folder, [run.name for run in planned], display.note, stopped)
             left = _left(folder, planned, display.note, stopped)
             finished = len(planned) - len(left)
-            study = Study(folder, experiment, known, data, devices, left, finished, drift)
+            source = again(experiment) if experiment.search else None
+            search = search_of(folder, experiment, planned, left, source, known, data, display.note)
+            study = Study(folder, experiment, known, data, devices, left, finished, drift, search)
             return conduct(study, display, signals, Spares())
 
 
@@ -196,10 +200,13 @@ def _left(
     note: Callable[[str], None],
     stopped: Callable[[], bool],
 ) -> tuple[Run, ...]:
-    """The runs that have not finished, each with a folder to go on in."""
+    """The runs that have not finished, each with a folder to go on in; and the trials that are still open."""
     left = []
     for run in planned:
         own = folder.run(run.name)
+        if run.objective.is_open:
+            left.append(run)
+            continue
         if why := remains.damage(own):
             remains.wait_for_tracker(folder, stopped)
             if stopped():
@@ -207,7 +214,7 @@ def _left(
                 continue
             aside = remains.set_aside(own)
             note(f"{why}; it begins anew, and what is left of it is in `{aside.path}`")
-        elif read_record(own, values=False).status == "FINISHED":
+        elif read_record(own, values=False).status in DONE:
             continue
         else:
             remains.close(own)

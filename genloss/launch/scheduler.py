@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genloss.contracts.dataset import Data
 from genloss.experiment.schema import Experiment, Retry, Run
@@ -15,12 +15,16 @@ from genloss.launch.display import Display
 from genloss.launch.floors import Floors
 from genloss.launch.outcome import Outcome
 from genloss.launch.pool import Pool, Worker
+from genloss.launch.queue import Queue
 from genloss.launch.signals import Signals
 from genloss.launch.spares import Spares
 from genloss.launch.tracker import TrackerProcess
 from genloss.record.folder import StudyFolder
 from genloss.registry import Catalogue
 from genloss.training.devices import Device
+
+if TYPE_CHECKING:
+    from genloss.launch.search import Search
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Study:
         runs: what is left to train.
         finished: how many runs were finished before.
         drift: what has changed since it began, if that is accepted.
+        search: chooses the values of its trials, if it searches.
     """
 
     folder: StudyFolder
@@ -46,6 +51,7 @@ class Study:
     runs: tuple[Run, ...]
     finished: int = 0
     drift: str = ""
+    search: Search | None = None
 
 
 @dataclass
@@ -62,13 +68,14 @@ class Scheduler:
     tracker: TrackerProcess
     spares: Spares
     unrecorded: dict[str, Outcome] = field(default_factory=dict)
-    _pending: list[Run] = field(default_factory=list)
     _failures: dict[str, int] = field(default_factory=dict)
     _stopping: bool = False
 
+    def __post_init__(self) -> None:
+        self._queue = self.study.search or Queue(self.study.runs)
+
     def train(self) -> None:
         """Trains until nothing is left, or a signal or `on_failure: stop` ends it."""
-        self._pending = list(self.study.runs)
         self.display.began(self.study)
         floors = Floors(self.study, self.display.note)
         with Pool(self.study, self._deterministic(), self.spares) as pool:
@@ -93,7 +100,7 @@ class Scheduler:
 
     def _stop(self, pool: Pool) -> None:
         self._stopping = True
-        self._pending.clear()
+        self._queue.clear()
         pool.stop()
         self.display.stopping()
         if self.signals.first is not None:
@@ -104,10 +111,9 @@ class Scheduler:
         if self.signals.count:
             return
         for worker in pool.free():
-            mine = next((run for run in self._pending if run.device == worker.device), None)
+            mine = self._queue.next(worker.device)
             if mine is not None:
-                self._pending.remove(mine)
-                worker.begin(mine, self.study.drift)
+                worker.begin(mine, self.study.drift, judged=self._queue.is_judged(mine))
 
     def _hear(self, worker: Worker, message: Mapping[str, Any]) -> None:
         if worker.run is None:
@@ -119,6 +125,9 @@ class Scheduler:
             self._close(worker, Outcome("KILLED" if killed else "FAILED", message["died"]))
         elif "warning" in message:
             self.display.note(f"{worker.run.name}: {message['warning']}")
+        elif "evaluation" in message:
+            numbers = message["evaluation"]
+            worker.answer(pruned=self._queue.is_pruned(worker.run, message["step"], numbers))
         else:
             self.display.progress(worker.run, message)
 
@@ -134,6 +143,7 @@ class Scheduler:
         if not outcome.recorded:
             self.unrecorded[run.name] = outcome
         self.display.ended(run, outcome.status, outcome.message)
+        self._queue.ended(run, outcome.status)
         if outcome.status == "FAILED" and worker.device != "cpu":
             worker.close()  # the error may have left the device's context unusable
         if outcome.status != "FAILED" or self._stopping:
@@ -141,9 +151,9 @@ class Scheduler:
         self._failures[run.name] = self._failures.get(run.name, 0) + 1
         on_failure = self.study.experiment.on_failure
         if on_failure == "stop":
-            self._pending.clear()
+            self._queue.clear()
         elif isinstance(on_failure, Retry) and self._failures[run.name] <= on_failure.retry:
-            self._pending.append(run)
+            self._queue.again(run)
 
     def _check_timeouts(self, pool: Pool) -> None:
         for worker in pool.workers:

@@ -67,7 +67,7 @@ class Spares:
 
     def expect(self, experiment: Experiment) -> None:
         """Starts as many as an experiment will probably need; what was guessed wrong is not taken."""
-        runs = len(experiment.objectives) * len(experiment.seeds)
+        runs = experiment.run_count
         expected = shares(guess(experiment.devices), runs=runs, workers=experiment.workers).values()
         for threads in [threads for count, threads in expected for _ in range(count)][: cores()]:
             self._waiting.append(start(settings(threads), subprocess.DEVNULL))

@@ -10,15 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from genloss.comparison.table import Table, read_table
+from genloss.comparison.comparison import Comparison
+from genloss.comparison.records import comparison_of
 from genloss.errors import RecordError
 from genloss.experiment.plan import Plan, plan, runs
+from genloss.experiment.search import with_trials
 from genloss.launch.crashed import tell_crashed
 from genloss.launch.display import Display, Silence
 from genloss.launch.outcome import Outcome
 from genloss.launch.preparation import prepare
 from genloss.launch.result import StudyResult, UnfinishedWarning
 from genloss.launch.scheduler import Scheduler, Study
+from genloss.launch.search import search_of
 from genloss.launch.signals import Signals
 from genloss.launch.spares import Spares
 from genloss.launch.tracker import TrackerProcess
@@ -72,6 +75,7 @@ def launch(planned: Plan, display: Display, spares: Spares) -> StudyResult:
     Raises:
         RecordError: the study's folder cannot be written.
     """
+    planned = replace(planned, experiment=with_trials(planned.experiment))
     experiment = planned.experiment
     tell_crashed(display.note)
     folder = StudyFolder.create(f"{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}")
@@ -82,7 +86,12 @@ def launch(planned: Plan, display: Display, spares: Spares) -> StudyResult:
         except OSError as error:
             shutil.rmtree(folder.path, ignore_errors=True)
             raise RecordError(f"`{folder.path}` could not be filled: {error}") from error
-        study = Study(folder, experiment, planned.catalogue, planned.data, planned.devices, todo)
+        search = search_of(
+            folder, experiment, todo, todo, planned.source, planned.catalogue, planned.data, display.note
+        )
+        study = Study(
+            folder, experiment, planned.catalogue, planned.data, planned.devices, todo, search=search
+        )
         with Signals() as signals:
             return conduct(study, display, signals, spares)
 
@@ -96,25 +105,55 @@ def conduct(study: Study, display: Display, signals: Signals, spares: Spares) ->
             scheduler.train()
         finally:
             display.close()
-        ended_by, before, since = signals.first, signals.count, time.monotonic()
+        ended_by, before = signals.first, signals.count
+        report = None if ended_by else _report(study, scheduler.unrecorded, display)
+        since = time.monotonic()
         shipped = tracker.finish(
             lambda: signals.count > before or (before > 1 and time.monotonic() > since + HURRY_SECONDS)
         )
-    table = _completed(read_table(folder), scheduler.unrecorded)
+    comparison = _completed(comparison_of(folder), scheduler.unrecorded)
     line = None
-    if table.unfinished():
+    if comparison.unfinished():
         line = f"genloss resume {folder.name}" + (" --allow-drift" if study.drift else "")
-    return StudyResult(folder.name, folder.path, table, ended_by, shipped, tracker.page, tracker.error, line)
+    best = study.search.best() if study.search else ()
+    return StudyResult(
+        folder.name,
+        folder.path,
+        comparison,
+        ended_by,
+        shipped,
+        tracker.page,
+        tracker.error,
+        line,
+        best,
+        report,
+    )
 
 
-def _completed(table: Table, unrecorded: Mapping[str, Outcome]) -> Table:
-    """The table with what the journals of some runs could not take."""
+def _report(study: Study, unrecorded: Mapping[str, Outcome], display: Display) -> Path | None:
+    """Writes the report into the study's folder, while the tracker ships what it has yet to; gives its path.
+
+    What goes wrong there is no reason to lose the study's end.
+    """
+    try:
+        from genloss.comparison import report
+        from genloss.comparison.sources import RecordSource
+
+        comparison = _completed(comparison_of(study.folder), unrecorded)
+        return report.write(comparison, RecordSource(study.folder), study.folder.path)
+    except Exception as error:
+        display.note(f"the report could not be made: {type(error).__name__}: {error}")
+        return None
+
+
+def _completed(comparison: Comparison, unrecorded: Mapping[str, Outcome]) -> Comparison:
+    """The comparison with what the journals of some runs could not take."""
     return replace(
-        table,
+        comparison,
         runs=tuple(
             replace(run, status=how.status, message=how.message, hint=how.hint)
             if (how := unrecorded.get(run.name))
             else run
-            for run in table.runs
+            for run in comparison.runs
         ),
     )

@@ -2,7 +2,8 @@
 
 It is started as `python -m genloss.launch.worker FD`, where FD is its end of a socket pair. It is told
 `{"run": FOLDER, "log": FILE, …}`, prints to that file, and answers with progress, with warnings and at last
-with an outcome (outcome.py). `{"stop": true}`, or the end of the pipe (the launcher is gone), lets it stop
+with an outcome (outcome.py). With `"judged": true`, it waits after each evaluation for `{"pruned": true}` or
+`false`. `{"stop": true}`, or the end of the pipe (the launcher is gone), lets it stop
 after the step it is in; so does SIGTERM, for the run that it trains.
 """
 
@@ -16,6 +17,7 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from multiprocessing.connection import Connection
@@ -37,6 +39,7 @@ def main() -> None:
     os.set_inheritable(number, False)  # nor is it for the processes that a plugin starts
     connection = Connection(number)
     requests: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+    verdicts: SimpleQueue[bool] = SimpleQueue()
     stop, terminated = threading.Event(), threading.Event()
     # Whoever ends all processes of a study by SIGTERM wants it to go on some day.
     signal.signal(signal.SIGTERM, lambda *_: terminated.set())
@@ -51,9 +54,12 @@ def main() -> None:
             except (EOFError, OSError):
                 stop.set()
                 requests.put(None)
+                verdicts.put(False)
                 return
             if "stop" in request:
                 stop.set()
+            elif "pruned" in request:
+                verdicts.put(request["pruned"])
             else:
                 requests.put(request)
 
@@ -67,6 +73,10 @@ def main() -> None:
         except OSError:
             stop.set()  # the launcher is gone
 
+    def is_pruned(step: int, numbers: Mapping[str, float]) -> bool:
+        send({"step": step, "evaluation": numbers})
+        return verdicts.get()
+
     import torch
 
     from genloss.launch.execute import execute
@@ -75,7 +85,9 @@ def main() -> None:
         print_to(request["log"])
         torch.set_num_threads(request["threads"])
         terminated.clear()
-        outcome = execute(RunFolder(Path(request["run"])), send, should_stop, drift=request["drift"])
+        judge = is_pruned if request["judged"] else None
+        folder = RunFolder(Path(request["run"]))
+        outcome = execute(folder, send, should_stop, drift=request["drift"], is_pruned=judge)
         send(asdict(outcome))
     gc.freeze()  # else Python looks through all of torch when it ends, for half a second
 

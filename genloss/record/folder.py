@@ -27,10 +27,17 @@ from genloss.record.cursor import Cursor
 from genloss.record.files import publish
 from genloss.record.journal import Column, Event, Values
 from genloss.record.owner import Owner
+from genloss.record.spent import Spent
 
 ROOT = Path(".genloss")
 EXPERIMENT, PACKAGES, GIT_DIFF = "experiment.yaml", "packages.txt", "git.diff"
 """What the runs of a study share; a copy of each is among a run's artifacts."""
+
+PRUNED = "PRUNED"
+"""The status of a search's trial that was ended because it was worse than those before it."""
+
+DONE = ("FINISHED", PRUNED)
+"""The statuses of runs that have come to their end: there is nothing to resume."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +102,9 @@ class RunFolder:
             return 0 if said else self.journal.stat().st_size
 
     def has_finished(self) -> bool:
-        """Whether its journal says so."""
+        """Whether its journal says so; a trial that was pruned has, too."""
         try:
-            return read_record(self, values=False).status == "FINISHED"
+            return read_record(self, values=False).status in DONE
         except RecordError:
             return False
 
@@ -250,7 +257,7 @@ class Record:
     """What a journal says, gathered.
 
     Attributes:
-        status: RUNNING, or how the run ended: FINISHED, FAILED, KILLED.
+        status: RUNNING, or how the run ended: FINISHED, FAILED, KILLED, PRUNED.
         message: why it failed.
         hint: what to do about it.
         attempts: how often it was started.
@@ -258,8 +265,7 @@ class Record:
         values: in the order of the steps.
         steps: how many are recorded.
         evaluations: metrics and held-out losses by step.
-        last: when something was last recorded, in milliseconds since 1970.
-        duration: seconds that it was trained, the time between two attempts left out.
+        spent: what it took.
     """
 
     status: str = "RUNNING"
@@ -270,8 +276,12 @@ class Record:
     values: list[Values] = field(default_factory=list)
     steps: int = 0
     evaluations: dict[int, dict[str, float]] = field(default_factory=dict)
-    last: int = 0
-    duration: float = 0.0
+    spent: Spent = field(default_factory=Spent)
+
+    @property
+    def last(self) -> int:
+        """When something was last recorded, in milliseconds since 1970."""
+        return self.spent.last
 
     @property
     def final(self) -> dict[str, float]:
@@ -289,9 +299,7 @@ def read_record(folder: RunFolder, *, values: bool = True) -> Record:
     if not folder.journal.exists():
         return record
     for frame, _ in journal.read(folder.journal):
-        if record.last and not (isinstance(frame, Event) and frame.name == "start"):
-            record.duration += max(frame.last - record.last, 0) / 1000
-        record.last = max(frame.last, record.last)
+        record.spent.take(frame)
         if isinstance(frame, Event):
             _gather(record, frame)
             continue

@@ -10,9 +10,13 @@ from mlflow.entities import Metric
 
 from genloss.record import journal
 from genloss.record.journal import Column, Event, Values
+from genloss.record.spent import Spent
 
 NON_FINITE = "non_finite_values"
 """The metric that counts them. MLflow gets NaN for each; the journal has what it was."""
+
+SECONDS, PEAK_MEMORY = "cost/seconds", "cost/peak_memory"
+"""What a run took: seconds trained, without the pauses between attempts; bytes (see training/memory.py)."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class Seen:
         warnings: in the journal's order, each once.
         ended: whether it says how the run ended.
         last: the time of the last frame.
+        spent: what the run took.
         steps: so many are recorded.
         non_finite: so many values were NaN or infinite.
     """
@@ -93,6 +98,7 @@ class Seen:
     last: int = 0
     steps: int = 0
     non_finite: int = 0
+    spent: Spent = field(default_factory=Spent)
 
     def can_be_read(self, frame: Event | Values) -> bool:
         """Whether it is known what a frame's values are: that frame, too, may have been damaged."""
@@ -106,9 +112,15 @@ class Seen:
         else:
             self.last = frame.time
             self._event(frame)
+        self.spent.take(frame)
         found = non_finite(frame, self.columns)
         self.non_finite += found.count if found else 0
         return found
+
+    def cost(self, when: int) -> list[Metric]:
+        """What the run took, as metrics of its last step."""
+        numbers = {SECONDS: self.spent.seconds, PEAK_MEMORY: self.spent.peak_memory}
+        return [Metric(key, value, when, self.steps) for key, value in numbers.items() if value is not None]
 
     def _event(self, event: Event) -> None:
         content = event.content

@@ -247,8 +247,10 @@ class RunShipping:
             if text := content.get("text"):
                 target.artifact(text["path"], "texts")
         elif event.name == "status":
-            told = ("weights", "weights_step")
-            target.log(tags={f"genloss.{key}": str(content[key]) for key in told if key in content})
+            told = ("weights", "weights_step", "hint")
+            tags = {f"genloss.{key}": str(content[key]) for key in told if content.get(key, "") != ""}
+            target.log(tags={**tags, "genloss.steps": str(self.seen.steps)})
+            target.metrics(self.seen.cost(event.time))
             self._end(content["status"], content.get("message", ""), event.time)
 
     def _end(self, status: str, message: str, when: int) -> None:

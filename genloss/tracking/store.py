@@ -52,15 +52,6 @@ def shown(uri: str) -> str:
     return uri if uri == "databricks" else sqlalchemy.make_url(uri).render_as_string(hide_password=True)
 
 
-def fail_fast() -> None:
-    """For a process of our own: MLflow is not to ask again by itself, nor to draw progress bars.
-
-    It would wait for minutes, and make a run twice if the first answer is lost.
-    """
-    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-
-
 def connect(uri: str, *, create: bool = True) -> MlflowClient:
     """A client of the store, which is created where it is a missing SQLite file.
 

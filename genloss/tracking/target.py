@@ -22,12 +22,16 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_RUN_NOTE, ML
 
 from genloss.errors import RecordError, TrackingError
 from genloss.experiment.schema import Run
-from genloss.record.folder import RunFolder
+from genloss.record.folder import PRUNED, RunFolder
 from genloss.tracking import paths, store
 from genloss.tracking.delivery import MAYBE_WRONG, WRONG, Delivery, Rejection
 from genloss.tracking.paths import Refused
+from genloss.tracking.tags import LONGEST_TAG, comparison_tags
 
-LONGEST_PARAM, LONGEST_TAG, LONGEST_DIGEST = 6000, 5000, 36
+LONGEST_PARAM, LONGEST_DIGEST = 6000, 36
+SHORTENED = " (the whole is in the artifact config.yaml)"
+"""What a param ends with that was too long."""
+
 MOST_REJECTIONS = 100
 """Of so many things the run's tag says why they are not in MLflow."""
 
@@ -141,6 +145,7 @@ class Target:
                 **self._store.content["tags"],
                 "genloss.study": self._store.content["study"],
                 "genloss.reproduce": self.run.reproduce,
+                **comparison_tags(self._store.content, self.run),
             },
             params=self.run.parameters(),
         )
@@ -177,7 +182,7 @@ class Target:
         self._log(
             tags=[RunTag(key, shortened(value, LONGEST_TAG)) for key, value in (tags or {}).items()],
             params=[
-                Param(key, shortened(value, LONGEST_PARAM, " (the whole is in the artifact config.yaml)"))
+                Param(key, shortened(value, LONGEST_PARAM, SHORTENED))
                 for key, value in (params or {}).items()
             ],
         )
@@ -210,7 +215,7 @@ class Target:
         run = self._delivery.call(self._client.get_run, self.run_id)
         if run.info.status == "RUNNING":
             return
-        ours = ["genloss.message", "genloss.weights", "genloss.weights_step"]
+        ours = ["genloss.message", "genloss.hint", "genloss.weights", "genloss.weights_step"]
         if run.data.tags.get(MLFLOW_RUN_NOTE, "").startswith(FAILED_NOTE):
             ours.append(MLFLOW_RUN_NOTE)
         for key in ours:
@@ -233,6 +238,8 @@ class Target:
             if not before or before.startswith(FAILED_NOTE):
                 tags[MLFLOW_RUN_NOTE] = f"{FAILED_NOTE}\n\n```\n{message}\n```{self._reproduce()}"
         self.log(tags=tags)
+        # MLflow has no such word; the message says it.
+        status = "KILLED" if status == PRUNED else status
         self._delivery.call(self._client.set_terminated, self.run_id, status, end_time=when or None)
 
     def _reproduce(self) -> str:

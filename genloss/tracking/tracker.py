@@ -39,7 +39,7 @@ from mlflow.exceptions import MlflowException
 from genloss.errors import GenlossError
 from genloss.record import owner
 from genloss.record.folder import RunFolder, StudyFolder
-from genloss.tracking import address, note, store, views
+from genloss.tracking import address, fail_fast, note, store, views
 from genloss.tracking.delivery import Delivery
 from genloss.tracking.shipping import RunShipping, tell
 from genloss.tracking.target import Store
@@ -213,7 +213,7 @@ def main(arguments: list[str], table: Callable[[StudyFolder], str] | None = None
     _be_nice(min(usual + NICENESS, LEAST))
     gc.freeze()
     gc.set_threshold(GARBAGE)
-    store.fail_fast()
+    fail_fast()
     parent = os.getppid()
     last: dict[str, Any] = {}
     # MLflow prints a line of its own for each run that ends on a server: that goes to the log.
@@ -270,9 +270,10 @@ def _goes_on(seconds: float) -> bool:
 
 
 def _table(study: StudyFolder) -> str:
+    from genloss.comparison.records import comparison_of
     from genloss.comparison.table import markdown
 
-    return markdown(study)
+    return markdown(comparison_of(study))
 
 
 @contextmanager

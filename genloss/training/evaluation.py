@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,10 @@ class Evaluator:
             )
             batch = next(whole(data.held_out, REFERENCE, device=trainer.device, dtype=trainer.dtype))
         self._reference = batch["x"]
+        self._sources = None
+        if carrier(trainer.judged) is not None:
+            fields = gather(data.held_out, device=trainer.device, dtype=trainer.dtype)
+            self._sources = fields["source"]
 
     def evaluate(self) -> tuple[dict[str, float], Path | None]:
         """The numbers by MLflow key, and a file that shows samples, if the data can be shown."""
@@ -133,7 +137,7 @@ class Evaluator:
         with seeds.forked(self._seed, self._trainer.device):
             numbers = {f"held_out/{key}": value for key, value in self._held_out().items()}
             with torch.no_grad():
-                samples = sample(model, self._settings.samples)
+                samples = sample(model, self._settings.samples, self._sources)
                 offered = {**self._offered, "model": model, "samples": samples}
                 offered |= {name: getattr(model, name) for name in MODEL_METHODS if hasattr(model, name)}
                 for judge in self._judges:
@@ -168,10 +172,23 @@ class Evaluator:
         return {key: float(total) / counts[key] for key, total in sums.items()}
 
 
-def sample(model: Model, count: int) -> Tensor:
-    """Samples in chunks, so that memory does not grow with their number."""
+def sample(model: Model, count: int, sources: Tensor | None = None) -> Tensor:
+    """Samples in chunks, so that memory does not grow with their number.
+
+    A model that carries sources to the data is given some of those, drawn by lot; each once, unless more are
+    asked for than there are.
+    """
+    carry = carrier(model)
+    if carry is not None and sources is not None:
+        order = torch.randperm(len(sources))[torch.arange(count) % len(sources)].to(sources.device)
+        return torch.cat([carry(sources[chunk]) for chunk in torch.split(order, SAMPLE_CHUNK)])
     sizes = [SAMPLE_CHUNK] * (count // SAMPLE_CHUNK) + [count % SAMPLE_CHUNK]
     return torch.cat([model.sample(size) for size in sizes if size])
+
+
+def carrier(model: Model) -> Callable[[Tensor], Tensor] | None:
+    """What gives an example for each source, where the data has sources and the model carries them to it."""
+    return getattr(model, "sample_from", None) if model.data.source else None
 
 
 def _moved(value: Any, device: torch.device, dtype: torch.dtype) -> Any:

@@ -36,7 +36,7 @@ from genloss.experiment.fields import named_item
 from genloss.experiment.schema import Evaluation, Experiment, Objective
 from genloss.training import seeds
 from genloss.training.batches import Batches, whole
-from genloss.training.evaluation import Judge, asked_for, judges, offered_by_data
+from genloss.training.evaluation import Judge, asked_for, carrier, judges, offered_by_data
 from genloss.training.networks import DTYPES
 from genloss.training.objective import BoundTerm
 from genloss.training.trainer import Trainer
@@ -132,17 +132,18 @@ class _Trial:
         """One batch through all terms of an objective."""
         batch = next(whole(self.data.train, size, device=CPU, dtype=trainer.dtype))
         model = self.catalogue.models[objective.model.name]
+        drafted = self.draft.objectives[objective.name]
         trainer.mode(training=False)
         for player in trainer.players:
             turn = player.turn(trainer.model, batch, player.objective.needs)
             said = f"failed on the first {size} training examples"
             for term in player.objective.terms:
-                where, _ = named_item(self.draft.terms[objective.name, player.name, term.name])
+                where, _ = named_item(drafted.terms[player.name, term.name])
                 with self._trying([model, term.loss], said, where):
                     term.check(turn)
                     if objective.training.on_nonfinite == "fail":
                         _expect_finite(term, turn, size)
-            place = self.draft.source.root.at("objectives", objective.name, player.name).where
+            place = drafted.node.at(player.name).where
             losses = [term.loss for term in player.objective.terms]
             with self._trying([model, *losses], said, place):
                 player.objective.check(turn, player.parameters)
@@ -151,11 +152,15 @@ class _Trial:
         """Whether what a model gives to metrics has the shape of the data."""
         definition, where = self.catalogue.models[objective.model.name], self._model_place(objective)
         shape = self.data.spec.event_shape
+        two = next(whole(self.data.train, 2, device=CPU, dtype=next(model.parameters()).dtype))
         model.eval()
         with self._trying([definition], "failed to sample", where), torch.no_grad():
-            _expect(f"`sample(2)` of model `{definition.name}`", model.sample(2), (2, *shape))
+            carry = carrier(model)
+            method = "sample(2)" if carry is None else "sample_from(source)"
+            samples = model.sample(2) if carry is None else carry(two["source"])
+            _expect(f"`{method}` of model `{definition.name}`", samples, (2, *shape))
         wanted = asked_for(judges(evaluation, self.catalogue.metrics))
-        x = next(whole(self.data.train, 2, device=CPU, dtype=next(model.parameters()).dtype))["x"]
+        x = two["x"]
         for name, expected in (("reconstruct", x.shape), ("log_likelihood", x.shape[:1])):
             if name in wanted and hasattr(model, name):
                 with self._trying([definition], f"failed in `{name}`", where), torch.no_grad():
@@ -196,7 +201,7 @@ class _Trial:
         return replace(self.data, spec=spec, train=train, held_out=held_out)
 
     def _model_place(self, objective: Objective) -> Location:
-        return self.draft.models[objective.name].at("name").where
+        return self.draft.objectives[objective.name].model.at("name").where
 
     @contextmanager
     def _trying(self, definitions: Collection[Definition], failed: str, where: Location) -> Iterator[None]:

@@ -82,7 +82,14 @@ def genloss_datasets() -> Iterable[DatasetDefinition[Any]]:
     from genloss_builtin.datasets.image_folder import image_folder
     from genloss_builtin.datasets.markov import markov_text
     from genloss_builtin.datasets.photo_patches import photo_patches
-    from genloss_builtin.datasets.points import gaussian_grid, gaussian_ring, swiss_roll, two_moons
+    from genloss_builtin.datasets.points import (
+        gaussian_grid,
+        gaussian_ring,
+        moons_to_gaussians,
+        s_curve,
+        swiss_roll,
+        two_moons,
+    )
     from genloss_builtin.datasets.text import python_docs, text
 
     yield from (
@@ -94,8 +101,10 @@ def genloss_datasets() -> Iterable[DatasetDefinition[Any]]:
         idx,
         image_folder,
         markov_text,
+        moons_to_gaussians,
         photo_patches,
         python_docs,
+        s_curve,
         swiss_roll,
         text,
         two_moons,

@@ -24,6 +24,7 @@ NAMES = {
     "scaling": "memory and time against steps, and against runs",
     "workers": "two workers against one",
     "cuda": "recording on CUDA",
+    "compare": "`genloss compare` of a large MLflow store",
 }
 SETS, USUAL, LEANEST = 7, Bound(most=0.95), Bound(most=1.06)
 

@@ -10,8 +10,9 @@ import pytest
 from rich.console import Console
 
 from genloss.commands.display import LiveDisplay, PlainDisplay, clock
-from genloss.commands.results import print_results
-from genloss.comparison.table import Direction, RunResult, Table
+from genloss.commands.results import print_answer, print_results
+from genloss.comparison.comparison import compare_runs
+from genloss.comparison.runs import Direction, RunResult
 from genloss.experiment.plan import Plan, plan, runs
 from genloss.launch.result import StudyResult
 from genloss.launch.scheduler import Study
@@ -151,23 +152,42 @@ def test_times_read_as_times() -> None:
 def test_results_end_with_what_failed_and_the_line_that_opens_the_comparison(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    folder = RunFolder(tmp_path / "b-0")
     reproduce = "genloss run small.yaml --objective b --set 'seeds=[0]'"
-    done = [RunResult(f"a-{s}", "a", s, "FINISHED", "", {"m": 1.0 + s}, 1.0, "", folder) for s in (0, 1)]
-    failed = RunResult("b-0", "b", 0, "FAILED", "planted", {}, 1.0, reproduce, folder, "dig it up")
-    table = Table("small-1", ("a", "b"), {"m": Direction(False, "nats")}, (*done, failed), {"m": 0.25})
+    done = [
+        RunResult(name=f"a-{s}", objective="a", seed=s, status="FINISHED", metrics={"m": 1.0 + s})
+        for s in (0, 1)
+    ]
+    failed = RunResult(
+        name="b-0",
+        objective="b",
+        seed=0,
+        status="FAILED",
+        message="planted",
+        hint="dig it up",
+        reproduce=reproduce,
+        folder=RunFolder(tmp_path / "b-0"),
+    )
+    comparison = compare_runs(
+        [*done, failed],
+        name="small-1",
+        objectives=["a", "b"],
+        baseline="a",
+        metrics={"m": Direction(False, "nats")},
+        floors={"m": 0.25},
+    )
     line = "genloss resume small-1"
-    print_results(StudyResult("small-1", tmp_path, table, signal.SIGINT, resume=line))
+    print_results(StudyResult("small-1", tmp_path, comparison, signal.SIGINT, resume=line))
     out, err = capsys.readouterr()
-    assert [line.split() for line in out.splitlines()] == [
+    lines = out.splitlines()
+    assert [line.split() for line in lines[:4]] == [
         ["objective", "seeds", "m,", "nats", "↓"],
-        ["a", "2", "1.50", "±", "0.71"],
+        ["a", "2", "1.5", "±", "6.4"],
         ["b", "0", "of", "1", "–"],
         ["floor", "0.25"],
-        ["genloss", "ui", "small-1"],
     ]
+    assert lines[4:] == ["", *comparison.answer(), "", "genloss ui small-1"]
     assert err.splitlines() == [
-        "mean ± standard deviation over the seeds; ↓ lower is better, ↑ higher",
+        "mean ± 95 % interval over the seeds; ↓ lower is better, ↑ higher",
         "floor: what a perfect model would get",
         "warning: `b-0` failed: planted",
         "hint: dig it up",
@@ -180,13 +200,42 @@ def test_results_end_with_what_failed_and_the_line_that_opens_the_comparison(
 
 
 def test_where_nothing_finished_there_is_no_table(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path / "a-0")
     failed = [
-        RunResult(f"a-{s}", "a", s, "FAILED", f"at step {s}", {}, 1.0, "again", folder) for s in range(9)
+        RunResult(
+            name=f"a-{s}",
+            objective="a",
+            seed=s,
+            status="FAILED",
+            message=f"at step {s}",
+            reproduce="again",
+            folder=RunFolder(tmp_path / "a-0"),
+        )
+        for s in range(9)
     ]
-    table = Table("small-1", ("a",), {"m": Direction(False, "nats")}, tuple(failed), {"m": 0.25})
-    print_results(StudyResult("small-1", tmp_path, table))
+    metrics = {"m": Direction(False, "nats")}
+    comparison = compare_runs(failed, name="small-1", objectives=["a"], baseline="a", metrics=metrics)
+    print_results(StudyResult("small-1", tmp_path, comparison))
     out, err = capsys.readouterr()
     assert out == "genloss ui small-1\n"
     assert err.splitlines()[0] == "warning: `a-0`, `a-1`, `a-2` and 6 more failed: at step 0"
     assert len(err.splitlines()) == 3  # with the first one's traceback and line
+
+
+def test_on_a_terminal_the_answer_is_broken_between_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [
+        RunResult(name=f"{o}-{s}", objective=o, seed=s, status="FINISHED", metrics={"m": 1.0 + s})
+        for o in "ab"
+        for s in range(3)
+    ]
+    comparison = compare_runs(
+        runs, name="s", objectives="ab", baseline="a", metrics={"m": Direction(False, "1")}
+    )
+    monkeypatch.setattr(
+        "genloss.commands.results.stdout", lambda: Console(width=50, force_terminal=True, color_system=None)
+    )
+    print_answer(comparison)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 50
+    assert " ".join(filter(None, lines)) == " ".join(comparison.answer())

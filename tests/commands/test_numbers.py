@@ -6,6 +6,7 @@ import io
 import re
 
 import pytest
+from rich.console import Console
 
 from genloss.commands import numbers
 from genloss.commands.numbers import broken
@@ -66,6 +67,17 @@ def test_where_there_is_less_headings_are_broken(monkeypatch: pytest.MonkeyPatch
 def test_where_there_is_little_there_are_several_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = printed(monkeypatch, 40)
     assert sum(line.startswith("non_saturating") for line in lines) >= 2
+
+
+def test_a_row_that_has_nothing_in_one_of_the_tables_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numbers, "stdout", lambda: Console(width=30, force_terminal=True))
+    file = io.StringIO()
+    monkeypatch.setattr("sys.stdout", file)
+    numbers.print_numbers(
+        ["of", "a" * 20, "b" * 20], [["one", "1", "2"], ["floor", "3", ""], ["none", "", ""]]
+    )
+    first = [line.split()[0] for line in file.getvalue().splitlines() if line.strip()]
+    assert first == ["of", "one", "floor", "of", "one"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.commands.conftest import Said
 
 Genloss = Callable[..., Said]
 BUGS = Path(__file__).parents[1] / "training" / "bugs.py"
-TWO_PLAYERS = {
+TWO_PLAYERS: dict[str, Any] = {
     "name": "everything",
     "description": "What is shown",
     "data": {"name": "gaussian_ring", "size": 400},
@@ -113,6 +114,81 @@ def test_with_one_player_an_objective_is_a_line(capsys: pytest.CaptureFixture[st
         "",
         "1 run: 1 objective × 1 seed (7); nothing was trained",
     ]
+
+
+SWEPT = {
+    "name": "grid",
+    "data": {"name": "two_moons", "size": 100},
+    "model": {"name": "vae", "latent_dim": 1, "hidden": [4], "likelihood": "gaussian"},
+    "objectives": {
+        "plain": {"network": "gaussian_nll"},
+        "beta": {"network": ["gaussian_nll", "gaussian_kl"], "with": {"training.batch_size": 8}},
+    },
+    "training": {"steps": 1, "batch_size": 16},
+    "sweep": {
+        "objectives.beta.network.gaussian_kl.weight": [0.5, 1, 4],
+        "training.optimizer": ["adam", {"name": "sgd", "lr": 0.1}],
+    },
+    "seeds": 2,
+    "workers": 1,
+}
+
+
+def test_a_sweep_s_points_stand_with_their_objective(capsys: pytest.CaptureFixture[str]) -> None:
+    print_plan(plan(SWEPT))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[4:6] == [
+        "sweep     objectives.beta.network.gaussian_kl.weight: 0.5, 1, 4",
+        '          training.optimizer: adam, {"name": "sgd", "lr": 0.1}',
+    ]
+    assert lines[8:] == [
+        "plain  gaussian_nll",
+        "       plain,optimizer=adam        plain,optimizer=sgd-lr-0.1",
+        "beta   gaussian_nll + 0.5·gaussian_kl",
+        "       gaussian_nll + gaussian_kl",
+        "       gaussian_nll + 4·gaussian_kl",
+        "       with training.batch_size 8",
+        "       beta,weight=0.5,optimizer=adam        beta,weight=0.5,optimizer=sgd-lr-0.1",
+        "       beta,weight=1,optimizer=adam          beta,weight=1,optimizer=sgd-lr-0.1",
+        "       beta,weight=4,optimizer=adam          beta,weight=4,optimizer=sgd-lr-0.1",
+        "",
+        "16 runs: 8 objectives × 2 seeds (0, 1); nothing was trained",
+    ]
+    print_plan(plan(SWEPT, objectives=["beta,weight=4,optimizer=adam"]))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[4:6] == [
+        "sweep     objectives.beta.network.gaussian_kl.weight: 4",
+        "          training.optimizer: adam",
+    ]
+    assert lines[-3] == "      beta,weight=4,optimizer=adam"
+
+
+def test_nine_points_of_two_players_fit_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = Terminal()
+    monkeypatch.setattr("sys.stdout", file)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    sweep = {
+        "model.latent_dim": [2, 4, 8],
+        "objectives.penalised.discriminator.gradient_penalty.weight": [0.1, 1, 10],
+    }
+    objectives = {name: players for name, players in TWO_PLAYERS["objectives"].items() if name == "penalised"}
+    print_plan(plan({**TWO_PLAYERS, "objectives": objectives, "sweep": sweep}))
+    lines = re.sub(r"\x1b\[[\d;]*m", "", file.getvalue()).splitlines()
+    assert max(map(len, lines)) <= 80
+    said = lines[lines.index("penalised") :]
+    assert [line[:17].strip() for line in said[1:-2] if line[:17].strip()] == [
+        "discriminator",
+        "generator",
+        "with",
+        "points",
+    ]
+    points = [name for line in said[1:] for name in line.split() if name.startswith("penalised,")]
+    assert points == [
+        f"penalised,latent_dim={size},weight={weight}" for size in (2, 4, 8) for weight in (0.1, 1, 10)
+    ]
+    begin = next(line.index("penalised,") for line in said[1:] if "points" in line)
+    assert {line.index("penalised,") for line in said[1:] if "penalised," in line} == {begin}
 
 
 def test_a_plugin_s_bug_is_told_with_its_place_and_its_own_traceback(

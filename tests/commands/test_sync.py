@@ -38,7 +38,8 @@ def study(root: Path, name: str = "gan-losses") -> StudyFolder:
 
 def count(folder: Path) -> int:
     with closing(sqlite3.connect(folder / "mlflow.db")) as store:
-        ((rows,),) = store.execute("SELECT count(*) FROM metrics").fetchall()
+        query = "SELECT count(*) FROM metrics WHERE key NOT LIKE 'cost/%'"
+        ((rows,),) = store.execute(query).fetchall()
     return int(rows)
 
 

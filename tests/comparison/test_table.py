@@ -1,96 +1,146 @@
-"""The table of a study."""
+"""The tables of a comparison; test_comparison.py has every figure of them."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 
-from genloss.comparison.table import Direction, RunResult, Table, named, spread
-from genloss.record.folder import RunFolder
+from genloss.comparison.runs import Cost, Direction
+from genloss.comparison.table import markdown, overview, pairs, to_html
+from tests.comparison.studies import FAILED, HIGHER, comparison, run
+
+EIGHT = [10.0, 12, 11, 13, 12, 14, 11, 13]
 
 
-def table(*numbers: float, status: str = "FINISHED") -> Table:
-    runs = tuple(
-        RunResult(f"a-{seed}", "a", seed, status, "", {"m": value}, 1.0, "", RunFolder(Path("a")))
-        for seed, value in enumerate(numbers)
+def test_one_seed_has_no_interval_and_runs_that_did_not_finish_are_counted() -> None:
+    table = overview(comparison({"a": [1.5], "b": [1.0, 2.0, FAILED], "c": [FAILED], "d": [math.nan]}))
+    assert [row[1:] for row in table.rows] == [
+        ("1", "1.5"),
+        ("2 of 3", "1.5 ± 6.4"),
+        ("0 of 1", "–"),
+        ("1", "nan"),
+    ]
+    assert table.legend[-1] == "no finite m, and not in its mean: `d-0`"
+
+
+def test_the_heading_says_unit_and_direction() -> None:
+    assert overview(comparison({"a": [1.0]}, direction=Direction(False, "nats"))).columns[2] == "m, nats ↓"
+    assert overview(comparison({"a": [1.0]}, direction=HIGHER)).columns[2] == "m ↑"
+
+
+def test_a_floor_that_is_not_known_is_a_dash_and_none_is_no_row() -> None:
+    metrics = {"m": HIGHER, "n": HIGHER}
+    assert overview(comparison({"a": [1.0]}, metrics=metrics, floors={"n": 2.0})).rows[-1] == (
+        "floor",
+        "",
+        "–",
+        "2",
     )
-    return Table("s", ("a",), {"m": Direction(higher_is_better=True, unit="1")}, runs, {"m": 2.5})
+    assert overview(comparison({"a": [1.0]}, metrics=metrics, floors={})).rows[-1][0] == "a"
 
 
-def test_the_mean_and_the_sample_standard_deviation() -> None:
-    assert table(1.0, 2.0, 6.0).cell("a", "m") == "3.0 ± 2.6"
-    assert table(1.0).cell("a", "m") == "1"
+def test_without_metrics_there_are_seeds_and_no_legend() -> None:
+    table = overview(comparison({"a": [1.0, 2.0]}, metrics={}))
+    assert (table.columns, table.rows, table.legend) == (("objective", "seeds"), (("a", "2"),), ())
 
 
 @pytest.mark.parametrize(
-    ("mean", "deviation", "said"),
+    ("other", "columns"),
     [
-        (2.312, 0.5527, "2.31 ± 0.55"),
-        (0.7942, 0.009934, "0.7942 ± 0.0099"),
-        (0.5, 0.0996, "0.50 ± 0.10"),  # rounded up to the next decimal
-        (1234.5, 56.7, "1234 ± 57"),
-        (12345.0, 678.9, "12340 ± 680"),
-        (-0.001, 0.02, "-0.001 ± 0.020"),
-        (2.0, 0.0, "2 ± 0"),
-        (0.5, 1.2e-9, "0.5 ± 1.2e-09"),
-        (3.2e9, 1.5e8, "3.2e+09 ± 1.5e+08"),
+        (Cost(100, {"d": 100, "g": 100}, 10.0, 2**30), ()),
+        (Cost(100, {"d": 100, "g": 100}, 12.0, 2**30 + 2**27), ()),  # little more
+        (Cost(100, {"d": 500, "g": 100}, 10.0, 2**30), ("d updates",)),
+        (Cost(200, {"d": 200, "g": 200}, 10.0, 2**30), ("steps",)),  # of each player as many
+        (Cost(100, {"g": 100}, 30.0, None), ("time",)),
+        (Cost(100, {"g": 100}, 10.0, 2**32), ("memory",)),
+        (Cost(100, {"n": 300}, 10.0, 2**30), ()),  # another player is no other budget of the same one
     ],
 )
-def test_a_deviation_has_two_digits_and_the_mean_as_many_decimals(
-    mean: float, deviation: float, said: str
-) -> None:
-    assert spread(mean, deviation) == said
+def test_costs_are_shown_where_they_differ(other: Cost, columns: tuple[str, ...]) -> None:
+    usual = Cost(100, {"d": 100, "g": 100}, 10.0, 2**30)
+    table = overview(comparison({"a": [1.0], "b": [2.0]}, costs={"a": usual, "b": other}))
+    assert table.columns[3:] == columns
 
 
-def test_what_is_not_finite_is_shown_as_that() -> None:
-    assert table(1.0, math.nan).cell("a", "m") == "nan ± nan"
+def test_what_failed_does_not_make_costs_differ() -> None:
+    usual, short = Cost(100, {"d": 100}, 10.0), Cost(3, {"d": 3}, 0.1)
+    assert overview(comparison({"a": [1.0], "b": [FAILED]}, costs={"a": usual, "b": short})).columns[3:] == ()
 
 
-def test_runs_that_did_not_finish_do_not_count_and_are_counted() -> None:
-    failed = table(1.0, 2.0, status="FAILED")
-    assert failed.cell("a", "m") == "–"
-    assert failed.seeds("a") == "0 of 2"
-    assert len(failed.unfinished()) == 2
-
-
-def test_the_floor_comes_last_and_the_heading_says_the_direction() -> None:
-    assert table(1.0).rows()[-1] == ["floor", "", "2.5"]
-    assert table(1.0).columns() == ["objective", "seeds", "m ↑"]
-
-
-def failed(seed: int, message: str) -> RunResult:
-    return RunResult(f"a-{seed}", "a", seed, "FAILED", message, {}, 1.0, "", RunFolder(Path("a")))
-
-
-def test_runs_that_failed_alike_stand_together_whatever_their_numbers() -> None:
-    runs = (
-        failed(0, "`g/total` became nan at step 21; the last finite values were `g/total` 1.2e+03"),
-        failed(1, "KeyError: 'x'"),
-        failed(2, "`g/total` became nan at step 1,400; the last finite values were `g/total` -0.5"),
-        failed(3, "`d/total` became nan at step 21; the last finite values were `g/total` 1"),
-    )
-    alike = Table("s", ("a",), {}, runs, {}).failures()
-    assert [[run.seed for run in group] for group in alike] == [[0, 2], [1], [3]]
-
-
-def test_of_many_runs_the_first_are_named() -> None:
-    runs = [failed(seed, "") for seed in range(6)]
-    assert named(runs[:1]) == "`a-0`"
-    assert named(runs[:2]) == "`a-0` and `a-1`"
-    assert named(runs[:4]) == "`a-0`, `a-1`, `a-2` and `a-3`"
-    assert named(runs) == "`a-0`, `a-1`, `a-2` and 3 more"
-
-
-def test_a_table_shows_itself_in_few_words_as_markdown_and_in_notebooks() -> None:
-    shown = table(1.0, 2.0, 6.0)
-    assert repr(shown) == "<table of s: a>"
-    assert repr(shown.runs[0]) == "<run a-0: FINISHED>"
-    assert str(shown).splitlines() == [
-        "| objective | seeds | m ↑ |",
-        "| --- | ---: | ---: |",
-        "| a | 3 | 3.0 ± 2.6 |",
-        "| floor |  | 2.5 |",
+def test_costs_are_said_with_their_units() -> None:
+    costs = {
+        "a": Cost(1000, {"d": 5000, "g": 1000}, 30.0, 600 * 2**20),
+        "b": Cost(1000, {"d": 1000, "g": 1000}, 90.0, 3 * 2**30),
+        "c": Cost(2000, {"g": 2000}, 90.0, None),
+    }
+    table = overview(comparison({name: [1.0] for name in costs}, costs=costs))
+    assert table.columns[3:] == ("steps", "d updates", "g updates", "time", "memory")
+    assert [row[3:] for row in table.rows] == [
+        ("1,000", "5,000", "1,000", "30 s", "600 MiB"),
+        ("1,000", "1,000", "1,000", "1.5 min", "3.0 GiB"),
+        ("2,000", "–", "2,000", "1.5 min", "–"),
     ]
-    assert '<td style="text-align: right">3.0 ± 2.6</td>' in shown._repr_html_()
+    assert table.legend[-1] == "time and memory: a run's median"
+
+
+def test_what_is_known_besides_the_numbers_stands_below() -> None:
+    found = comparison({"a": [1.0]}, allowed=["`training.steps`: 3 and 4"], notes=["a note"])
+    assert overview(found).legend[-2:] == (
+        "compared although they differ: `training.steps`: 3 and 4",
+        "a note",
+    )
+
+
+def test_pairs_are_rows_and_each_says_what_is_better() -> None:
+    values = {"a": EIGHT, "b": [value - 3 for value in EIGHT], "c": [value + 1.0 for value in EIGHT]}
+    table = pairs(comparison(values, pairs=True), "m")
+    assert table.columns[:4] == ("pair", "seeds", "difference", "p")
+    assert [row[:3] for row in table.rows] == [
+        ("b − a", "8", "▲ -3 ± 0"),
+        ("c − a", "8", "▼ 1 ± 0"),
+        ("c − b", "8", "▼ 4 ± 0"),
+    ]
+    assert {row[5] for row in table.rows} == {"-inf", "+inf"}
+    assert "corrected p: Holm, 3 comparisons" in table.legend[2]
+
+
+def test_markdown_has_the_answer_the_table_and_what_did_not_finish() -> None:
+    found = comparison({"a": [1.0, 2.0, 6.0], "b": [FAILED, FAILED, "KILLED"]}, floor=0.5)
+    lines = markdown(found).splitlines()
+    assert lines[0] == " ".join(found.answer())
+    assert lines[2:6] == [
+        "| objective | seeds | m ↓ |",
+        "| --- | ---: | ---: |",
+        "| a | 3 | 3.0 ± 6.6 |",
+        "| b | 0 of 3 | – |",
+    ]
+    assert lines[6] == "| floor |  | 0.5 |"
+    assert lines[8].startswith("mean ± 95 % interval over the seeds; ")
+    assert lines[10:] == [
+        "**3 of 6 runs did not finish:**",
+        "",
+        "* FAILED: `b-0` and `b-1`: ",
+        "* KILLED: `b-2`",
+    ]
+    assert str(found) == markdown(found)
+
+
+def test_notebooks_show_the_answer_and_the_table_and_nothing_of_it_is_markup() -> None:
+    found = comparison({"a": [1.0, 2.0, 6.0]}, notes=["<script>"])
+    shown = to_html(found)
+    assert found._repr_html_() == shown
+    assert '<td style="text-align: right">3.0 ± 6.6</td>' in shown
+    assert shown.startswith("<p>`a` has m (lower is better) 3.0 ± 6.6 (3 seeds). ")
+    assert "<script>" not in shown
+    assert "&lt;script&gt;" in shown
+
+
+def test_a_run_without_the_metric_is_named() -> None:
+    found = comparison({"a": [1.0]})
+    assert overview(found).legend == ("mean ± 95 % interval over the seeds; ↓ lower is better, ↑ higher",)
+    from genloss.comparison.comparison import compare_runs
+
+    runs = [*found.runs, run("a", 1, 2.0, metric="other")]
+    again = compare_runs(runs, name="s", objectives=["a"], baseline="a", metrics={"m": HIGHER})
+    assert overview(again).legend[1] == "no finite m, and not in its mean: `a-1`"

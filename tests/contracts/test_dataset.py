@@ -78,6 +78,24 @@ class TestAlphabet:
         assert hint in caught.value.hint
 
 
+class TestSource:
+    SPEC = genloss.DataSpec((2,), "points", size=4, source=True)
+
+    def test_goes_with_each_example_of_both_parts(self):
+        part = {"x": torch.zeros(4, 2), "source": torch.ones(4, 2)}
+        assert genloss.Data(self.SPEC, train=part, held_out=part).spec.source
+        assert not SPEC.source
+
+    @pytest.mark.parametrize("part", ["train", "held_out"])
+    @pytest.mark.parametrize("fields", [{}, {"source": torch.ones(4, 3)}])
+    def test_of_another_shape_or_missing_is_refused(self, part, fields):
+        whole = {"x": torch.zeros(4, 2), "source": torch.ones(4, 2)}
+        parts = {"train": whole, "held_out": whole} | {part: {"x": torch.zeros(4, 2)} | fields}
+        with pytest.raises(DefinitionError, match=rf"`{part}` has none of the shape \[{part}, 2\]") as caught:
+            genloss.Data(self.SPEC, **parts)
+        assert "`source`" in caught.value.hint
+
+
 class TestDigest:
     def test_is_a_sha_256_that_does_not_change(self):
         assert data().digest == data().digest

@@ -71,6 +71,13 @@ MISTAKES = [
     ("seeds: [3, 1]\n", "", "$"),
     ("  steps: 10\n", "", "$.training"),
     ("name: toys", "name: two words", "$.name"),
+    # a sweep
+    ("seeds: [3, 1]", "seeds: [3, 1]\nsweep: {data.size: [8]}", "$.sweep"),
+    ("seeds: [3, 1]", "seeds: [3, 1]\nsweep: {training.stps: [8]}", "$.sweep"),
+    ("seeds: [3, 1]", "seeds: [3, 1]\nsweep: {objectives.first: [push]}", "$.sweep"),
+    ("seeds: [3, 1]", "seeds: [3, 1]\nsweep: {training.steps: 8}", "$.sweep['training.steps']"),
+    ("seeds: [3, 1]", "seeds: [3, 1]\nsweep: {model.width: []}", "$.sweep['model.width']"),
+    ("seeds: [3, 1]", "seeds: [3, 1]\nsweep: {training.steps: [8, 0]}", "$.sweep['training.steps'][1]"),
     # data and model
     ("{name: dots, size: 64}", "{name: dotz}", "$.data.name"),
     ("{name: dots, size: 64}", "dotz", "$.data"),

@@ -162,12 +162,14 @@ def test_an_experiment_survives_json(draft: Callable[..., Draft]) -> None:
 
 def test_places_of_overlaid_parts_are_kept(draft: Callable[..., Draft]) -> None:
     read = draft(WHOLE)
-    assert read.models["wgan_gp"].at("latent_dim").where.line == 22
-    assert read.models["non_saturating"].at("latent_dim").where.line == 5
-    training = read.trainings["wgan_gp"]
+    assert read.objectives["wgan_gp"].model.at("latent_dim").where.line == 22
+    assert read.objectives["non_saturating"].model.at("latent_dim").where.line == 5
+    training = read.objectives["wgan_gp"].training
     assert training.at("players", "discriminator", "updates_per_step").where.line == 21
     assert training.at("players", "discriminator", "clip_gradients").where.line == 29
-    assert read.terms["wgan_gp", "discriminator", "gp"].at("gradient_penalty", "as").where.line == 15
+    assert (
+        read.objectives["wgan_gp"].terms["discriminator", "gp"].at("gradient_penalty", "as").where.line == 15
+    )
 
 
 @pytest.mark.parametrize(

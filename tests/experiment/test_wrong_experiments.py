@@ -264,3 +264,49 @@ def test_an_option_of_a_term_in_an_override() -> None:
         f"  --> --set {override}\n"
         "hint: did you mean `weight`?"
     )  # fmt: skip
+
+
+def swept(values: str) -> str:
+    """What is said about a sweep."""
+    return message(f"{RIGHT}sweep:\n  {values}\n")
+
+
+def test_a_misspelt_path_in_a_sweep() -> None:
+    assert swept("objectives.wgan_gp.discriminator.gradient_penaly.weight: [1, 10]") == (
+        "there is no `gradient_penaly` in `objectives.wgan_gp.discriminator`\n"
+        "  --> gan.yaml:17:3\n"
+        "hint: did you mean `gradient_penalty`?"
+    )  # fmt: skip
+
+
+def test_a_wrong_value_in_a_sweep() -> None:
+    assert swept("objectives.wgan_gp.discriminator.gradient_penalty.target: [0, one]") == (
+        'option `target` of loss `gradient_penalty`: expected float ≥ 0, got "one"\n'
+        "  --> gan.yaml:17:65\n"
+        "hint: `genloss show gradient_penalty` tells what it means"
+    )
+
+
+def test_a_sweep_of_what_objectives_share() -> None:
+    assert swept("data.classes: [[0], [1]]") == (
+        "`sweep` varies `objectives.…`, `model.…` and `training.…`, not `data.classes`\n"
+        "  --> gan.yaml:17:3\n"
+        "hint: objectives are compared on the same data, seeds, devices and evaluation"
+    )
+
+
+def test_a_value_given_twice_in_a_sweep() -> None:
+    assert swept("training.optimizer.lr: [1e-4, 1e-3, 0.0001]") == (
+        "`0.0001` for `training.optimizer.lr` makes the same point of `non_saturating` as `0.0001`\n"
+        "  --> gan.yaml:17:39\n"
+        "hint: delete one of the two: a value that is there already, or that another key replaces, changes "
+        "nothing"
+    )
+
+
+def test_one_value_in_a_sweep_without_a_list() -> None:
+    assert swept("training.optimizer.lr: 1e-4") == (
+        "`sweep.training.optimizer.lr`: expected a list, got `0.0001`\n"
+        "  --> gan.yaml:17:26\n"
+        "hint: as in `lr: […]`"
+    )  # fmt: skip

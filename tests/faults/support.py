@@ -79,7 +79,8 @@ def values(here: Path) -> dict[Row, float]:
 
 
 def _metrics(here: Path) -> list[tuple[str, str, int, float]]:
-    query = "SELECT name, key, step, value, is_nan FROM metrics JOIN runs USING (run_uuid)"
+    query = """SELECT name, key, step, value, is_nan FROM metrics JOIN runs USING (run_uuid)
+               WHERE key NOT LIKE 'cost/%'"""  # what a run took is in no frame of values
     with closing(sqlite3.connect(here / "mlflow.db")) as store:
         return [
             (run, key, step, math.nan if is_nan else value)
@@ -98,7 +99,7 @@ def runs(here: Path) -> dict[str, str]:
 def finished(here: Path, name: str) -> dict[tuple[str, int], float]:
     """What the store has of the one run of that name that finished, by key and step; each once."""
     query = """SELECT key, step, value, is_nan FROM metrics JOIN runs USING (run_uuid)
-               WHERE name = ? AND status = 'FINISHED'"""
+               WHERE name = ? AND status = 'FINISHED' AND key NOT LIKE 'cost/%'"""
     with closing(sqlite3.connect(here / "mlflow.db")) as store:
         found = store.execute(query, [name]).fetchall()
     by_row = {(key, step): math.nan if is_nan else value for key, step, value, is_nan in found}

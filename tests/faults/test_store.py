@@ -61,10 +61,12 @@ def run_while(fault: Callable[[], object], *, steps: int = STEPS, uri: str | Non
 
 
 def rows(here: Path) -> Counter[tuple[str, str, int]]:
-    """How many rows the store has, by study and run, key and step; deleted runs do not count."""
+    """How many rows the store has, by study and run, key and step; deleted runs do not count, nor what
+    a run took.
+    """
     query = """SELECT tags.value, metrics.key, step FROM metrics JOIN runs USING (run_uuid)
                JOIN tags ON tags.run_uuid = runs.run_uuid AND tags.key = 'genloss.run'
-               WHERE lifecycle_stage = 'active'"""
+               WHERE lifecycle_stage = 'active' AND metrics.key NOT LIKE 'cost/%'"""
     with closing(sqlite3.connect(here / "mlflow.db")) as opened:
         return Counter(opened.execute(query).fetchall())
 

@@ -53,7 +53,7 @@ def test_an_experiment_runs(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["gan", "vae", "autoencoder", "autoregressive", "ring", "language", "markov"]
+    "name", ["gan", "vae", "vae_sweep", "autoencoder", "autoregressive", "ring", "language", "markov"]
 )
 def test_an_experiment_finishes_in_minutes(name: str, tmp_path: Path) -> None:
     begin = time.monotonic()

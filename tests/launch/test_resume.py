@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 import genloss
-from genloss.comparison.table import read_table
+from genloss.comparison.records import comparison_of
 from genloss.errors import RecordError, RequestError
 from genloss.experiment.plan import plan, runs
 from genloss.experiment.schema import Run
@@ -300,7 +300,7 @@ def test_runs_whose_journal_is_damaged_or_missing_begin_anew(here: Path) -> None
     content[len(content) // 2] ^= 1
     flipped.journal.write_bytes(content)
     missing.journal.unlink()
-    shown = read_table(StudyFolder(before.folder)).runs
+    shown = comparison_of(StudyFolder(before.folder)).runs
     assert [run.status for run in shown] == ["FAILED", "NOT STARTED"]
     notes = CtrlC(STEPS)
     after = genloss.resume(before.name, display=notes)

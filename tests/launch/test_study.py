@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def test_a_study_is_in_mlflow_whole(empty: Path) -> None:
     assert result.exit_code == 0
     assert result.shipped
     assert repr(result) == f"<study {result.name}: 4 of 4 runs finished, in .genloss/{result.name}>"
-    assert result._repr_html_().startswith("<table>")
+    assert result._repr_html_() == result.comparison._repr_html_()
     runs = shown(here)
     assert set(runs) == {"non_saturating-3", "non_saturating-5", "wgan_gp-3", "wgan_gp-5"}
     client = MlflowClient(f"sqlite:///{here}/mlflow.db")
@@ -121,6 +122,7 @@ def test_a_study_is_in_mlflow_whole(empty: Path) -> None:
         here_model,
         there_model,
         genloss.load(first),
+        genloss.load(replace(first, folder=None, run_id=runs[first.name].info.run_id)),
         genloss.load(first.folder),
         genloss.load(f"{result.name}/{first.name}"),
         genloss.load(first.folder.artifacts / "model"),
@@ -135,7 +137,7 @@ def test_a_study_is_in_mlflow_whole(empty: Path) -> None:
         history = genloss.history(found)
         assert history["generator/total"].steps.tolist() == list(range(60))
         assert history["eval/modes_captured"].steps.tolist() == [25, 50, 60]
-        assert set(history) == set(runs[first.name].data.metrics)
+        assert {*history, "cost/seconds", "cost/peak_memory"} == set(runs[first.name].data.metrics)
     stored = client.get_metric_history(runs[first.name].info.run_id, "generator/total")
     assert [metric.value for metric in sorted(stored, key=lambda metric: metric.step)] == history[
         "generator/total"

@@ -45,13 +45,18 @@ def served(study: str, folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def browser(profile: Path) -> Iterator[webdriver.Chrome]:
-    """Headless Chromium; the test is skipped where there is none."""
+def browser(profile: Path, *, logging: bool = False) -> Iterator[webdriver.Chrome]:
+    """Headless Chromium; the test is skipped where there is none.
+
+    Asked to, it keeps what its console says and what it fetches.
+    """
     if DRIVER is None:
         pytest.skip("there is no chromedriver here")
     options = webdriver.ChromeOptions()
     for flag in [*FLAGS.split(), f"--user-data-dir={profile}"]:
         options.add_argument(flag)
+    if logging:
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
     try:
         yield driver

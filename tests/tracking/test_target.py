@@ -136,7 +136,7 @@ def test_an_evaluation_s_text_is_an_artifact(shipped: Shipped) -> None:
         journal.event("status", status="FINISHED")
     shipped.ship()
     assert shipped.files("texts") == ["texts/step-5.txt"]
-    assert shipped.run.data.metrics == {"eval/x": 1.0}
+    assert shipped.run.data.metrics["eval/x"] == 1.0
 
 
 def test_files_outside_of_the_record_are_not_sent(shipped: Shipped, tmp_path: Path) -> None:

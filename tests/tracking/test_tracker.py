@@ -49,8 +49,9 @@ def ship(study: StudyFolder) -> list[dict[str, Any]]:
 
 
 def rows(here: Path) -> Counter[tuple[str, str, int]]:
-    """How often each value is in the store, by run, key and step."""
-    query = "SELECT name, key, step FROM metrics JOIN runs USING (run_uuid)"
+    """How often each value is in the store, by run, key and step; what a run took left out."""
+    query = """SELECT name, key, step FROM metrics JOIN runs USING (run_uuid)
+               WHERE key NOT LIKE 'cost/%'"""
     with closing(sqlite3.connect(here / "mlflow.db")) as connection:
         return Counter(connection.execute(query).fetchall())
 

@@ -113,3 +113,31 @@ def test_samples_come_in_chunks_and_are_as_many_as_asked_for() -> None:
     assert sample(model, 2500).shape == (2500, 2)
     assert sample(model, 3).shape == (3, 2)
     assert torch.isfinite(sample(model, 1024)).all()
+
+
+class Doubling(genloss.Model):
+    """Carries a source to twice its value."""
+
+    def __init__(self, data: genloss.DataSpec) -> None:
+        super().__init__(data)
+        self.largest = 0
+
+    def sample_from(self, source: Tensor) -> Tensor:
+        self.largest = max(self.largest, len(source))
+        return 2 * source
+
+
+def test_a_model_that_carries_sources_gets_each_of_them_once_before_any_twice() -> None:
+    model = Doubling(genloss.DataSpec((1,), "points", size=2, source=True))
+    sources = torch.arange(1500.0)[:, None]
+    assert torch.equal(sample(model, 1500, sources).sort(0).values, 2 * sources)
+    assert model.largest <= 1024
+    few = sample(model, 100, sources)
+    assert len(few.unique()) == 100
+    assert few.max() > 1500, "drawn by lot, not the first ones"
+    assert torch.equal(sample(model, 3000, sources).unique(return_counts=True)[1], torch.full((1500,), 2))
+
+
+def test_a_model_that_ignores_sources_samples_as_ever() -> None:
+    model = trainer(NON_SATURATING).model
+    assert sample(model, 3, torch.zeros(5, 2)).shape == (3, 2)

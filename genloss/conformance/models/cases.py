@@ -16,6 +16,7 @@ from genloss.conformance.suite import Nonconformity
 from genloss.contracts.dataset import DataSpec
 from genloss.contracts.model import Model, ModelDefinition, Turn
 from genloss.errors import RequestError
+from genloss.training.evaluation import carrier
 
 BATCH = 5
 """Examples in a batch: a number that no dimension of the data has."""
@@ -29,6 +30,7 @@ VARIED = (
 
 FURTHER = (
     DataSpec((3,), "points", size=100),
+    DataSpec((2,), "points", size=100, source=True),
     DataSpec((3, 8, 8), "image", size=100, value_range=(-1.0, 1.0)),
 )
 """Data on which no option is varied."""
@@ -37,16 +39,29 @@ FURTHER = (
 def draw(data: DataSpec, size: int = BATCH, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
     """A batch of such data, the same each time; with labels, of which there are two."""
     generator = torch.Generator().manual_seed(0)
+    batch = {"label": torch.arange(size) % 2, "x": _examples(data, size, dtype, generator)}
+    return batch | ({"source": _examples(data, size, dtype, generator)} if data.source else {})
+
+
+def _examples(data: DataSpec, size: int, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
     shape = (size, *data.event_shape)
-    batch = {"label": torch.arange(size) % 2}
     if data.kind == "tokens":
-        return batch | {"x": torch.randint(data.vocabulary or 2, shape, generator=generator)}
+        return torch.randint(data.vocabulary or 2, shape, generator=generator)
     if data.value_range is None:
-        return batch | {"x": torch.randn(shape, generator=generator).to(dtype)}
+        return torch.randn(shape, generator=generator).to(dtype)
     low, high = data.value_range
     levels = (data.vocabulary or 256) - 1
     x = torch.randint(levels + 1, shape, generator=generator).to(dtype) / levels
-    return batch | {"x": low + (high - low) * x}
+    return low + (high - low) * x
+
+
+def sampled(model: Model, count: int) -> Tensor:
+    """New examples, as an evaluation has them: of sources, by lot, where the model carries those to data."""
+    carry = carrier(model)
+    if carry is None:
+        return model.sample(count)
+    sources = draw(model.data, 10 * count)["source"]
+    return carry(sources[torch.randperm(len(sources))[:count]].to(next(model.parameters())))
 
 
 REFUSAL = "a model that is not for such data or options says so by a DefinitionError in its constructor"
@@ -63,7 +78,8 @@ class Case:
     def __str__(self) -> str:
         options = ", ".join(f"{name}: {value}" for name, value in self.options.items())
         kind = {"image": "images"}.get(self.data.kind, self.data.kind)
-        return f"model `{self.definition.name}` for {kind} {list(self.data.event_shape)}" + (
+        sources = " with a source" if self.data.source else ""
+        return f"model `{self.definition.name}` for {kind} {list(self.data.event_shape)}{sources}" + (
             f" with {options}" if options else ""
         )
 
@@ -145,7 +161,7 @@ class Cases:
             doing = "`turns`"
             case.quantities(model, case.batch())
             doing = "`sample`"
-            model.eval().sample(1)
+            sampled(model.eval(), 1)
         except Nonconformity:
             raise
         except Exception as error:

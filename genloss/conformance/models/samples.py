@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genloss.conformance import generators
 from genloss.conformance.host_reads import is_host_read
-from genloss.conformance.models.cases import Case
+from genloss.conformance.models.cases import Case, sampled
 from genloss.conformance.values import same
 from genloss.contracts.model import Model
 from genloss.contracts.shapes import describe_value
@@ -25,7 +25,7 @@ def sample_shape(case: Case) -> None:
     """`sample(count)` gives `[count, *event]`: int64 tokens, or floats like weights; without gradients."""
     model = case.build().eval()
     for count in (1, 3):
-        samples = model.sample(count)
+        samples = sampled(model, count)
         expected = [count, *case.data.event_shape]
         if not isinstance(samples, Tensor) or list(samples.shape) != expected:
             case.fail(f"`sample({count})` must give the shape {expected}, got {describe_value(samples)}")
@@ -41,7 +41,7 @@ def sample_shape(case: Case) -> None:
 
 def sample_values(case: Case) -> None:
     """Samples are finite, and within the data's value range or vocabulary."""
-    samples = case.build().eval().sample(SAMPLES)
+    samples = sampled(case.build().eval(), SAMPLES)
     if not samples.isfinite().all():
         case.fail("samples of newly drawn weights are not finite")
     bounds: tuple[float, float] | None = case.data.value_range
@@ -77,7 +77,7 @@ def sample_seed(case: Case) -> None:
 def sample_device(case: Case) -> None:
     """Samples are on the model's device, whichever that is (here the meta device)."""
     try:
-        samples = case.build().eval().to("meta").sample(2)
+        samples = sampled(case.build().eval().to("meta"), 2)
     except Exception as error:
         if is_host_read(error):  # as a sampler may, whose end depends on what it has drawn
             return
@@ -92,7 +92,7 @@ def sample_device(case: Case) -> None:
 
 def sample_float64(case: Case) -> None:
     """A model in float64 samples in float64 (or tokens)."""
-    samples = case.build().eval().double().sample(2)
+    samples = sampled(case.build().eval().double(), 2)
     if samples.is_floating_point() and samples.dtype != torch.float64:
         case.fail(
             f"samples are {_short(samples.dtype)} in a model of float64",
@@ -107,7 +107,7 @@ def sample_traceless(case: Case) -> None:
         model.train(training)
         modes = [module.training for module in model.modules()]
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        model.sample(2)
+        sampled(model, 2)
         if [module.training for module in model.modules()] != modes:
             case.fail(
                 "`sample` leaves a part of the model in another mode than before",
@@ -186,7 +186,7 @@ def _judged(case: Case, model: Model, method: str, x: Tensor) -> object:
 
 def _drawn(model: Model, seed: int) -> Tensor:
     with generators.seeded(seed):
-        return model.sample(SAMPLES)
+        return sampled(model, SAMPLES)
 
 
 def _require_same_samples(case: Case, model: Model, other: Model, what: str) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genloss.conformance import generators
 from genloss.conformance.host_reads import HostRead, is_host_read, trapped
-from genloss.conformance.models.cases import Case, listed
+from genloss.conformance.models.cases import Case, listed, sampled
 from genloss.conformance.values import same, tensors
 from genloss.contracts.definition import Quantity, without_none
 from genloss.contracts.model import Model
@@ -253,7 +253,7 @@ def random_state(case: Case) -> None:
             # Built here, where its draws are seen.
             model = case.definition.build(case.data, **case.definition.validated(case.options))
             case.quantities(model, case.batch())
-            model.eval().sample(2)
+            sampled(model.eval(), 2)
             after = generators.other_states()
             ends.append(generators.torch_state())
         for name, state in before.items():

@@ -46,6 +46,8 @@ def arrays(
     labels: str | None = None,
     held_out: Share | str = 0.25,
     held_out_labels: str | None = None,
+    source: str | None = None,
+    held_out_source: str | None = None,
     kind: Kind | None = None,
     value_range: Range | None = None,
     vocabulary: Annotated[int, Ge(1)] | None = None,
@@ -54,7 +56,8 @@ def arrays(
 ) -> genloss.Data:
     """Examples from a .npy file, or from the named arrays of a .npz file.
 
-    Fields: `x` `[batch, *event]`, and `label` `[batch]` where labels are given. Of an array become
+    Fields: `x` `[batch, *event]`; where they are given, `label` `[batch]` and `source` `[batch, *event]`. Of
+    an array become
 
     * `[N, H, W]` or `[N, C, H, W]`: images `[C, H, W]`. uint8 is divided by 255 (vocabulary 256), bool
       becomes 0 and 1 (vocabulary 2), floats stay as they are.
@@ -70,6 +73,9 @@ def arrays(
         held_out: share of the examples that is drawn at random and not trained on (0.25 by default), or
             the name of an array of held-out examples.
         held_out_labels: name of the labels of such an array.
+        source: name of an array of as many examples, alike in shape and dtype, that a flow is to carry to `x`
+            in the place of noise; there need be no relation between the examples of one row.
+        held_out_source: name of the same for an array of held-out examples.
         kind: what an example is, where its shape does not say it.
         value_range: least and greatest value an element can take, which are checked, never used to rescale.
             For float images [0, 1] or [−1, 1] is recognised; others must say it.
@@ -80,7 +86,8 @@ def arrays(
     Raises:
         RequestError: the file or what it holds cannot be used.
     """
-    stored = _read(path, (train, labels, held_out if isinstance(held_out, str) else None, held_out_labels))
+    unseen_name = held_out if isinstance(held_out, str) else None
+    stored = _read(path, (train, labels, unseen_name, held_out_labels, source, held_out_source))
     train = train or next(iter(stored))
     if held_out == train:
         raise RequestError(
@@ -91,7 +98,18 @@ def arrays(
             "`held_out_labels` is given without an array of held-out examples",
             hint="name that array by `held_out`; where it is a share, `labels` are divided as well",
         )
-    examples = {name: stored[name] for name in (train, held_out) if isinstance(name, str)}
+    if held_out_source is not None and (source is None or unseen_name is None):
+        raise RequestError(
+            "`held_out_source` is given without `source` and an array of held-out examples",
+            hint="name those by `source` and `held_out`; where that is a share, `source` is divided as well",
+        )
+    if source is not None and unseen_name is not None and held_out_source is None:
+        raise RequestError(
+            f"`source` is given, and there is none for the held-out examples `{unseen_name}`",
+            hint="name it by `held_out_source`",
+        )
+    named = (train, unseen_name, source, held_out_source)
+    examples = {name: stored[name] for name in named if name is not None}
     _check_alike(examples)
     kind = kind or _kind(train, stored[train])
     x = {name: _examples(name, array, kind, channels_last) for name, array in examples.items()}
@@ -101,6 +119,14 @@ def arrays(
     for part, label_name in ((train, labels), (str(held_out), held_out_labels)):
         if label_name is not None:
             fields[part]["label"] = label_field(label_name, stored[label_name], len(x[part]))
+    for part, source_name in ((train, source), (str(held_out), held_out_source)):
+        if source_name is not None:
+            if len(x[source_name]) != len(x[part]):
+                raise RequestError(
+                    f"`{source_name}` holds {len(x[source_name])} examples, and `{part}` {len(x[part])}",
+                    hint="store as many sources as there are examples",
+                )
+            fields[part] = fields[part] | {"source": torch.from_numpy(x[source_name])}
     if isinstance(held_out, str):
         trained, unseen = fields[train], fields[held_out]
     else:
@@ -113,6 +139,7 @@ def arrays(
             size=len(trained["x"]),
             value_range=value_range,
             vocabulary=vocabulary,
+            source=source is not None,
         ),
         train=trained,
         held_out=unseen,
@@ -184,7 +211,7 @@ def _check_alike(examples: dict[str, Array]) -> None:
             )
     if len({(array.shape[1:], array.dtype) for array in examples.values()}) > 1:
         both = ", ".join(f"`{name}` {list(array.shape)} of {array.dtype}" for name, array in examples.items())
-        raise RequestError(f"training and held-out examples differ: {both}", hint="store both alike")
+        raise RequestError(f"the arrays of examples differ: {both}", hint="store them alike")
 
 
 def _kind(name: str, array: Array) -> Kind:

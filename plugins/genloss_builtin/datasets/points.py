@@ -67,9 +67,7 @@ def gaussian_ring(
 
     Source: Lin et al. 2017, PacGAN (arXiv:1712.04086): the "2D-ring", with the radius of its code.
     """
-    angle = 2 * math.pi * torch.arange(modes, dtype=torch.float64) / modes
-    centres = radius * torch.stack([angle.cos(), angle.sin()], 1)
-    return _mixture(centres, scale, size, held_out, seed)
+    return _mixture(_ring(modes, radius), scale, size, held_out, seed)
 
 
 @genloss.dataset
@@ -101,38 +99,81 @@ def gaussian_grid(
 
 @genloss.dataset
 def two_moons(
-    *, noise: Noise = 0.1, size: Count = 10_000, held_out: Count = 2_500, seed: int = 0
+    *,
+    noise: Noise = 0.1,
+    scale: Positive = 1.0,
+    shift: tuple[float, float] = (0.0, 0.0),
+    size: Count = 10_000,
+    held_out: Count = 2_500,
+    seed: int = 0,
 ) -> genloss.Data:
     """Two interleaving half circles of radius 1, blurred by Gaussian noise.
 
-    Formula: (cos t, sin t) or (1 − cos t, ½ − sin t), equally likely, t uniform on [0, π]; plus
-    noise · N(0, I).
+    Formula: scale · m + shift, where m is (cos t, sin t) or (1 − cos t, ½ − sin t), equally likely, t uniform
+    on [0, π]; plus noise · N(0, I).
 
     Fields: `x` `[batch, 2]`. Truth: `log_density` (the integral over t by Gauss–Legendre quadrature).
 
     Options:
-        noise: standard deviation; 0.1 by default.
+        noise: standard deviation, before it is scaled; 0.1 by default.
+        scale, shift: of all points; 1 and [0, 0] by default.
         size, held_out: examples to train on and examples held out; 10,000 and 2,500 by default.
         seed: of the drawing; 0 by default.
 
     Source: scikit-learn's make_moons, with t drawn at random, where it takes equal steps.
     """
-
-    def moons(t: Tensor, lower: Tensor) -> Tensor:
-        upper_moon = torch.stack([t.cos(), t.sin()], 1)
-        lower_moon = torch.stack([1 - t.cos(), 0.5 - t.sin()], 1)
-        return torch.where(lower[:, None], lower_moon, upper_moon)
-
     generator = torch.Generator().manual_seed(seed)
+    offset = torch.tensor(shift, dtype=torch.float64)
 
     def draw(count: int) -> Tensor:
-        t = math.pi * torch.rand(count, generator=generator, dtype=torch.float64)
-        lower = torch.randint(2, (count,), generator=generator).bool()
-        return _blurred(moons(t, lower), noise, generator)
+        return scale * _draw_moons(count, noise, generator) + offset
 
     nodes, log_weights = _quadrature(0, math.pi, length=math.pi, scale=noise)
     lower = torch.arange(2).bool().repeat_interleave(len(nodes))
-    density = IsotropicMixture(moons(nodes.repeat(2), lower), log_weights.repeat(2) - math.log(2), noise)
+    centres = scale * _moons(nodes.repeat(2), lower) + offset
+    density = IsotropicMixture(centres, log_weights.repeat(2) - math.log(2), scale * noise)
+    return _data(held_out=draw(held_out), train=draw(size), truth={"log_density": density.log_density})
+
+
+@genloss.dataset
+def s_curve(
+    *,
+    noise: Noise = 0.1,
+    scale: Positive = 1.0,
+    size: Count = 10_000,
+    held_out: Count = 2_500,
+    seed: int = 0,
+) -> genloss.Data:
+    """Two three-quarter circles of radius 1 that make an S, blurred by Gaussian noise.
+
+    Formula: scale · (sin t, sign(t) (cos t − 1)), t uniform on [−3π/2, 3π/2]; plus noise · N(0, I).
+
+    Fields: `x` `[batch, 2]`. Truth: `log_density` (the integral over t by Gauss–Legendre quadrature).
+
+    Options:
+        noise: standard deviation, before it is scaled; 0.1 by default.
+        scale: of all points; 1 by default.
+        size, held_out: examples to train on and examples held out; 10,000 and 2,500 by default.
+        seed: of the drawing; 0 by default.
+
+    Source: scikit-learn's make_s_curve without its second axis.
+    """
+
+    def curve(t: Tensor) -> Tensor:
+        return torch.stack([t.sin(), t.sign() * (t.cos() - 1)], 1)
+
+    high = 1.5 * math.pi
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(count: int) -> Tensor:
+        t = high * (2 * torch.rand(count, generator=generator, dtype=torch.float64) - 1)
+        return scale * _blurred(curve(t), noise, generator)
+
+    # The curve bends the other way at t = 0, where no panel of the quadrature may lie across.
+    halves = [_quadrature(low, low + high, length=high, scale=noise) for low in (-high, 0.0)]
+    nodes = torch.cat([half[0] for half in halves])
+    log_weights = torch.cat([half[1] for half in halves]) - math.log(2)
+    density = IsotropicMixture(scale * curve(nodes), log_weights, scale * noise)
     return _data(held_out=draw(held_out), train=draw(size), truth={"log_density": density.log_density})
 
 
@@ -171,17 +212,92 @@ def swiss_roll(
     return _data(held_out=draw(held_out), train=draw(size), truth={"log_density": density.log_density})
 
 
+@genloss.dataset
+def moons_to_gaussians(
+    *,
+    noise: Noise = 0.1,
+    spread: Positive = 7.0,
+    modes: Modes = 8,
+    radius: Positive = 12.0,
+    scale: Positive = 1.5,
+    size: Count = 10_000,
+    held_out: Count = 2_500,
+    seed: int = 0,
+) -> genloss.Data:
+    """A ring of Gaussians, and two moons as the source that a flow is to carry there.
+
+    Formula: of the ring as of `gaussian_ring`; the source is spread · (m − 3/8) / s, where m is a point of
+    `two_moons` with that noise, and 3/8 and s are the mean and the standard deviation of m's coordinates,
+    both taken as one variable.
+
+    Fields: `x` `[batch, 2]`, of the ring; `source` `[batch, 2]`, of the moons, independent of it. Truth, of
+    the ring: `modes`, `mode_scale`, `log_density`.
+
+    Options:
+        noise: standard deviation around the moons, before they are scaled; 0.1 by default.
+        spread: standard deviation of the source's coordinates; 7 by default.
+        modes: Gaussians on the ring; 8 by default.
+        radius: of the ring; 12 by default.
+        scale: standard deviation of each Gaussian; 1.5 by default.
+        size, held_out: examples to train on and examples held out; 10,000 and 2,500 by default.
+        seed: of the drawing; 0 by default.
+
+    Source: Tong et al. 2024, conditional flow matching (arXiv:2302.00482), with the scales of its code, which
+    are those of De Bortoli et al. 2021, Diffusion Schrödinger Bridge (arXiv:2106.01357).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    centres = _ring(modes, radius)
+    # The coordinates' second moments are 1 and 5/8 − 1/π, their means 1/2 and 1/4.
+    deviation = math.sqrt(43 / 64 - 1 / (2 * math.pi) + noise**2)
+
+    def draw(count: int) -> dict[str, Tensor]:
+        x = _draw_mixture(count, centres, scale, generator)
+        source = spread * (_draw_moons(count, noise, generator) - 3 / 8) / deviation
+        return {"x": x.float(), "source": source.float()}
+
+    unseen, trained = draw(held_out), draw(size)
+    return genloss.Data(
+        genloss.DataSpec((2,), "points", size=size, source=True),
+        train=trained,
+        held_out=unseen,
+        truth=_mixture_truth(centres, scale),
+    )
+
+
+def _draw_moons(count: int, noise: float, generator: torch.Generator) -> Tensor:
+    """Points of the two moons of radius 1 `[count, 2]`, in float64."""
+    t = math.pi * torch.rand(count, generator=generator, dtype=torch.float64)
+    lower = torch.randint(2, (count,), generator=generator).bool()
+    return _blurred(_moons(t, lower), noise, generator)
+
+
+def _moons(t: Tensor, lower: Tensor) -> Tensor:
+    upper_moon = torch.stack([t.cos(), t.sin()], 1)
+    lower_moon = torch.stack([1 - t.cos(), 0.5 - t.sin()], 1)
+    return torch.where(lower[:, None], lower_moon, upper_moon)
+
+
+def _ring(modes: int, radius: float) -> Tensor:
+    angle = 2 * math.pi * torch.arange(modes, dtype=torch.float64) / modes
+    return radius * torch.stack([angle.cos(), angle.sin()], 1)
+
+
 def _mixture(centres: Tensor, scale: float, size: int, held_out: int, seed: int) -> genloss.Data:
     generator = torch.Generator().manual_seed(seed)
+    unseen = _draw_mixture(held_out, centres, scale, generator)
+    trained = _draw_mixture(size, centres, scale, generator)
+    return _data(held_out=unseen, train=trained, truth=_mixture_truth(centres, scale))
 
-    def draw(count: int) -> Tensor:
-        chosen = torch.randint(len(centres), (count,), generator=generator)
-        return _blurred(centres[chosen], scale, generator)
 
+def _draw_mixture(count: int, centres: Tensor, scale: float, generator: torch.Generator) -> Tensor:
+    chosen = torch.randint(len(centres), (count,), generator=generator)
+    return _blurred(centres[chosen], scale, generator)
+
+
+def _mixture_truth(centres: Tensor, scale: float) -> dict[str, object]:
     log_weights = torch.full((len(centres),), -math.log(len(centres)), dtype=torch.float64)
     density = IsotropicMixture(centres, log_weights, scale)
-    truth = {"modes": centres.float(), "mode_scale": scale, "log_density": density.log_density}
-    return _data(held_out=draw(held_out), train=draw(size), truth=truth)
+    return {"modes": centres.float(), "mode_scale": scale, "log_density": density.log_density}
 
 
 def _blurred(points: Tensor, scale: float, generator: torch.Generator) -> Tensor:

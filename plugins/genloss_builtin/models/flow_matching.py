@@ -1,18 +1,26 @@
-"""The flow matching model: a velocity that carries noise to data."""
+"""The flow matching model: a velocity that carries noise, or examples of a source, to data."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from annotated_types import Ge
 from jaxtyping import Float
 from torch import Tensor, nn
 
 import genloss
-from genloss_builtin.models.networks import Network, Positive, normal
-from genloss_builtin.models.time_networks import UnitScale, per_example, time_network
+from genloss.errors import DefinitionError
+from genloss_builtin.models.networks import Positive, normal
+from genloss_builtin.models.time_networks import (
+    ActivationName,
+    TimeNetwork,
+    UnitScale,
+    per_example,
+    time_network,
+)
 
 
 class FlowMatchingTurn(genloss.Turn["FlowMatching"]):
@@ -28,8 +36,12 @@ class FlowMatchingTurn(genloss.Turn["FlowMatching"]):
 
     @cached_property
     def noise(self) -> Float[Tensor, "batch *event"]:
-        """x₀ from N(0, I), where the path to the data begins; the coupling says which leads to which."""
-        noise = torch.randn_like(self.x)
+        """x₀ from N(0, I), where the path to the data begins; or the data's `source`, where it has one."""
+        if self.model.data.source:
+            source = self.model.scale.enter(self.batch["source"])
+            noise = source[torch.randperm(len(source), device=source.device)]
+        else:
+            noise = torch.randn_like(self.x)
         return nearest_pairs(noise, self._scaled) if self.model.coupling == "optimal_transport" else noise
 
     @cached_property
@@ -38,7 +50,9 @@ class FlowMatchingTurn(genloss.Turn["FlowMatching"]):
 
     @cached_property
     def _on_path(self) -> Tensor:
-        return torch.lerp(self.noise, self._scaled, per_example(self.t, self.x))
+        mean = torch.lerp(self.noise, self._scaled, per_example(self.t, self.x))
+        sigma = self.model.sigma
+        return mean + sigma * torch.randn_like(mean) if sigma else mean
 
     @cached_property
     def velocity(self) -> Float[Tensor, "batch *event"]:
@@ -52,7 +66,7 @@ class FlowMatchingTurn(genloss.Turn["FlowMatching"]):
 
     @cached_property
     def x_hat(self) -> Float[Tensor, "batch *event"]:
-        """Estimated mean of the data given the point of the path, in data space."""
+        """Estimated mean of the data (with the path's own noise, if σ > 0) given its point, in data space."""
         remaining = per_example(1 - self.t, self.x)
         return self.model.scale.leave(self._on_path + remaining * self.velocity)
 
@@ -60,10 +74,13 @@ class FlowMatchingTurn(genloss.Turn["FlowMatching"]):
 class FlowMatching(genloss.Model):
     """A velocity field that carries N(0, I) at t = 0 to the data at t = 1, along straight paths on average.
 
-    A path leads from the noise x₀ to the data x at constant speed, through (1 − t) x₀ + t x. With independent
-    coupling any noise goes to any example. With `optimal_transport` each batch is paired anew so that the
-    sum of the squared lengths is least, which makes the flow's own paths straighter. POT solves that
-    exactly, on the CPU: a batch's distances go there and its pairing comes back, in each turn.
+    A path leads from the noise x₀ to the data x at constant speed, through (1 − t) x₀ + t x. Where the data
+    has a field `source`, its examples are carried to the data in the place of noise, and samples are made of
+    held-out ones, by `sample_from`.
+
+    With independent coupling any noise goes to any example. With `optimal_transport` each batch is paired
+    anew so that the sum of the squared lengths is least, which makes the flow's own paths straighter. POT
+    solves that exactly, on the CPU: a batch's distances go there and its pairing comes back, in each turn.
 
     Bounded data is scaled to [−1, 1], and samples are clipped to that; other data stays as it is, and
     should have a variance of about 1.
@@ -72,13 +89,18 @@ class FlowMatching(genloss.Model):
         coupling: "independent" or "optimal_transport" ("independent").
         sampler: "euler", or "midpoint", which evaluates the network twice in a step ("midpoint").
         sampling_steps: equal steps from t = 0 to t = 1 (50).
-        network: "mlp", or "conv" for images, a U-Net ("mlp").
+        sigma: standard deviation of Gaussian noise around the path, the σ of conditional flow matching; the
+            flow then ends at data with that noise (0).
+        network: "mlp", which adds an embedding of the time in each hidden layer; "plain_mlp", whose input is
+            the example and the time side by side; or "conv" for images, a U-Net ("mlp").
         hidden: widths of the hidden layers; with "conv" the channels at each resolution, which halves from
             one to the next ([128, 128]).
+        activation: between the layers: "silu", "selu", "relu", "gelu" or "tanh" ("silu").
 
     Source:
         Lipman et al. 2023, "Flow Matching for Generative Modeling", arXiv:2210.02747, with σ_min = 0;
-        coupling: Tong et al. 2024, arXiv:2302.00482, and Pooladian et al. 2023, arXiv:2304.14772.
+        σ, source and coupling: Tong et al. 2024, arXiv:2302.00482; coupling: Pooladian et al. 2023,
+        arXiv:2304.14772.
     """
 
     example_options = ({"sampling_steps": 3, "hidden": [16, 16]},)
@@ -93,15 +115,18 @@ class FlowMatching(genloss.Model):
         coupling: Literal["independent", "optimal_transport"] = "independent",
         sampler: Literal["euler", "midpoint"] = "midpoint",
         sampling_steps: Positive = 50,
-        network: Network = "mlp",
+        sigma: Annotated[float, Ge(0)] = 0.0,
+        network: TimeNetwork = "mlp",
         hidden: tuple[Positive, ...] = (128, 128),
+        activation: ActivationName = "silu",
     ) -> None:
         super().__init__(data)
         self.coupling = coupling
         self.sampler = sampler
         self.sampling_steps = sampling_steps
+        self.sigma = sigma
         self.scale = UnitScale(data)
-        self.network = time_network(data, network=network, hidden=hidden)
+        self.network = time_network(data, network=network, hidden=hidden, activation=activation)
 
     def turns(self) -> Mapping[str, type[genloss.Turn[Any]]]:
         return {"network": FlowMatchingTurn}
@@ -115,12 +140,25 @@ class FlowMatching(genloss.Model):
         return velocity
 
     def sample(self, count: int) -> Tensor:
-        """Where the flow carries noise; see the class."""
+        """Where the flow carries noise; see the class.
+
+        Raises:
+            DefinitionError: it was trained to carry sources.
+        """
+        if self.data.source:
+            raise DefinitionError(
+                "this flow begins at the data's sources, not at noise", hint="call `sample_from(source)`"
+            )
         with torch.no_grad():
             return self.flow(normal(next(self.parameters()), count, *self.data.event_shape))
 
+    def sample_from(self, source: Tensor) -> Tensor:
+        """Where the flow carries sources `[count, *event]`, in data space."""
+        with torch.no_grad():
+            return self.flow(self.scale.enter(source))
+
     def flow(self, noise: Tensor) -> Tensor:
-        """Where the flow carries noise `[batch, *event]` from N(0, I)."""
+        """Where the flow carries noise `[batch, *event]`, or what is in its place, to data space."""
         x, step = noise, 1 / self.sampling_steps
         for start in torch.arange(self.sampling_steps, device=x.device, dtype=x.dtype) * step:
             t = start.expand(len(x))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -13,7 +14,18 @@ from torch.nn import functional as F
 
 import genloss
 from genloss.errors import DefinitionError
-from genloss_builtin.models.networks import Network, require_images
+from genloss_builtin.models.networks import Activation, mlp, require_images
+
+TimeNetwork = Literal["mlp", "plain_mlp", "conv"]
+ActivationName = Literal["silu", "selu", "relu", "gelu", "tanh"]
+
+ACTIVATIONS: Mapping[ActivationName, Activation] = {
+    "silu": nn.SiLU,
+    "selu": nn.SELU,
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "tanh": nn.Tanh,
+}
 
 EMBEDDING = 32
 """Length of the embedding of a time."""
@@ -22,7 +34,13 @@ FASTEST = 100.0
 """The embedding's greatest frequency, in radians from t = 0 to 1."""
 
 
-def time_network(data: genloss.DataSpec, *, network: Network, hidden: Sequence[int]) -> nn.Module:
+def time_network(
+    data: genloss.DataSpec,
+    *,
+    network: TimeNetwork,
+    hidden: Sequence[int],
+    activation: ActivationName = "silu",
+) -> nn.Module:
     """From examples `[batch, *event]` and times in [0, 1] `[batch]` to unbounded values `[batch, *event]`.
 
     Raises:
@@ -38,9 +56,11 @@ def time_network(data: genloss.DataSpec, *, network: Network, hidden: Sequence[i
             hint="such as `hidden: [128, 128]`",
         )
     if network == "mlp":
-        return TimeMLP(data, hidden)
+        return TimeMLP(data, hidden, ACTIVATIONS[activation])
+    if network == "plain_mlp":
+        return PlainTimeMLP(data, hidden, ACTIVATIONS[activation])
     require_images(data)
-    return UNet(data.event_shape[0], hidden)
+    return UNet(data.event_shape[0], hidden, ACTIVATIONS[activation])
 
 
 class TimeEmbedding(nn.Module):
@@ -62,9 +82,10 @@ class TimeMLP(nn.Module):
     From the second on, a hidden layer adds to what comes in, where that has its width.
     """
 
-    def __init__(self, data: genloss.DataSpec, hidden: Sequence[int]) -> None:
+    def __init__(self, data: genloss.DataSpec, hidden: Sequence[int], activation: Activation) -> None:
         super().__init__()
         size = math.prod(data.event_shape)
+        self.activation = activation()
         self.embedding = TimeEmbedding()
         self.layers = nn.ModuleList(nn.Linear(*widths) for widths in pairwise([size, *hidden]))
         self.times = nn.ModuleList(nn.Linear(EMBEDDING, width) for width in hidden)
@@ -73,9 +94,22 @@ class TimeMLP(nn.Module):
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         time, out = self.embedding(t), x.flatten(1)
         for number, (layer, with_time) in enumerate(zip(self.layers, self.times, strict=True)):
-            inner = F.silu(layer(out) + with_time(time))
+            inner = self.activation(layer(out) + with_time(time))
             out = out + inner if number and inner.shape == out.shape else inner
         value: Tensor = self.leave(out)
+        return value.view_as(x)
+
+
+class PlainTimeMLP(nn.Module):
+    """A multilayer perceptron whose input is the flattened example with the time beside it."""
+
+    def __init__(self, data: genloss.DataSpec, hidden: Sequence[int], activation: Activation) -> None:
+        super().__init__()
+        size = math.prod(data.event_shape)
+        self.layers = nn.Sequential(*mlp([size + 1, *hidden, size], activation))
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        value: Tensor = self.layers(torch.cat([x.flatten(1), t[:, None]], dim=1))
         return value.view_as(x)
 
 
@@ -88,12 +122,12 @@ class ResidualBlock(nn.Module):
         Dhariwal & Nichol 2021, arXiv:2105.05233, section 3.1.
     """
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, activation: Activation) -> None:
         super().__init__()
-        self.first = nn.Sequential(_norm(inputs), nn.SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1))
+        self.first = nn.Sequential(_norm(inputs), activation(), nn.Conv2d(inputs, outputs, 3, padding=1))
         self.norm = _norm(outputs)
         self.time = nn.Linear(EMBEDDING, 2 * outputs)
-        self.second = nn.Sequential(nn.SiLU(), nn.Conv2d(outputs, outputs, 3, padding=1))
+        self.second = nn.Sequential(activation(), nn.Conv2d(outputs, outputs, 3, padding=1))
         self.around = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
@@ -110,16 +144,17 @@ class UNet(nn.Module):
         Ronneberger, Fischer & Brox 2015, arXiv:1505.04597; with a time, Ho et al. 2020, arXiv:2006.11239.
     """
 
-    def __init__(self, channels: int, hidden: Sequence[int]) -> None:
+    def __init__(self, channels: int, hidden: Sequence[int], activation: Activation) -> None:
         super().__init__()
         first = hidden[0]
-        self.time = nn.Sequential(TimeEmbedding(), nn.Linear(EMBEDDING, EMBEDDING), nn.SiLU())
+        self.time = nn.Sequential(TimeEmbedding(), nn.Linear(EMBEDDING, EMBEDDING), activation())
         self.enter = nn.Conv2d(channels, first, 3, padding=1)
-        self.down = nn.ModuleList(ResidualBlock(*widths) for widths in pairwise([first, *hidden]))
+        self.down = nn.ModuleList(ResidualBlock(*widths, activation) for widths in pairwise([first, *hidden]))
         self.up = nn.ModuleList(
-            ResidualBlock(below + beside, beside) for beside, below in reversed(list(pairwise(hidden)))
+            ResidualBlock(below + beside, beside, activation)
+            for beside, below in reversed(list(pairwise(hidden)))
         )
-        self.leave = nn.Sequential(_norm(first), nn.SiLU(), nn.Conv2d(first, channels, 3, padding=1))
+        self.leave = nn.Sequential(_norm(first), activation(), nn.Conv2d(first, channels, 3, padding=1))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         time = self.time(t)

@@ -113,6 +113,26 @@ def test_named_arrays(store):
     assert data.held_out["label"].tolist() == [1] * 3
 
 
+def test_a_source_is_divided_with_the_examples(store):
+    images, source = rng.integers(0, 256, (2, 40, 6, 5), dtype=np.uint8)
+    data = arrays(path=store(images=images, source=source), train="images", source="source")
+    assert data.spec.source
+    assert data.held_out["source"].shape == (10, 1, 6, 5)
+    rows = {image.tobytes(): other for image, other in zip(images, source, strict=True)}
+    for part in (data.train, data.held_out):
+        for x, other in zip(part["x"], part["source"], strict=True):
+            at = (x * 255).round().byte().numpy().tobytes()
+            assert (other * 255).round().byte().numpy().tobytes() == rows[at].tobytes()
+    assert not arrays(path=store(images=images)).spec.source
+
+
+def test_a_held_out_source_is_named(store):
+    path = store(x=np.arange(6.0), y=np.arange(3.0), from_x=-np.arange(6.0), from_y=-np.arange(3.0))
+    data = arrays(path=path, train="x", held_out="y", source="from_x", held_out_source="from_y")
+    assert torch.equal(data.train["source"], -data.train["x"])
+    assert torch.equal(data.held_out["source"], -data.held_out["x"])
+
+
 def test_the_only_array_needs_no_name(store):
     assert arrays(path=store(anything=np.arange(8.0))).spec.size == 6
 
@@ -205,7 +225,7 @@ X = np.arange(8.0)
 @pytest.mark.parametrize(
     ("options", "message", "hint"),
     [
-        ({}, "holds 4 arrays: x, labels, other, words", "say by `train`"),
+        ({}, "holds 5 arrays: x, labels, other, words, few", "say by `train`"),
         ({"train": "labls"}, "holds no array `labls`", "did you mean `labels`"),
         ({"train": "x", "held_out": "x"}, "both name `x`", "share"),
         ({"train": "x", "held_out": "other"}, r"`x` \[8\] of float64, `other` \[8, 2\] of float32", "alike"),
@@ -216,11 +236,27 @@ X = np.arange(8.0)
             "without an array of held-out examples",
             "`labels` are divided",
         ),
+        ({"train": "x", "source": "other"}, "arrays of examples differ: `x` .*, `other`", "alike"),
+        ({"train": "x", "source": "few"}, "`few` holds 3 examples, and `x` 8", "as many sources"),
+        (
+            {"train": "x", "source": "x", "held_out": "few"},
+            "none for the held-out examples `few`",
+            "`held_out_source`",
+        ),
+        (
+            {"train": "x", "source": "x", "held_out_source": "few"},
+            "without `source` and an array of held-out examples",
+            "`source` is divided",
+        ),
     ],
 )
 def test_named_arrays_that_cannot_be_used(store, options, message, hint):
     path = store(
-        x=X, labels=np.arange(8), other=np.zeros((8, 2), np.float32), words=np.array(list("abcdefgh"))
+        x=X,
+        labels=np.arange(8),
+        other=np.zeros((8, 2), np.float32),
+        words=np.array(list("abcdefgh")),
+        few=np.arange(3.0),
     )
     with pytest.raises(RequestError, match=message) as raised:
         arrays(path=path, **options)

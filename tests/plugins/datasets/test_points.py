@@ -9,9 +9,16 @@ import pytest
 import torch
 from scipy.integrate import quad
 
-from genloss_builtin.datasets.points import gaussian_grid, gaussian_ring, swiss_roll, two_moons
+from genloss_builtin.datasets.points import (
+    gaussian_grid,
+    gaussian_ring,
+    moons_to_gaussians,
+    s_curve,
+    swiss_roll,
+    two_moons,
+)
 
-ALL = [gaussian_ring, gaussian_grid, two_moons, swiss_roll]
+ALL = [gaussian_ring, gaussian_grid, two_moons, swiss_roll, s_curve, moons_to_gaussians]
 every_dataset = pytest.mark.parametrize("dataset", ALL, ids=lambda dataset: dataset.name)
 
 
@@ -42,9 +49,13 @@ def test_spec_and_shapes(dataset):
         (gaussian_grid(side=2, spacing=0.7, scale=0.1), 0.05),
         (two_moons(), 0.05),
         (two_moons(noise=0.05), 0.025),
+        (two_moons(noise=0.05, scale=2.0, shift=(-1.0, 3.0)), 0.05),
         (swiss_roll(), 0.1),
+        (s_curve(), 0.05),
+        (s_curve(noise=0.05, scale=1.5), 0.0375),
+        (moons_to_gaussians(radius=2.0, scale=0.2), 0.1),
     ],
-    ids=["ring", "grid", "moons", "thin_moons", "roll"],
+    ids=["ring", "grid", "moons", "thin_moons", "moved_moons", "roll", "s", "thin_s", "ring_from_moons"],
 )
 def test_density_integrates_to_one_and_its_entropy_is_the_points(data, step):
     log_density = data.truth["log_density"]
@@ -105,7 +116,41 @@ def test_default_modes_are_those_of_pacgan():
     }
 
 
-@pytest.mark.parametrize("dataset", [gaussian_ring, gaussian_grid])
+def test_scaled_and_shifted_moons_are_the_same_points_elsewhere():
+    shift = torch.tensor([-1.0, 3.0])
+    moved, moons = two_moons(scale=2.0, shift=(-1.0, 3.0)), two_moons()
+    torch.testing.assert_close(moved.train["x"], 2 * moons.train["x"] + shift)
+    at, scaled = moons.held_out["x"].double(), 2 * moons.held_out["x"].double() + shift
+    logs = moons.truth["log_density"](at) - math.log(4)
+    torch.testing.assert_close(moved.truth["log_density"](scaled), logs)
+
+
+def test_the_s_is_scikit_learns():
+    make_s_curve = pytest.importorskip("sklearn.datasets").make_s_curve
+    theirs = torch.from_numpy(make_s_curve(20_000, noise=0.05, random_state=0)[0][:, [0, 2]]) * 1.5
+    ours = s_curve(noise=0.05, scale=1.5, size=20_000).train["x"].double()
+    torch.testing.assert_close(ours.mean(0), theirs.mean(0), rtol=0, atol=0.04)
+    torch.testing.assert_close(ours.T.cov(), theirs.T.cov(), rtol=0, atol=0.06)
+    # As likely under our density as ours: none of theirs lies off the curve.
+    log_density = s_curve(noise=0.05, scale=1.5).truth["log_density"]
+    assert log_density(theirs).mean().item() == pytest.approx(log_density(ours).mean().item(), abs=0.03)
+
+
+def test_the_moons_that_are_a_source_are_standardised_and_independent_of_the_ring():
+    data = moons_to_gaussians(size=50_000)
+    source, x = data.train["source"].double(), data.train["x"].double()
+    assert source.mean().item() == pytest.approx(0, abs=0.1)
+    assert source.std().item() == pytest.approx(7, rel=0.01)
+    assert torch.cat([source, x], 1).T.corrcoef()[:2, 2:].abs().max() < 0.02
+    scale = 7 / math.sqrt(43 / 64 - 1 / (2 * math.pi) + 0.01)
+    back = source / scale + 3 / 8
+    log_density = two_moons().truth["log_density"]
+    ours, expected = log_density(back), log_density(two_moons().train["x"].double())
+    assert ours.mean().item() == pytest.approx(expected.mean().item(), abs=0.03)
+    assert not torch.equal(data.held_out["source"][:100], data.train["source"][:100])
+
+
+@pytest.mark.parametrize("dataset", [gaussian_ring, gaussian_grid, moons_to_gaussians])
 def test_modes_are_equally_likely(dataset):
     data = dataset()
     counts = torch.cdist(data.train["x"], data.truth["modes"]).argmin(1).bincount().double()
@@ -147,6 +192,10 @@ def test_log_density_keeps_the_precision_it_is_given(dataset):
         (gaussian_ring, "scale", 0),
         (gaussian_grid, "side", 2.5),
         (two_moons, "noise", 0.001),
+        (two_moons, "scale", 0),
+        (two_moons, "shift", [1.0]),
+        (s_curve, "noise", 0.001),
+        (moons_to_gaussians, "spread", -1),
         (swiss_roll, "held_out", 1),
         (swiss_roll, "size", "many"),
     ],

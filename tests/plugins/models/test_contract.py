@@ -112,6 +112,11 @@ CASES = [
     ),
     Case(Diffusion, POINTS, {"parameterization": "v", "sampling_steps": 1}),
     Case(FlowMatching, BOUNDED, {"sampler": "euler", "sampling_steps": 1, "hidden": (9,)}),
+    Case(
+        FlowMatching,
+        DIGITS,
+        {"sampling_steps": 1, "network": "plain_mlp", "activation": "selu", "sigma": 0.1},
+    ),
 ]
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 

@@ -19,6 +19,8 @@ POINTS = genloss.DataSpec((2,), "points", 100)
 DIGITS = genloss.DataSpec((1, 8, 8), "image", 100, value_range=(0.0, 1.0), vocabulary=17)
 SHIFTED = genloss.DataSpec((3,), "points", 100, value_range=(2.0, 6.0))
 TOKENS = genloss.DataSpec((12,), "tokens", 100, vocabulary=5)
+SOURCE = genloss.DataSpec((2,), "points", 100, source=True)
+SHIFTED_SOURCE = genloss.DataSpec((3,), "points", 100, value_range=(2.0, 6.0), source=True)
 
 MEAN, DEVIATION = 1.5, 0.5
 FLOOR = DEVIATION * math.pi / 2
@@ -164,6 +166,88 @@ def test_images_are_paired_whole() -> None:
     )
     assert paired != independent
     assert sorted(paired) == sorted(independent)
+
+
+def test_sigma_is_the_deviation_around_the_path_and_no_part_of_the_target() -> None:
+    x = torch.randn(50_000, 2, dtype=torch.float64)
+    model = with_optimal(sigma=0.3)
+    turn = turn_of(model, x)
+    assert turn.velocity.shape == x.shape
+    assert isinstance(model.network, Optimal)
+    ((point, t),) = model.network.calls
+    around = point - torch.lerp(turn.noise, x, t[:, None])
+    assert float(around.std()) == pytest.approx(0.3, rel=0.02)
+    assert abs(float((around * turn.velocity_target).mean())) < 0.01
+    torch.testing.assert_close(turn.velocity_target, x - turn.noise)
+
+
+def test_without_sigma_no_more_is_drawn() -> None:
+    turn = turn_of(with_optimal(), torch.zeros(4, 2, dtype=torch.float64))
+    _ = turn.velocity
+    after = torch.rand(3)
+    torch.manual_seed(1)
+    torch.rand(4, dtype=torch.float64)
+    torch.randn(4, 2, dtype=torch.float64)
+    assert torch.equal(torch.rand(3), after)
+
+
+def source_turn(model: FlowMatching, x: Tensor, source: Tensor) -> FlowMatchingTurn:
+    torch.manual_seed(1)
+    return FlowMatchingTurn(model, {"x": x, "source": source})
+
+
+def test_a_source_takes_the_place_of_noise_in_another_order() -> None:
+    x, source = torch.randn(60, 2), 3 + torch.rand(60, 2)
+    turn = source_turn(FlowMatching(SOURCE), x, source)
+    assert not torch.equal(turn.noise, source)
+    assert torch.equal(turn.noise.sort(0).values, source.sort(0).values)
+    torch.testing.assert_close(turn.velocity_target, x - turn.noise)
+
+
+def test_a_source_is_coupled_by_optimal_transport_whatever_its_order() -> None:
+    x, source = torch.randn(60, 2), 3 + torch.rand(60, 2)
+    model = FlowMatching(SOURCE, coupling="optimal_transport")
+    turn = source_turn(model, x, source)
+    assert torch.equal(turn.noise, nearest_pairs(source, x))
+    assert torch.equal(source_turn(model, x, source.flip(0)).noise, turn.noise)
+
+
+def test_samples_are_made_of_sources_in_the_datas_scale() -> None:
+    model = FlowMatching(SHIFTED_SOURCE, sampling_steps=3)
+    source = torch.tensor([[2.0, 4.0, 6.0], [6.0, 6.0, 3.0]])
+    turn = source_turn(model, source, source)
+    scaled = torch.tensor([[-1.0, 0.0, 1.0], [1.0, 1.0, -0.5]])
+    torch.testing.assert_close(turn.noise.sort(0).values, scaled.sort(0).values)
+    samples = model.sample_from(source)
+    torch.testing.assert_close(samples, model.flow(scaled))
+    assert not samples.requires_grad
+    with pytest.raises(DefinitionError, match="begins at the data's sources") as caught:
+        model.sample(2)
+    assert "sample_from" in (caught.value.hint or "")
+
+
+def test_a_plain_network_is_linear_layers_of_point_and_time() -> None:
+    torch.manual_seed(0)
+    model = FlowMatching(POINTS, network="plain_mlp", hidden=(7, 9), activation="selu")
+    x, t = torch.randn(4, 2), torch.rand(4)
+    first, second, last = (layer for layer in model.network.modules() if isinstance(layer, nn.Linear))
+    hidden = nn.functional.selu(second(nn.functional.selu(first(torch.cat([x, t[:, None]], 1)))))
+    torch.testing.assert_close(model.velocity(x, t), last(hidden))
+    assert model.velocity(torch.randn(4, 2), t).shape == (4, 2)
+
+
+@pytest.mark.parametrize("network", ["mlp", "plain_mlp", "conv"])
+def test_the_activation_is_a_choice_and_silu_by_default(network: Any) -> None:
+    x, t = torch.rand(3, 1, 8, 8), torch.rand(3)
+    torch.manual_seed(0)
+    default = FlowMatching(DIGITS, network=network, hidden=(8, 8))
+    velocities = {}
+    for activation in ("silu", "selu", "relu", "gelu", "tanh"):
+        model = FlowMatching(DIGITS, network=network, hidden=(8, 8), activation=activation)
+        model.load_state_dict(default.state_dict())
+        velocities[activation] = model.velocity(x, t)
+    assert torch.equal(velocities["silu"], default.velocity(x, t))
+    assert len({float(velocity.detach().sum()) for velocity in velocities.values()}) == 5
 
 
 @pytest.mark.parametrize(

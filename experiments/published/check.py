@@ -1,0 +1,121 @@
+"""Runs the experiments of this folder, and says how far what comes out is from what is to be expected.
+
+    python experiments/published/check.py [NAME …] [--full] [--set KEY=VALUE] [--workers N] [--keep FOLDER]
+
+Without names, all of them. Each is run by `genloss.run` in a folder of its own. The table is printed, and it
+replaces the section of that name in RESULTS.md, with command, machine, versions and date. `--full` takes the
+budget of the source, where the default is a shortened one. With `--set`, nothing is written: it is for
+trials. The exit code is 1 if something that must hold does not. How a check is added: see `checks`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import platform
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from checks import all_checks
+from checks.frame import Check, Row, table
+
+import genloss
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "RESULTS.md"
+HEAD = """\
+# How far genloss is from published and exact results
+
+Written by `python experiments/published/check.py`, which replaces the sections that it ran; each says where
+and when. Where the truth is known, the verdict is a bound that must be kept. Where the number to expect is
+somebody's measurement with another network, the verdict says how far ours is, and claims nothing more.
+Intervals are Student's t over seeds.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; gives the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    checks = all_checks()
+    parser = argparse.ArgumentParser(description="Compares genloss with published and exact results.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(checks)}")
+    parser.add_argument("--full", action="store_true", help="the source's budget, where the default is less")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for a trial")
+    parser.add_argument("--workers", type=int, help="processes that train")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the studies are kept")
+    asked = parser.parse_args(arguments)
+    if wrong := [name for name in asked.names if name not in checks]:
+        parser.error(f"there is no check {', '.join(wrong)}; there are {', '.join(checks)}")
+    missed = False
+    for name in asked.names or checks:
+        check = checks[name]
+        overrides = [f"{key}={value}" for key, value in (check.full if asked.full else {}).items()]
+        overrides += asked.set + ([f"workers={asked.workers}"] if asked.workers else [])
+        begin = time.monotonic()
+        result, rows = run(check, overrides, asked.keep)
+        minutes = (time.monotonic() - begin) / 60
+        said = f"`python experiments/published/check.py {name}{' --full' if asked.full else ''}`"
+        said += f", {minutes:.1f} minutes; {here()}"
+        text = section(check, rows, result, said)
+        print(text, end="\n\n")  # noqa: T201 - it is a command
+        if not asked.set:
+            RESULTS.write_text(merged(RESULTS.read_text() if RESULTS.exists() else "", text))
+        missed |= result.exit_code != 0 or any(row.missed for row in rows)
+    return int(missed)
+
+
+def run(
+    check: Check, overrides: Sequence[str] | Mapping[str, Any] = (), keep: Path | None = None
+) -> tuple[genloss.StudyResult, Sequence[Row]]:
+    """The study of an experiment, in a folder of its own, and the rows that its check makes of it."""
+    with contextlib.ExitStack() as stack:
+        if keep is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        else:
+            folder = keep.absolute() / check.experiment
+            folder.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(contextlib.chdir(folder))
+        result = genloss.run(HERE.absolute() / f"{check.experiment}.yaml", overrides=overrides)
+        return result, check.rows(result)
+
+
+def section(check: Check, rows: Sequence[Row], result: genloss.StudyResult, said: str) -> str:
+    """A part of RESULTS.md."""
+    sources = "Source: " + "; ".join(map(str, check.sources)) + "."
+    failed = [f"**{result.summary()}.**"] if result.exit_code else []
+    parts = [f"## {check.experiment}", check.about, sources, table(rows), *failed, *check.notes, f"*{said}*"]
+    return "\n\n".join(part.strip() for part in parts)
+
+
+def merged(text: str, section: str) -> str:
+    """The file's text with this section in the place of the one with the same heading; a new one behind."""
+    sections = {heading(part): part.strip() for part in re.split(r"^(?=## )", text, flags=re.MULTILINE)[1:]}
+    sections[heading(section)] = section.strip()
+    return "\n\n".join([HEAD.strip(), *sections.values()]) + "\n"
+
+
+def heading(section: str) -> str:
+    """A section's first line."""
+    return section.strip().partition("\n")[0]
+
+
+def here() -> str:
+    """Machine, versions and date, in a line."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    about = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", about.read_text(), re.MULTILINE) if about.exists() else None
+    machine = f"{found[1] if found else platform.machine()}, {cores} cores, {platform.system()}"
+    versions = ", ".join(f"{package} {version(package)}" for package in ("genloss", "torch"))
+    return f"{machine}; Python {platform.python_version()}, {versions}; {date.today():%Y-%m-%d}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,183 @@
+"""The Dirac-GAN: the smallest adversarial game, with one parameter for each player.
+
+Source: Mescheder, Geiger & Nowozin 2018, arXiv:1801.04406, section 2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Annotated, Any, ClassVar
+
+import torch
+from annotated_types import Ge
+from jaxtyping import Float
+from torch import Tensor, nn
+
+import genloss
+from genloss.errors import DefinitionError
+
+
+@genloss.dataset(exempt={"unseen": "all examples are the same point"})
+def dirac(*, size: Annotated[int, Ge(1)] = 1) -> genloss.Data:
+    """Points on a line that are all 0.
+
+    Fields: `x` `[batch, 1]`.
+
+    Options:
+        size: examples in the training set, and as many held out; 1 by default.
+
+    Source: Mescheder et al. 2018, arXiv:1801.04406, definition 2.1.
+    """
+    return genloss.Data(
+        genloss.DataSpec((1,), "points", size=size),
+        train={"x": torch.zeros(size, 1)},
+        held_out={"x": torch.zeros(size, 1)},
+    )
+
+
+class DiracTurn(genloss.Turn["DiracGAN"]):
+    """What both players are offered. The discriminator is linear: its gradient is the same everywhere."""
+
+    @cached_property
+    def fake(self) -> Float[Tensor, "batch dimensions"]:
+        """Generated examples: θ each."""
+        return self.model.generate(len(self.x))
+
+    @cached_property
+    def real_logits(self) -> Float[Tensor, "batch"]:
+        """The discriminator's logits of the data."""
+        return self.model.judge(self.x)
+
+    @cached_property
+    def fake_logits(self) -> Float[Tensor, "batch"]:
+        """The discriminator's logits of the generated examples."""
+        return self.model.judge(self.fake)
+
+
+class DiracGeneratorTurn(DiracTurn):
+    """What the generator is offered: gradients flow through the discriminator to the generated examples."""
+
+    @cached_property
+    def real_logits(self) -> Float[Tensor, "batch"]:
+        """The discriminator's logits of the data, detached."""
+        return super().real_logits.detach()
+
+
+class DiracDiscriminatorTurn(DiracTurn):
+    """What the discriminator is offered: no gradient flows to the generator."""
+
+    @cached_property
+    def fake(self) -> Float[Tensor, "batch dimensions"]:
+        """Generated examples, detached."""
+        return self.model.generate(len(self.x)).detach()
+
+    @cached_property
+    def real_gradient(self) -> Float[Tensor, "batch dimensions"]:
+        """Gradient of the logit by its input, at the data: −ψ."""
+        return -self.model.discriminator.psi.expand_as(self.x)
+
+    @cached_property
+    def interpolated_gradient(self) -> Float[Tensor, "batch dimensions"]:
+        """Gradient of the logit by its input, between data and generated examples: −ψ."""
+        return self.real_gradient
+
+
+class DiracGenerator(nn.Module):
+    """θ `[dimensions]`, the place of all generated examples."""
+
+    def __init__(self, dimensions: int) -> None:
+        super().__init__()
+        self.theta = nn.Parameter(torch.ones(dimensions))
+
+
+class DiracDiscriminator(nn.Module):
+    """ψ `[dimensions]`, the slope of the discriminator."""
+
+    def __init__(self, dimensions: int) -> None:
+        super().__init__()
+        self.psi = nn.Parameter(torch.ones(dimensions))
+
+
+class DiracGAN(genloss.Model):
+    """The generator gives θ, the discriminator is D(x) = ψ·x; both begin at 1, the equilibrium is at 0.
+
+    In the paper D is high where an example is generated, and losses want a logit that is high where it is
+    real; so the logit is −ψ·x, and θ and ψ are the paper's. The generator has its update first, as in the
+    authors' simulation.
+
+    Source:
+        Mescheder et al. 2018, arXiv:1801.04406, definition 2.1.
+    """
+
+    name = "dirac_gan"
+    exempt: ClassVar = {
+        "seed": "both parameters begin at 1, as in the source",
+        "sample_seed": "the generator gives one point, always the same",
+    }
+
+    def __init__(self, data: genloss.DataSpec) -> None:
+        super().__init__(data)
+        if data.kind != "points":
+            raise DefinitionError("model `dirac_gan` is for points", hint="`data: {name: dirac}`")
+        (dimensions,) = data.event_shape
+        self.generator = DiracGenerator(dimensions)
+        self.discriminator = DiracDiscriminator(dimensions)
+
+    def turns(self) -> Mapping[str, type[genloss.Turn[Any]]]:
+        return {"generator": DiracGeneratorTurn, "discriminator": DiracDiscriminatorTurn}
+
+    def players(self) -> Mapping[str, nn.Module]:
+        return {"generator": self.generator, "discriminator": self.discriminator}
+
+    def generate(self, count: int) -> Tensor:
+        """Examples `[count, dimensions]`."""
+        return self.generator.theta.expand(count, -1)
+
+    def judge(self, x: Tensor) -> Tensor:
+        """Logits `[batch]` of examples `[batch, dimensions]`."""
+        return -(x * self.discriminator.psi).sum(1)
+
+    def sample(self, count: int) -> Tensor:
+        """θ, so many times."""
+        return self.generate(count).detach()
+
+
+@genloss.metric(
+    unit="1",
+    higher_is_better={"distance": False, "theta": False, "psi": False},
+    example=lambda: {"model": DiracGAN(genloss.DataSpec((1,), "points", size=1)).eval()},
+)
+def dirac_state(model: genloss.Model) -> dict[str, float]:
+    """Where a Dirac-GAN is: its distance from the equilibrium, and its two parameters.
+
+    Formula: distance = √(θ² + ψ²), theta = θ, psi = ψ
+
+    Unit: none.
+    Direction: a distance is better the lower it is. θ and ψ have no better direction: they are to be 0.
+    Floor: none; the equilibrium has 0.
+    Source: Mescheder et al. 2018, arXiv:1801.04406.
+
+    Raises:
+        DefinitionError: the model is no `dirac_gan` on a line.
+    """
+    if not isinstance(model, DiracGAN) or model.data.event_shape != (1,):
+        raise DefinitionError("metric `dirac_state` is for the model `dirac_gan` on a line")
+    theta, psi = model.generator.theta.item(), model.discriminator.psi.item()
+    return {"distance": math.hypot(theta, psi), "theta": theta, "psi": psi}
+
+
+@genloss.hookimpl
+def genloss_datasets() -> Iterator[object]:
+    yield dirac
+
+
+@genloss.hookimpl
+def genloss_models() -> Iterator[object]:
+    yield DiracGAN
+
+
+@genloss.hookimpl
+def genloss_metrics() -> Iterator[object]:
+    yield dirac_state

@@ -1,0 +1,76 @@
+"""A search as a person reads it: what it will choose from, and what it has found."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from genloss.commands.terminal import hint, number_of, printable, stderr, stdout
+from genloss.experiment.nodes import one_line, show
+from genloss.experiment.schema import Range
+
+if TYPE_CHECKING:
+    from genloss.experiment.plan import Plan
+    from genloss.launch.search import Best
+
+LONGEST = 200
+"""Characters of a point or a choice in one line."""
+
+
+def planned_search(planned: Plan) -> Iterator[str]:
+    """How a plan's search chooses, what from, and each objective's first trial."""
+    search = planned.experiment.search
+    if search is None:
+        return
+    pruner = "" if search.pruner == "none" else f", pruned by the {search.pruner}"
+    yield (
+        f"{number_of(search.trials, 'trial')} of each objective for the best {search.metric}: "
+        f"{search.sampler}, seed {search.seed}{pruner}"
+    )
+    for path, values in search.space.items():
+        yield f"{path}: {_range(values)}"
+    for trial in planned.first_trials:
+        said = ", ".join(f"{path} {show(value)[1:-1]}" for path, value in trial.point.items())
+        yield one_line(f"first of {trial.base}: {said}", LONGEST)
+
+
+def print_best(best: tuple[Best, ...]) -> None:
+    """Each objective's best trial, ready to copy, and how to learn what it is worth."""
+    for each in best:
+        seeds = number_of(len(each.seeds), "seed")
+        lost = "".join(
+            f"; {number_of(count, 'trial')} {word}"
+            for word, count in (("pruned", each.pruned), ("failed", each.failed))
+            if count
+        )
+        stdout().print(
+            Text.assemble(
+                "best of ",
+                f"{number_of(each.planned, 'trial')} of `{each.objective}` by {each.metric}: ",
+                (f"trial {each.trial}", "bold"),
+                f" with {each.value:.4g} ({seeds}{lost})",
+            ),
+            soft_wrap=True,
+        )
+        words = [word for override in each.overrides for word in ("--set", override)]
+        stdout().print(Text(f"  {printable(shlex.join(words))}"), soft_wrap=True)
+    if best:
+        seeds = "the seed" if all(len(each.seeds) == 1 for each in best) else "the seeds"
+        hint(
+            f"that is optimistic: the best of several trials was lucky, too, on {seeds} that it was chosen "
+            "by; what it is worth, fresh seeds tell"
+        )
+    for each in best:
+        stderr().print(f"  {each.command}", markup=False)
+
+
+def _range(values: Range) -> str:
+    form = values.form
+    if values.choice is not None:
+        return one_line(f"one of {', '.join(show(value)[1:-1] for value in values.choice)}", LONGEST)
+    low, high = values.values
+    how = {"log_uniform": ", by its logarithm", "integer": ", a whole number"}.get(form, "")
+    return f"{low:g} to {high:g}{how}"

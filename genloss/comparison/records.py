@@ -1,0 +1,148 @@
+"""A study's runs from its records."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from genloss.comparison.runs import PENDING, Cost, Direction, RunResult
+from genloss.comparison.studies import StudyRuns, guessed_sets, updates
+from genloss.errors import RecordError
+from genloss.experiment.schema import Run
+from genloss.record.cursor import Cursor
+from genloss.record.folder import Record, StudyFolder, read_record
+
+if TYPE_CHECKING:
+    from genloss.comparison.comparison import Comparison
+
+SILENT = "its process ended without a word"
+
+
+def comparison_of(folder: StudyFolder) -> Comparison:
+    """The comparison of a study, from its records.
+
+    Raises:
+        RecordError: the study's folder is damaged.
+    """
+    from genloss.comparison.comparison import compare_runs
+
+    study = read_study(folder)
+    found = compare_runs(
+        study.runs,
+        name=study.name,
+        description=study.description,
+        objectives=study.objectives,
+        baseline=study.baseline,
+        metrics=study.metrics,
+        floors=study.floors,
+    )
+    return replace(found, notes=study.notes)
+
+
+def read_study(folder: StudyFolder) -> StudyRuns:
+    """A study's runs, from its records.
+
+    Raises:
+        RecordError: the study's folder is damaged.
+    """
+    content = folder.read()
+    try:
+        experiment = content["experiment"]
+        directions = {name: Direction(**direction) for name, direction in content["metrics"].items()}
+        planned = [_planned(folder, run) for run in content["runs"]]
+        digest = content["data"]["digest"]
+        objectives = tuple(dict.fromkeys(run.objective.name for run in planned))
+        baseline = experiment["baseline"]
+        tells_sets = all("sets" in objective for objective in experiment["objectives"])
+        if not planned:
+            raise ValueError("it has no runs")
+        created, name, within = content["created"], content["study"], content["experiment_name"]
+        description = experiment["description"]
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise RecordError(f"`{folder.study}` is damaged: {error!r}") from error
+    versions = {name: direction.version for name, direction in directions.items()}
+    guessed: Mapping[str, Mapping[str, Any]] = {}
+    if not tells_sets:
+        guessed = guessed_sets({run.objective.name: run.parameters() for run in planned}, baseline)
+    floors, notes = _floors(folder)
+    runs = [replace(_result(folder, run, versions), study=name, data_digest=digest) for run in planned]
+    return StudyRuns(
+        name=name,
+        created=created,
+        experiment=within,
+        description=description,
+        objectives=objectives,
+        baseline=baseline if baseline in objectives else objectives[0],
+        metrics=directions,
+        floors=floors,
+        runs=tuple(
+            replace(run, sets=guessed[run.objective]) if run.objective in guessed else run for run in runs
+        ),
+        notes=notes,
+    )
+
+
+def _planned(folder: StudyFolder, content: Mapping[str, Any]) -> Run:
+    """What is to be trained: as its own folder has it, with a trial's values; else as study.json has it."""
+    try:
+        return Run.model_validate_json(folder.run(content["name"]).run.read_text())
+    except (OSError, ValueError):
+        return Run.model_validate_json(json.dumps(content))
+
+
+def _floors(folder: StudyFolder) -> tuple[dict[str, float], tuple[str, ...]]:
+    """The floors; and why there are none, where they cannot be read."""
+    if not folder.floors.exists():
+        return {}, ()
+    try:
+        content = json.loads(folder.floors.read_text())
+        return {str(name): float(value) for name, value in content.items()}, ()
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        return {}, (f"the floors are not known, as `{folder.floors}` cannot be read: {error}",)
+
+
+def _result(folder: StudyFolder, run: Run, versions: Mapping[str, str]) -> RunResult:
+    own = folder.run(run.name)
+    shipped = Cursor.read(own.shipped)
+    try:
+        record = read_record(own, values=False)
+        begun = own.journal.exists()
+    except (RecordError, OSError) as error:
+        message = error.message if isinstance(error, RecordError) else str(error)
+        record = Record(status="FAILED", message=message, hint="`genloss resume` trains it anew")
+        begun = True
+    status, message = record.status if begun else PENDING, record.message
+    if status == "RUNNING" and not own.is_trained():
+        status, message = "KILLED", SILENT
+    configuration = run.parameters()
+    return RunResult(
+        name=run.name,
+        objective=run.objective.name,
+        seed=run.seed,
+        status=status,
+        message=message,
+        hint=record.hint,
+        metrics={
+            key.removeprefix("eval/"): value if math.isfinite(value) else math.nan
+            for key, value in record.final.items()
+            if key.startswith("eval/")
+        },
+        reproduce=run.reproduce,
+        cost=Cost(
+            steps=record.steps,
+            updates=updates(configuration, record.steps),
+            seconds=record.spent.seconds,
+            peak_memory=record.spent.peak_memory,
+            device=record.spent.device,
+        ),
+        sets=run.objective.sets,
+        base=run.objective.base,
+        point=run.objective.point,
+        configuration=configuration,
+        metric_versions=versions,
+        run_id=shipped.run_id if shipped is not None and not shipped.deleted else None,
+        folder=own,
+    )

@@ -1,0 +1,116 @@
+"""The report: a comparison as one HTML page that needs nothing else, and its plots as pictures."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genloss.record.files import publish
+
+if TYPE_CHECKING:
+    from genloss.comparison.comparison import Comparison
+    from genloss.comparison.report.page import Page
+    from genloss.comparison.sources import Source
+
+REPORT = "report.html"
+PLOTS = "plots"
+TEMPLATE = "report.html"
+COLUMNS = 3
+"""Plots side by side in a picture."""
+
+
+def render(comparison: Comparison, source: Source) -> str:
+    """The whole page.
+
+    Args:
+        comparison: what it reports.
+        source: where curves, samples and the configuration come from.
+    """
+    from genloss.comparison.report.page import page
+
+    return _html(page(comparison, source))
+
+
+def write(comparison: Comparison, source: Source, folder: Path) -> Path:
+    """Writes the page and, beside it, its plots as PNG files; gives the page's path.
+
+    Args:
+        comparison: what it reports.
+        source: where curves, samples and the configuration come from.
+        folder: gets `report.html` and `plots/`; plots of an earlier report go.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    from genloss.comparison.report.page import page
+
+    content = page(comparison, source)
+    path = folder / REPORT
+    publish(path, _html(content).encode())
+    _write_plots(content, folder / PLOTS)
+    return path
+
+
+def _html(content: Page) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    from genloss.comparison.report.drawing import shown
+
+    environment = Environment(
+        loader=PackageLoader("genloss.comparison", "report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: shown(value) if type(value) is str else value,
+    )
+    environment.filters["svg"] = lambda drawing: Markup(drawing.svg())
+    environment.filters["code"] = _code
+    environment.filters["breakable"] = _breakable
+    return environment.get_template(TEMPLATE).render(page=content) + "\n"
+
+
+def _code(text: str) -> str:
+    """The text with what stands in backticks as code."""
+    from markupsafe import Markup, escape
+
+    from genloss.comparison.report.drawing import shown
+
+    parts = shown(text).split("`")
+    if len(parts) % 2 == 0:
+        return escape(shown(text))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if index % 2 else escape(part)
+        for index, part in enumerate(parts)
+    )
+
+
+def _breakable(text: str) -> str:
+    """A name that may be broken behind a dot or an underscore."""
+    from markupsafe import Markup, escape
+
+    from genloss.comparison.report.drawing import shown
+
+    return Markup(re.sub(r"([._])(?=.)", r"\1<wbr>", str(escape(shown(text)))))
+
+
+def _write_plots(content: Page, folder: Path) -> None:
+    from genloss.comparison.report import png
+    from genloss.comparison.report.drawing import identity, stacked
+    from genloss.comparison.report.lines import legend
+
+    folder.mkdir(exist_ok=True)
+    old = set(folder.glob("*.png"))
+    for name, (drawings, needs_legend) in content.pictures().items():
+        columns = min(COLUMNS, len(drawings))
+        width = columns * max(drawing.width for _, drawing in drawings)
+        keys = (
+            [(key.name, *identity(place)) for place, key in enumerate(content.legend)] if needs_legend else []
+        )
+        path = folder / f"{name}.png"
+        png.save(stacked(drawings, columns, legend(keys, width) if keys else None), path)
+        old.discard(path)
+    for path in old:
+        path.unlink()

@@ -1,0 +1,181 @@
+"""The tables of the page, and the keys of its plots."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from genloss.comparison.comparison import Comparison
+from genloss.comparison.report import intervals, lines
+from genloss.comparison.report.drawing import Drawing, Symbol, identity
+from genloss.comparison.runs import Cost
+from genloss.comparison.words import count_of, duration, memory, needed, number, p_value, spread
+
+
+@dataclass(frozen=True)
+class Key:
+    """A line of a legend: a drawing of how something looks, and its name."""
+
+    drawing: Drawing
+    name: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number of the table; `mark` is `better` or `worse` where that is decided."""
+
+    text: str
+    mark: str = ""
+    more: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """An objective in the table."""
+
+    objective: str
+    baseline: bool
+    key: Key
+    seeds: str
+    cells: Sequence[Cell]
+    sets: Sequence[str]
+    cost: Sequence[str]
+
+
+def key(comparison: Comparison, objective: str) -> Key:
+    return marker(comparison.objectives.index(objective), objective)
+
+
+def marker(index: int, name: str) -> Key:
+    colour, shape = identity(index)
+    drawing = Drawing(28, 14)
+    drawing.line(1, 7, 27, 7, colour, width=2.0)
+    drawing.add(Symbol(14, 7, shape, 10, colour))
+    return Key(drawing, name)
+
+
+def terms(plot: lines.Losses) -> list[Key]:
+    found = []
+    for name, colour, dash in plot.terms:
+        drawing = Drawing(28, 14)
+        drawing.line(1, 7, 27, 7, colour, width=2.0, dash=dash)
+        found.append(Key(drawing, name))
+    return found
+
+
+def column(comparison: Comparison, metric: str) -> tuple[str, str]:
+    higher = comparison.metrics[metric].higher_is_better
+    return intervals.heading(comparison, metric), "↑ higher is better" if higher else "↓ lower is better"
+
+
+def row(
+    comparison: Comparison,
+    objective: str,
+    decided: Mapping[tuple[str, str], str],
+    costs: Mapping[str, Cost],
+) -> Row:
+    done, planned = len(comparison.finished(objective)), len(comparison.of(objective))
+    cells = []
+    for metric, summaries in comparison.summaries.items():
+        summary = summaries[objective]
+        more = []
+        if summary.count and summary.count < done:
+            more.append(f"of {count_of(summary.count, 'seed')}")
+        if summary.not_finite:
+            more.append(f"{summary.not_finite} not finite")
+        cells.append(
+            Cell(
+                spread(summary.mean, summary.half_width) if summary.count else "–",
+                decided.get((metric, objective), ""),
+                ", ".join(more),
+            )
+        )
+    sets = next(({**run.sets, **run.point} for run in comparison.of(objective)), {})
+    return Row(
+        objective,
+        objective == comparison.baseline,
+        key(comparison, objective),
+        str(done) if done == planned else f"{done} of {planned}",
+        cells,
+        [f"{path} = {_value(value)}" for path, value in sets.items()],
+        _cost(costs[objective], costs),
+    )
+
+
+def _value(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def cost_columns(costs: Mapping[str, Cost]) -> list[tuple[str, str]]:
+    columns = [("steps", ""), *(("updates", player) for player in _players(costs)), ("time", "a run")]
+    return (
+        [*columns, ("memory", "peak")]
+        if any(cost.peak_memory is not None for cost in costs.values())
+        else columns
+    )
+
+
+def _players(costs: Mapping[str, Cost]) -> list[str]:
+    """The players whose updates are not the steps in all objectives."""
+    players = dict.fromkeys(player for cost in costs.values() for player in cost.updates)
+    return [
+        p for p in players if any(cost.updates.get(p, cost.steps) != cost.steps for cost in costs.values())
+    ]
+
+
+def _cost(cost: Cost, costs: Mapping[str, Cost]) -> list[str]:
+    cells = [
+        f"{cost.steps:,}",
+        *(f"{cost.updates.get(p, 0):,}" for p in _players(costs)),
+        duration(cost.seconds),
+    ]
+    if any(other.peak_memory is not None for other in costs.values()):
+        cells.append(memory(cost.peak_memory))
+    return cells
+
+
+def floors(comparison: Comparison) -> list[str]:
+    if not any(metric in comparison.floors for metric in comparison.metrics):
+        return []
+    return [number(comparison.floors.get(metric, math.nan)) for metric in comparison.metrics]
+
+
+def figures(comparison: Comparison, metric: str) -> list[list[str]]:
+    """Every figure of a metric's summaries."""
+    return [
+        [
+            objective,
+            str(s.count),
+            number(s.mean),
+            f"{number(s.low)} to {number(s.high)}" if math.isfinite(s.low) else "–",
+            number(s.deviation),
+            number(s.interquartile_mean),
+            number(s.best),
+            number(s.worst),
+            str(s.not_finite),
+        ]
+        for objective, s in comparison.summaries[metric].items()
+    ]
+
+
+def differences(comparison: Comparison, metric: str) -> list[list[str]]:
+    return [
+        [
+            d.objective,
+            str(d.seeds),
+            number(d.mean),
+            f"{number(d.low)} to {number(d.high)}" if math.isfinite(d.low) else "–",
+            number(d.effect_size),
+            p_value(d.p),
+            p_value(d.p_holm),
+            f"{number(d.probability)} ({number(d.probability_low)} to {number(d.probability_high)})"
+            if math.isfinite(d.probability)
+            else "–",
+            needed(d.needed_seeds),
+            ("better" if d.better else "worse") if d.decided else "not decided",
+        ]
+        for d in comparison.differences
+        if d.metric == metric
+    ]

@@ -1,0 +1,221 @@
+"""Where a report has its curves, pictures and texts from: a study's records, or MLflow."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from genloss.comparison.curves import means
+from genloss.errors import RecordError
+from genloss.record import journal
+from genloss.record.folder import EXPERIMENT, RunFolder, StudyFolder
+from genloss.record.journal import Column, Event, Values
+
+if TYPE_CHECKING:
+    from genloss.comparison.runs import RunResult
+
+Line = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+"""Steps and values."""
+
+PARTS = 150
+"""Into how many equal parts a run's steps are divided for the curve of a loss."""
+
+LONGEST_TEXT = 100_000
+"""Bytes of sampled text that are read."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a study's numbers come from.
+
+    Attributes:
+        study: its name.
+        experiment: the YAML as it was written; empty if it is not known.
+        reproduce: the shell's line that runs all of it again; empty if it is not known.
+        made_with: versions, commit, data, machine, in words.
+    """
+
+    study: str
+    experiment: str = ""
+    reproduce: str = ""
+    made_with: Mapping[str, str] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """What a report shows besides the numbers of a comparison. What is not there is left out, not raised."""
+
+    def evaluations(self, run: RunResult) -> Mapping[str, tuple[Sequence[int], Sequence[float]]]:
+        """The numbers of the evaluations by key, `eval/…` and `held_out/…`: steps, and values."""
+        ...
+
+    def losses(self, run: RunResult) -> Mapping[str, Line]:
+        """What each step recorded, by key: mean steps and values over equal parts of the planned steps."""
+        ...
+
+    def pictures(self, run: RunResult) -> Mapping[int, Path]:
+        """The pictures of samples by step."""
+        ...
+
+    def texts(self, run: RunResult) -> Mapping[int, str]:
+        """Samples of text by step."""
+        ...
+
+    def origins(self) -> Sequence[Origin]:
+        """Of each study that is compared, where it comes from."""
+        ...
+
+
+class RecordSource:
+    """The records of studies. A run's journal is read once, when it is first asked for.
+
+    Args:
+        folders: the studies' folders.
+    """
+
+    def __init__(self, *folders: StudyFolder) -> None:
+        self._folders = folders
+        self._read: dict[Path, _Reading] = {}
+
+    def evaluations(self, run: RunResult) -> Mapping[str, tuple[Sequence[int], Sequence[float]]]:
+        """The numbers of the evaluations by key: steps, and values."""
+        by_key: dict[str, tuple[list[int], list[float]]] = {}
+        for step, numbers in sorted(self._reading(run).evaluations.items()):
+            for key, value in numbers.items():
+                steps, values = by_key.setdefault(key, ([], []))
+                steps.append(step)
+                values.append(value)
+        return by_key
+
+    def losses(self, run: RunResult) -> Mapping[str, Line]:
+        """What each step recorded, by key."""
+        return self._reading(run).losses
+
+    def pictures(self, run: RunResult) -> Mapping[int, Path]:
+        """The pictures of samples by step."""
+        return {step: path for step, path in self._shown(run) if path.suffix == ".png"}
+
+    def texts(self, run: RunResult) -> Mapping[int, str]:
+        """Samples of text by step."""
+        return {
+            step: path.read_bytes()[:LONGEST_TEXT].decode(errors="replace")
+            for step, path in self._shown(run)
+            if path.suffix == ".txt"
+        }
+
+    def origins(self) -> Sequence[Origin]:
+        """Of each study, where it comes from."""
+        return [_origin(folder) for folder in self._folders]
+
+    def _shown(self, run: RunResult) -> Iterator[tuple[int, Path]]:
+        """The files that show samples, as far as they are the run's own."""
+        if run.folder is None:
+            return
+        root = run.folder.path.resolve()
+        for step, name in sorted(self._reading(run).shown.items()):
+            path = (root / name).resolve()
+            if path.is_relative_to(root) and path.is_file():
+                yield step, path
+
+    def _reading(self, run: RunResult) -> _Reading:
+        if run.folder is None:
+            return _Reading()
+        path = run.folder.path
+        if path not in self._read:
+            planned = run.configuration.get("training.steps", run.cost.steps)
+            self._read[path] = _read(run.folder, int(planned))
+        return self._read[path]
+
+
+@dataclass
+class _Reading:
+    """What a journal says that a report shows."""
+
+    evaluations: dict[int, dict[str, float]] = field(default_factory=dict)
+    shown: dict[int, str] = field(default_factory=dict)
+    losses: dict[str, Line] = field(default_factory=dict)
+    columns: list[Column] = field(default_factory=list)
+
+    def blocks(self, path: Path) -> Iterator[Values]:
+        """The values; what else there is is kept on the way."""
+        for frame, _ in journal.read(path, salvage=True):
+            if isinstance(frame, Values):
+                yield frame
+            else:
+                self._hear(frame)
+
+    def _hear(self, event: Event) -> None:
+        if event.name == "columns":
+            self.columns = journal.columns(event)
+        elif event.name == "evaluation":
+            step = event.content["step"]
+            self.evaluations.setdefault(step, {}).update(event.content["values"])
+            for kind in ("image", "text"):
+                if kind in event.content:
+                    self.shown[step] = event.content[kind]["path"]
+
+
+def _read(folder: RunFolder, planned: int) -> _Reading:
+    reading = _Reading()
+    with suppress(RecordError, OSError):  # what cannot be read is among the runs that failed
+        blocks = reading.blocks(folder.journal)
+        first = next(blocks, None)
+        if first is not None:
+            lines = means(chain([first], blocks), reading.columns, planned, PARTS)
+            keys = [column.key for column in reading.columns]
+            reading.losses = dict(zip(keys, lines, strict=True))
+    return reading
+
+
+def _origin(folder: StudyFolder) -> Origin:
+    text = ""
+    with suppress(OSError):
+        text = (folder.path / EXPERIMENT).read_text(encoding="utf-8", errors="replace")
+    try:
+        study = folder.read()
+    except RecordError:
+        return Origin(folder.name, text)
+    return Origin(folder.name, text, _command(folder, study), made_with(study))
+
+
+def _command(folder: StudyFolder, study: Mapping[str, Any]) -> str:
+    from genloss.experiment.source import MAPPING
+
+    experiment = study["experiment"]
+    # What was no file has its copy among the records.
+    file = experiment["source"] if experiment["source"] != MAPPING else str(folder.path / EXPERIMENT)
+    words = ["genloss", "run", file]
+    for override in experiment["overrides"]:
+        words += ["--set", override]
+    for plugin in experiment["plugins"]:
+        words += ["--plugin", plugin]
+    return shlex.join(words)
+
+
+def made_with(study: Mapping[str, Any]) -> dict[str, str]:
+    tags, data = study["tags"], study["data"]
+    commit = tags.get("mlflow.source.git.commit", "")
+    dirty = tags.get("genloss.git.dirty") == "true"
+    devices = [
+        f"{d['name']} (workers: {d['workers']}, threads of each: {d['threads']})" for d in study["devices"]
+    ]
+    found = {
+        "begun": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(study["created"] / 1000)),
+        "genloss": tags.get("genloss.version", ""),
+        "torch": tags.get("genloss.torch", ""),
+        "Python": tags.get("genloss.python", ""),
+        "plugins": tags.get("genloss.plugins", ""),
+        "metrics": tags.get("genloss.metrics", ""),
+        "data": f"{data['name']}, SHA-256 {data['digest'][:12]}",
+        "devices": ", ".join(devices),
+        "git commit": commit + (", with changes that are in no commit" if commit and dirty else ""),
+    }
+    return {name: value for name, value in found.items() if value}

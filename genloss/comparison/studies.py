@@ -1,0 +1,79 @@
+"""What a study gives to a comparison, wherever it was read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from genloss.comparison.runs import Direction, RunResult
+
+DECIDES = ("data.", "model.", "training.", "evaluation.")
+"""What the keys begin with that the runs of a comparison share; the others are of the players' losses."""
+
+
+@dataclass(frozen=True)
+class StudyRuns:
+    """A study's runs, or those of several studies that were joined.
+
+    Attributes:
+        name: the study's.
+        created: when it was begun, in milliseconds since 1970.
+        experiment: the experiment's name in MLflow.
+        description: what the experiment asks.
+        objectives: in the order of the YAML.
+        baseline: one of them.
+        metrics: with their directions, in the order of the evaluation.
+        floors: what a perfect model would get, where that is known.
+        runs: all of them, those that have not begun among them.
+        notes: what there is to know of how they were found, in words.
+    """
+
+    name: str
+    created: int
+    experiment: str
+    description: str
+    objectives: tuple[str, ...]
+    baseline: str
+    metrics: Mapping[str, Direction]
+    floors: Mapping[str, float]
+    runs: tuple[RunResult, ...]
+    notes: tuple[str, ...] = ()
+
+
+def updates(configuration: Mapping[str, str], steps: int) -> dict[str, int]:
+    """How often each player was updated in so many steps.
+
+    Args:
+        configuration: of the run, as MLflow's params have it.
+        steps: that were done.
+    """
+    players = [
+        key.partition(".")[0]
+        for key in configuration
+        if key.endswith(".loss") and not key.startswith(DECIDES)
+    ]
+    return {
+        player: steps * int(configuration.get(f"training.players.{player}.updates_per_step", "1"))
+        for player in dict.fromkeys(players)
+    }
+
+
+def guessed_sets(configurations: Mapping[str, Mapping[str, str]], baseline: str) -> dict[str, dict[str, str]]:
+    """What each objective sets differently from the baseline, of a study whose records do not say it.
+
+    Within a study nothing but the objectives' `with` makes model and training differ.
+
+    Args:
+        configurations: of each objective.
+        baseline: one of them.
+    """
+    usual = configurations.get(baseline, {})
+    return {
+        objective: {
+            key: value
+            for key, value in configuration.items()
+            if key.startswith(("model.", "training.")) and usual.get(key) != value
+        }
+        | {key: "" for key in usual if key.startswith(("model.", "training.")) and key not in configuration}
+        for objective, configuration in configurations.items()
+    }

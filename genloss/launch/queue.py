@@ -1,0 +1,44 @@
+"""The runs of a study that wait for a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from genloss.experiment.schema import Run
+
+
+class Queue:
+    """Runs that wait for a worker of their device, in the order in which they were given.
+
+    Args:
+        runs: what is left to train.
+    """
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._waiting = list(runs)
+
+    def next(self, device: str) -> Run | None:
+        """Takes the next run for a worker of a device, if there is one."""
+        run = next((run for run in self._waiting if run.device == device), None)
+        if run is not None:
+            self._waiting.remove(run)
+        return run
+
+    def again(self, run: Run) -> None:
+        """Puts a run that failed at the end."""
+        self._waiting.append(run)
+
+    def clear(self) -> None:
+        """Gives up what waits."""
+        self._waiting.clear()
+
+    def ended(self, run: Run, status: str, /) -> None:
+        """Learns how a run ended."""
+
+    def is_judged(self, _run: Run, /) -> bool:
+        """Whether the run is to wait after each evaluation until it is told whether it goes on."""
+        return False
+
+    def is_pruned(self, _run: Run, _step: int, _numbers: Mapping[str, float], /) -> bool:
+        """Whether a run that has been evaluated is to be ended."""
+        return False

@@ -1,0 +1,181 @@
+"""What a report shows besides numbers, from MLflow: curves, pictures and texts."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from genloss.comparison.curves import means
+from genloss.comparison.sources import LONGEST_TEXT, PARTS, Line, Origin, made_with
+from genloss.errors import RecordError
+from genloss.record import journal
+from genloss.record.folder import EXPERIMENT
+from genloss.record.journal import Column, Event, Values
+from genloss.tracking import tags
+from genloss.tracking.shipping import JOURNAL
+
+if TYPE_CHECKING:
+    from genloss.comparison.runs import RunResult
+
+PICTURE = re.compile(r"images/samples\+step\+(\d+)\+.*\.png")
+TEXT = re.compile(r"texts/\D*(\d+)\.txt")
+JUDGED = ("eval/", "held_out/")
+
+
+class MlflowSource:
+    """What MLflow holds of some runs. What it does not have, or does not give, is left out.
+
+    The evaluations and the losses are those of the artifact that holds the journal; of a run that has none
+    yet, the evaluations are those of MLflow's metrics.
+
+    Args:
+        client: of the store.
+        runs: that are compared.
+    """
+
+    def __init__(self, client: MlflowClient, runs: Sequence[RunResult]) -> None:
+        self._client = client
+        self._runs = runs
+        self._folder = Path(tempfile.mkdtemp(prefix="genloss-"))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._read: dict[str, _Reading] = {}
+
+    def evaluations(self, run: RunResult) -> Mapping[str, tuple[Sequence[int], Sequence[float]]]:
+        """The numbers of the evaluations by key: steps, and values."""
+        return self._reading(run).evaluations
+
+    def losses(self, run: RunResult) -> Mapping[str, Line]:
+        """What each step recorded, by key."""
+        return self._reading(run).losses
+
+    def pictures(self, run: RunResult) -> Mapping[int, Path]:
+        """The pictures of samples by step."""
+        return dict(self._numbered(run, "images", PICTURE))
+
+    def texts(self, run: RunResult) -> Mapping[int, str]:
+        """Samples of text by step."""
+        return {
+            step: path.read_bytes()[:LONGEST_TEXT].decode(errors="replace")
+            for step, path in self._numbered(run, "texts", TEXT)
+        }
+
+    def origins(self) -> Sequence[Origin]:
+        """Of each study, where it comes from."""
+        first: dict[str, RunResult] = {}
+        for run in self._runs:
+            if run.run_id is not None:
+                first.setdefault(run.study, run)
+        return [self._origin(study, run) for study, run in first.items()]
+
+    def _origin(self, study: str, run: RunResult) -> Origin:
+        text = ""
+        path = self._artifact(run, EXPERIMENT)
+        if path is not None:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        try:
+            said = self._client.get_run(run.run_id or "").data.tags
+        except (MlflowException, OSError):
+            return Origin(study, text)
+        content: dict[str, Any] = {
+            "created": int(said.get(tags.CREATED, "0")),
+            "tags": said,
+            "data": {"name": run.configuration.get("data.name", ""), "digest": run.data_digest},
+            "devices": [],
+        }
+        return Origin(study, text, "", made_with(content))
+
+    def _numbered(self, run: RunResult, folder: str, name: re.Pattern[str]) -> Iterator[tuple[int, Path]]:
+        """The files of a folder of artifacts that bear a step in their names, in the order of the steps."""
+        if run.run_id is None:
+            return
+        try:
+            listed = [file.path for file in self._client.list_artifacts(run.run_id, folder)]
+        except (MlflowException, OSError):
+            return
+        steps = {int(match[1]): path for path in sorted(listed) if (match := name.fullmatch(path))}
+        for step, artifact in sorted(steps.items()):
+            path = self._artifact(run, artifact)
+            if path is not None:
+                yield step, path
+
+    def _artifact(self, run: RunResult, name: str) -> Path | None:
+        """A copy of an artifact; None where there is none, or MLflow does not give it."""
+        if run.run_id is None:
+            return None
+        to = self._folder / run.run_id
+        to.mkdir(exist_ok=True)
+        try:
+            path = Path(self._client.download_artifacts(run.run_id, name, str(to)))
+        except (MlflowException, OSError):
+            return None
+        return path if path.is_file() else None
+
+    def _reading(self, run: RunResult) -> _Reading:
+        if run.run_id is None:
+            return _Reading()
+        if run.run_id not in self._read:
+            path = self._artifact(run, JOURNAL)
+            self._read[run.run_id] = self._history(run.run_id) if path is None else _read(path, run)
+        return self._read[run.run_id]
+
+    def _history(self, run_id: str) -> _Reading:
+        """The evaluations, as MLflow's metrics have them."""
+        reading = _Reading()
+        with suppress(MlflowException, OSError):
+            for key in self._client.get_run(run_id).data.metrics:
+                if key.startswith(JUDGED):
+                    for metric in self._client.get_metric_history(run_id, key):
+                        reading.add(key, metric.step, metric.value)
+        return reading
+
+
+@dataclass
+class _Reading:
+    evaluations: dict[str, tuple[list[int], list[float]]] = field(default_factory=dict)
+    losses: dict[str, Line] = field(default_factory=dict)
+    columns: list[Column] = field(default_factory=list)
+
+    def add(self, key: str, step: int, value: float) -> None:
+        steps, values = self.evaluations.setdefault(key, ([], []))
+        steps.append(step)
+        values.append(value)
+
+    def blocks(self, path: Path) -> Iterator[Values]:
+        """The values of a journal that can be read; what else there is is kept on the way."""
+        for frame, _ in journal.read(path, salvage=True):
+            if isinstance(frame, Values):
+                if frame.values.shape[1] == len(self.columns):
+                    yield frame
+            else:
+                self._hear(frame)
+
+    def _hear(self, event: Event) -> None:
+        if event.name == "columns":
+            self.columns = journal.columns(event)
+        elif event.name == "evaluation":
+            for key, value in event.content["values"].items():
+                self.add(key, event.content["step"], value)
+
+
+def _read(path: Path, run: RunResult) -> _Reading:
+    reading = _Reading()
+    planned = int(run.configuration.get("training.steps", run.cost.steps))
+    with suppress(RecordError, OSError, EOFError):
+        blocks = reading.blocks(path)
+        first = next(blocks, None)
+        if first is not None and planned:
+            lines = means(chain([first], blocks), reading.columns, planned, PARTS)
+            keys = [column.key for column in reading.columns]
+            reading.losses = dict(zip(keys, lines, strict=True))
+    return reading

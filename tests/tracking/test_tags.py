@@ -1,0 +1,57 @@
+"""What a run's tags say of its study is read as it was written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from genloss.comparison.runs import Direction
+from genloss.experiment.schema import Run
+from genloss.tracking import tags
+from genloss.tracking.tags import comparison_tags, told
+from tests.comparison.written import objective, study
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    own = [objective("a"), objective("b", sets={"training.steps": 20})]
+    own[1] = own[1].model_copy(update={"base": "c", "point": {"model.latent_dim": 32}})
+    content = study(tmp_path, objectives=own, train=False).read()
+    run = Run.model_validate(content["runs"][1], strict=False)
+    found = told(comparison_tags(content, run))
+    assert (found.sets, found.base, found.point) == ({"training.steps": 20}, "c", {"model.latent_dim": 32})
+    protocol = found.protocol
+    assert protocol is not None
+    assert (protocol.baseline, protocol.position, protocol.objectives) == ("a", 1, ("a", "b"))
+    assert (protocol.seeds, protocol.experiment) == ((0, 1, 2), "gan-losses")
+    assert protocol.description == "What the adversarial objective changes."
+    assert protocol.metrics["frechet_distance"] == Direction(False, "1", "2")
+    assert protocol.data == "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(("objectives", "seeds"), [(400, 1), (400, 2000), (2, 3000)])
+def test_what_is_too_long_for_a_tag_does_without_the_lists(
+    tmp_path: Path, objectives: int, seeds: int
+) -> None:
+    names = [f"an_objective_{number}" for number in range(objectives)]
+    content = study(tmp_path, numbers=dict.fromkeys(names, ()), seeds=[0], train=False).read()
+    content["experiment"]["seeds"] = list(range(seeds))
+    run = Run.model_validate(content["runs"][-1], strict=False)
+    written = comparison_tags(content, run)
+    assert max(map(len, written.values())) <= tags.LONGEST_TAG
+    protocol = told(written).protocol
+    assert protocol is not None
+    assert (protocol.position, protocol.baseline) == (objectives - 1, "an_objective_0")
+    assert protocol.objectives == ()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '{"baseline": "a"}', '{"metrics": 3}'])
+def test_tags_that_are_missing_or_damaged_say_nothing(text: str) -> None:
+    found = told({tags.PROTOCOL: text, tags.POINT: text if text != "{}" else ""})
+    assert (found.sets, found.protocol, found.base) == (None, None, "")
+    assert told({}).sets is None
+
+
+@pytest.mark.parametrize(("text", "floors"), [('{"m": 1}', {"m": 1.0}), ("{", None), ('{"m": "x"}', None)])
+def test_floors(text: str, floors: object) -> None:
+    assert tags.floors(text) == floors
