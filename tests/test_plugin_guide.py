@@ -35,7 +35,8 @@ FILES = {
 """The guide's files, by the names in their first lines."""
 
 RECORDED = (
-    "import mlflow; runs = mlflow.search_runs(search_all_experiments=True); print(*runs['params.objective'])"
+    "import mlflow; runs = mlflow.search_runs(search_all_experiments=True); "
+    "print(*runs['params.objective'].dropna())"
 )
 
 NAMES = {"spiral.py": "spiral", "linear.py": "linear_autoencoder", "gap.py": "mean_gap"}

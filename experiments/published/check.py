@@ -59,11 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check = checks[name]
         overrides = [f"{key}={value}" for key, value in (check.full if asked.full else {}).items()]
         overrides += asked.set + ([f"workers={asked.workers}"] if asked.workers else [])
-        begin = time.monotonic()
+        begin, computed = time.monotonic(), processor_seconds()
         result, rows = run(check, overrides, asked.keep)
-        minutes = (time.monotonic() - begin) / 60
+        minutes, computed = (time.monotonic() - begin) / 60, (processor_seconds() - computed) / 60
         said = f"`python experiments/published/check.py {name}{' --full' if asked.full else ''}`"
-        said += f", {minutes:.1f} minutes; {here()}"
+        said += f", {minutes:.1f} minutes, {computed:.1f} of processor time; {here()}"
         text = section(check, rows, result, said)
         print(text, end="\n\n")  # noqa: T201 - it is a command
         if not asked.set:
@@ -105,6 +105,12 @@ def merged(text: str, section: str) -> str:
 def heading(section: str) -> str:
     """A section's first line."""
     return section.strip().partition("\n")[0]
+
+
+def processor_seconds() -> float:
+    """Of this process and of its children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def here() -> str:

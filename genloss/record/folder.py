@@ -1,6 +1,8 @@
 """Where a study and its runs lie on disk.
 
 .genloss/<study>/study.json            the experiment, its runs, where it is shown
+                /report.html           the comparison of its runs; its plots are in plots/
+                /report.shipped        the digest of the report that MLflow has
                 /launcher.lock         held by the launcher while it lives
                 /tracker.lock          held by the tracker while it ships the study
 .genloss/<study>/<run>/run.json        all that a worker needs
@@ -15,6 +17,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
@@ -165,6 +168,14 @@ class StudyFolder:
         return self.path / "floors.json"
 
     @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def shipped_report(self) -> Path:
+        return self.path / "report.shipped"
+
+    @property
     def cache(self) -> Path:
         return self.path.parent / "cache"
 
@@ -234,8 +245,19 @@ class StudyFolder:
         return [name for name in self.names() if not self.run(name).has_finished()]
 
     def pending(self) -> int:
-        """Bytes of its journals that MLflow has not got."""
-        return sum(run.pending() for run in self.runs())
+        """Bytes of its journals and of its report that MLflow has not got."""
+        return sum(run.pending() for run in self.runs()) + self._pending_report()
+
+    def _pending_report(self) -> int:
+        try:
+            report = self.report.read_bytes()
+        except FileNotFoundError:
+            return 0
+        try:
+            shipped = self.shipped_report.read_text()
+        except (OSError, ValueError):
+            shipped = ""
+        return 0 if digest(report) == shipped else len(report)
 
     def run(self, name: str) -> RunFolder:
         """The folder of one of its runs.
@@ -335,6 +357,11 @@ def values_from(folder: RunFolder, step: int) -> list[Values]:
             skip = max(step - frame.first_step, 0)
             found.append(Values(frame.first_step + skip, frame.timestamps[skip:], frame.values[skip:]))
     return found
+
+
+def digest(report: bytes) -> str:
+    """By which a report is known that was shipped."""
+    return hashlib.sha256(report).hexdigest()
 
 
 def latest_study(root: Path = ROOT) -> StudyFolder | None:

@@ -1,14 +1,21 @@
-"""The experiment's note: the newest study's table, what a person wrote, and the studies before.
+"""The experiment's note: the newest study's answer and table, what a person wrote, and the studies before.
 
 Each study's part ends with a comment and has one in its second line, by which it is found again; the first
-line is what MLflow's list of experiments shows.
+line is what MLflow's list of experiments shows. Links are relative to the page of MLflow's front end, and so
+work on any server that shows the store (tried on 3.17). So would pictures, but they are shown in their own
+size, and cut off.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 from mlflow import MlflowClient
+
+if TYPE_CHECKING:
+    from genloss.comparison.comparison import Comparison
 
 TAG = "mlflow.note.content"
 LONGEST_TAG = 20_000
@@ -21,9 +28,39 @@ PART = re.compile(rf"(?:^[^\n]+\n)?{BEGIN.format(NAME)}\n(.*?){END}", re.DOTALL 
 TABLES = 3
 """Studies that are shown with their tables; of those before, only the line that opens them."""
 
+TOO_LONG = "The table is too long for this place; the report has it."
 
-def write(client: MlflowClient, experiment_id: str, study: str, description: str, table: str) -> None:
-    """Puts a study's table at the top of the experiment's note.
+
+@dataclass(frozen=True)
+class Said:
+    """What there is to say of a study, as Markdown.
+
+    Attributes:
+        whole: the answer, the table, and the runs that did not finish.
+        short: the answer, where there is no room for the rest.
+    """
+
+    whole: str
+    short: str = TOO_LONG
+
+    @classmethod
+    def of(cls, comparison: Comparison) -> Self:
+        """What a comparison says."""
+        from genloss.comparison.table import markdown
+
+        return cls(spaced(markdown(comparison)), f"{' '.join(comparison.answer())}\n\n{TOO_LONG}")
+
+    def within(self, longest: int) -> str:
+        """As much as so many characters can hold."""
+        if len(self.whole) <= longest:
+            return self.whole
+        return self.short if len(self.short) <= longest else TOO_LONG
+
+
+def write(
+    client: MlflowClient, experiment_id: str, study: str, description: str, said: Said, more: str = ""
+) -> None:
+    """Puts a study's answer and table at the top of the experiment's note.
 
     What is there of other studies goes below, as far as there is room, and what a person wrote stays.
 
@@ -32,22 +69,23 @@ def write(client: MlflowClient, experiment_id: str, study: str, description: str
         experiment_id: MLflow's.
         study: the study's name.
         description: what the experiment asks.
-        table: Markdown.
+        said: of the study.
+        more: links to more of it.
     """
     before = client.get_experiment(experiment_id).tags.get(TAG, "")
-    client.set_experiment_tag(experiment_id, TAG, note(study, description, table, before))
+    client.set_experiment_tag(experiment_id, TAG, note(study, description, said, before, more))
 
 
-def note(study: str, description: str, table: str, before: str) -> str:
+def note(study: str, description: str, said: Said, before: str, more: str = "") -> str:
     """The note with the study's part, and with what is kept of the note as it was before."""
     first = " ".join(description.split())[:1000] or f"Study {study}"
-    own = f"{first}\n{_part(study, f'{_title(study)}{spaced(table)}')}"
-    if len(own) > LONGEST_TAG:
-        own = f"{first}\n{_part(study, f'{_title(study)}The table is too long for this place.')}"
+    title = " · ".join(part for part in (_title(study), more) if part)
+    room = LONGEST_TAG - len("\n".join([first, _part(study, title), "", ""]))
+    own = "\n".join([first, _part(study, "\n\n".join([title, said.within(room)]))])
     others: list[str] = []
-    for name, said in PART.findall(before):
+    for name, text in PART.findall(before):
         if name != study:
-            others.append(_part(name, said if len(others) < TABLES - 1 else _title(name)))
+            others.append(_part(name, text if len(others) < TABLES - 1 else _opening(name, text)))
     personal = PART.sub("", before).strip()
     while True:
         whole = "\n\n".join(part for part in [own, personal, *others] if part)
@@ -59,8 +97,19 @@ def note(study: str, description: str, table: str, before: str) -> str:
             personal = personal[: LONGEST_TAG - len(own) - 2]
 
 
+def link(text: str, address: str) -> str:
+    """A link to a page of the same MLflow."""
+    return f"[{text}]({address})"
+
+
 def _title(study: str) -> str:
-    return f"**{study}** `genloss ui {study}`\n\n"
+    return f"**{study}** `genloss ui {study}`"
+
+
+def _opening(study: str, text: str) -> str:
+    """The line that opens what was said of a study."""
+    first = text.split("\n", 1)[0]
+    return first if first.startswith(f"**{study}**") else _title(study)
 
 
 def _part(study: str, said: str) -> str:

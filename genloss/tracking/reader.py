@@ -29,7 +29,7 @@ from genloss.tracking import store, tags
 from genloss.tracking.frames import PEAK_MEMORY, SECONDS
 from genloss.tracking.tags import Protocol, Told
 from genloss.tracking.target import SHORTENED
-from genloss.tracking.views import VIEW_TAG
+from genloss.tracking.views import SAMPLES, VIEW_TAG
 
 PAGE = 250
 """Runs of one search: what MLflow holds of them while it answers is many times what is kept."""
@@ -131,7 +131,8 @@ class Reader:
             raise RequestError(f"all runs of study `{name}` were deleted in MLflow")
         known = [*others, *(found.name for found in experiments)]
         for found in experiments[:STUDIES_SHOWN]:
-            known += [key.removeprefix(VIEW_TAG) for key in found.tags if key.startswith(VIEW_TAG)]
+            views = [key.removeprefix(VIEW_TAG) for key in found.tags if key.startswith(VIEW_TAG)]
+            known += [view for view in views if not view.endswith(SAMPLES)]
         raise RequestError(
             f"`{store.shown(self._uri)}` has no MLflow experiment and no study `{name}`",
             hint=did_you_mean(name, set(known)),

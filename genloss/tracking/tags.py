@@ -82,11 +82,11 @@ def comparison_tags(study: Mapping[str, Any], run: Run) -> dict[str, str]:
         "seeds": experiment["seeds"],
     }
     for key in LEFT_OUT:
-        if len(_json(protocol)) > LONGEST_TAG:
+        if len(as_json(protocol)) > LONGEST_TAG:
             del protocol[key]
-    tags = {SETS: _json(run.objective.sets), PROTOCOL: _json(protocol)}
+    tags = {SETS: as_json(run.objective.sets), PROTOCOL: as_json(protocol)}
     if run.objective.base:
-        tags |= {BASE: run.objective.base, POINT: _json(run.objective.point)}
+        tags |= {BASE: run.objective.base, POINT: as_json(run.objective.point)}
     if run.objective.trial is not None:
         tags[TRIAL] = str(run.objective.trial)
     return tags
@@ -138,5 +138,6 @@ def _mapping(text: str | None) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _json(value: Any) -> str:
+def as_json(value: Any) -> str:
+    """As a tag has it."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

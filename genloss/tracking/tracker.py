@@ -3,8 +3,8 @@
     python -m genloss.tracking.tracker FOLDER [--uri URI] [--deleted]
 
 looks twice a second which journals have grown, and ships them. When its standard input ends, nothing more
-will be written: it ships what is left, writes the view and the note, and ends. A store that cannot be
-reached is asked again, for ever; killed at any moment, it goes on where it was when it is started again.
+will be written: it ships what is left, writes the comparison run and the note, and ends. A store that cannot
+be reached is asked again, for ever; killed at any moment, it goes on where it was when it is started again.
 
 What happens it says on standard output, a JSON object a line:
 
@@ -28,23 +28,25 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any
 
+import requests
 from mlflow.exceptions import MlflowException
 
 from genloss.errors import GenlossError
 from genloss.record import owner
 from genloss.record.folder import RunFolder, StudyFolder
-from genloss.tracking import address, fail_fast, note, store, views
-from genloss.tracking.delivery import Delivery
+from genloss.tracking import address, comparison_run, fail_fast, note, store, views
+from genloss.tracking.delivery import Delivery, RunGone
 from genloss.tracking.shipping import RunShipping, tell
 from genloss.tracking.target import Store
 
-P = ParamSpec("P")
+if TYPE_CHECKING:
+    from genloss.comparison.comparison import Comparison
 
 POLL_SECONDS = 0.5
 NICENESS, LEAST = 7, 19
@@ -71,14 +73,14 @@ class Tracker:
 
     Attributes:
         folder: the study's.
-        table: gives the comparison of a study as a Markdown table.
+        compare: gives the comparison of a study.
         report: told of what happens, see above.
         uri: the store, if it is not the one that the study names.
         deleted: whether runs that were deleted in MLflow are made anew.
     """
 
     folder: StudyFolder
-    table: Callable[[StudyFolder], str]
+    compare: Callable[[StudyFolder], Comparison]
     report: Callable[..., None]
     uri: str | None = None
     deleted: bool = False
@@ -135,7 +137,7 @@ class Tracker:
         return [*self.folder.runs(), *(folder for folder in lost if not folder.journal.exists())]
 
     def finish(self, superseded: Callable[[], bool] = lambda: False) -> None:
-        """Ships the rest, says how those runs ended that did not say so themselves, and writes the note.
+        """Ships the rest, says how those runs ended that did not, and writes the comparison.
 
         Args:
             superseded: whether another tracker is to go on instead; asked now and then.
@@ -155,7 +157,8 @@ class Tracker:
             if not in_training:
                 run.end()
         self._store.check()
-        self._write_note()
+        if self._runs:
+            self._conclude()
         store.settle(self._uri)
         self._tell_count()
         self.report(event="done", shipped=all(run.complete for run in self._runs.values()))
@@ -165,13 +168,30 @@ class Tracker:
         for run in self._runs.values():
             yield not run.seen.ended and run.folder.is_trained()
 
-    def _write_note(self) -> None:
+    def _conclude(self) -> None:
+        """Writes the comparison run and the experiment's note."""
+        folder, experiment_id, name = self.folder, self._store.experiment_id, self.folder.name
+        floors: Mapping[str, float] = {}
         try:
-            table = self.table(self.folder)
-        except GenlossError as error:
-            table = f"The table cannot be made: {error.message}"
-        description, name = self._content["experiment"]["description"], self.folder.name
-        self._try(note.write, self._store.client, self._store.experiment_id, name, description, table)
+            comparison = self.compare(folder)
+            said, floors = note.Said.of(comparison), comparison.floors
+        except Exception as error:  # the runs are whole without it
+            why = error.message if isinstance(error, GenlossError) else f"{type(error).__name__}: {error}"
+            said = note.Said(f"The table cannot be made: {why}", "The table cannot be made.")
+        with self._lenient():
+            run = comparison_run.find_or_create(self._store, name)
+            run_id = run.info.run_id
+            pages = {
+                "report": comparison_run.address(folder, experiment_id, run_id),
+                "samples": views.within(experiment_id, name + views.SAMPLES) if self._pictures() else "",
+                "charts": views.within(experiment_id, name),
+            }
+            links = " · ".join(note.link(text, page) for text, page in pages.items() if page)
+            comparison_run.write(self._store, folder, run, said, links, floors)
+            description = self._content["experiment"]["description"]
+            self._store.delivery.call(
+                note.write, self._store.client, experiment_id, name, description, said, links
+            )
 
     def _tell_count(self) -> None:
         runs = self._runs.values()
@@ -183,25 +203,31 @@ class Tracker:
     def _show(self) -> None:
         """Writes the view anew if there are metrics or pictures that it has no charts for."""
         keys = list(dict.fromkeys(key for run in self._runs.values() for key in run.seen.keys))
+        pictures = self._pictures()
+        if self._shown != (keys, pictures):
+            self._shown = (keys, pictures)
+            with self._lenient():
+                client, experiment_id = self._store.client, self._store.experiment_id
+                self._store.delivery.call(views.write, client, experiment_id, self._content, keys, pictures)
+
+    def _pictures(self) -> dict[str, int]:
+        """The last step of each kind of picture."""
         pictures: dict[str, int] = {}
         for run in self._runs.values():
             pictures |= {key: max(step, pictures.get(key, 0)) for key, step in run.seen.pictures.items()}
-        if self._shown != (keys, pictures):
-            self._shown = (keys, pictures)
-            objectives = self._content["experiment"]["objectives"]
-            name, experiment_id = self.folder.name, self._store.experiment_id
-            self._try(views.write, self._store.client, experiment_id, name, objectives, keys, pictures)
+        return pictures
 
-    def _try(self, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Says something of the experiment, without which the runs are whole, too."""
+    @contextmanager
+    def _lenient(self) -> Iterator[None]:
+        """For what is said of the experiment, without which the runs are whole, too."""
         try:
-            self._store.delivery.call(function, *args, **kwargs)
-        except MlflowException as error:
+            yield
+        except (MlflowException, requests.HTTPError, RunGone) as error:
             self._store.check()
             self._tell(f"MLflow did not take what is said of the experiment: {error}")
 
 
-def main(arguments: list[str], table: Callable[[StudyFolder], str] | None = None) -> int:
+def main(arguments: list[str], compare: Callable[[StudyFolder], Comparison] | None = None) -> int:
     """Tracks a study until standard input ends; gives the exit code."""
     parser = argparse.ArgumentParser(prog="genloss.tracking.tracker")
     parser.add_argument("folder", type=Path)
@@ -240,7 +266,7 @@ def main(arguments: list[str], table: Callable[[StudyFolder], str] | None = None
 
     with _alone(study, report):
         try:
-            tracker = Tracker(study, table or _table, report, options.uri, options.deleted)
+            tracker = Tracker(study, compare or _compare, report, options.uri, options.deleted)
             tracker.open()
             more = False
             while _goes_on(0.0 if more else POLL_SECONDS):
@@ -269,11 +295,10 @@ def _goes_on(seconds: float) -> bool:
     return not readable or bool(os.read(sys.stdin.fileno(), 4096))
 
 
-def _table(study: StudyFolder) -> str:
+def _compare(study: StudyFolder) -> Comparison:
     from genloss.comparison.records import comparison_of
-    from genloss.comparison.table import markdown
 
-    return markdown(comparison_of(study))
+    return comparison_of(study)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from genloss.commands.planned import print_plan
 from genloss.experiment import suggest
 from genloss.experiment.plan import Plan, plan, runs
 from genloss.experiment.schema import Experiment, Range, Search
@@ -111,6 +112,20 @@ def test_the_first_trials_are_tried_and_known(planned: Planned) -> None:
     assert 1e-5 <= first.point["training.optimizer.lr"] <= 1e-2
     assert first.point != second.point
     assert planned(searched(LR, "model.width: {integer: [2, 8]}")).first_trials == checked.first_trials
+
+
+def test_the_plan_shows_what_is_chosen_from(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:
+    print_plan(planned(searched(LR, "model.width: {choice: [2, 3]}", f"{SCALE}: {{uniform: [0, 1]}}")))
+    said = capsys.readouterr().out
+    assert (
+        "search      4 trials of each objective for the best spread: tpe, seed 0, pruned by the median"
+        in said
+    )
+    assert "training.optimizer.lr: 1e-05 to 0.01, by its logarithm" in said
+    assert "model.width: one of 2, 3" in said
+    assert f"{SCALE}: 0 to 1\n" in said
+    assert "first of second: training.optimizer.lr " in said
+    assert "16 runs: 2 objectives × 4 trials × 2 seeds (3, 1); nothing was trained" in said
 
 
 def test_a_search_survives_json(planned: Planned) -> None:

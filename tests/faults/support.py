@@ -88,10 +88,14 @@ def _metrics(here: Path) -> list[tuple[str, str, int, float]]:
         ]
 
 
+TRAINED = "lifecycle_stage = 'active' AND name != 'comparison'"
+"""Which of the store's runs were trained and not deleted, in SQL."""
+
+
 def runs(here: Path) -> dict[str, str]:
-    """The status of each run in the store; one run of a name, or this raises."""
+    """The status of each run in the store that was trained; one run of a name, or this raises."""
     with closing(sqlite3.connect(here / "mlflow.db")) as store:
-        found = store.execute("SELECT name, status FROM runs WHERE lifecycle_stage = 'active'").fetchall()
+        found = store.execute(f"SELECT name, status FROM runs WHERE {TRAINED}").fetchall()
     assert len(found) == len({name for name, _ in found}), found
     return dict(found)
 

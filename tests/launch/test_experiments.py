@@ -45,7 +45,7 @@ def test_an_experiment_runs(name: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     (experiment,) = [e for e in client.search_experiments() if e.name != "Default"]
-    for run in client.search_runs([experiment.experiment_id]):
+    for run in client.search_runs([experiment.experiment_id], "tags.`genloss.run` LIKE '%'"):
         assert any(key.startswith("eval/") for key in run.data.metrics)
         kept = {item.path for item in client.list_artifacts(run.info.run_id)}
         assert kept & {"images", "texts"}, "there are no samples"
@@ -64,7 +64,7 @@ def test_an_experiment_finishes_in_minutes(name: str, tmp_path: Path) -> None:
     assert seconds <= SECONDS
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     (experiment,) = [e for e in client.search_experiments() if e.name != "Default"]
-    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    runs = client.search_runs([experiment.experiment_id], "tags.`genloss.run` LIKE '%'", max_results=1000)
     assert {run.info.status for run in runs} == {"FINISHED"}
     objectives = {run.data.params["objective"] for run in runs}
     seeds = {run.data.params["seed"] for run in runs}

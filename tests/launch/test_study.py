@@ -31,7 +31,8 @@ def shown(folder: Path) -> dict[str, MlflowRun]:
     """What MLflow has, by run name."""
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     ids = [found.experiment_id for found in client.search_experiments()]
-    return {run.info.run_name: run for run in client.search_runs(ids, max_results=500)}
+    trained = client.search_runs(ids, "tags.`genloss.run` LIKE '%'", max_results=500)
+    return {run.info.run_name: run for run in trained}
 
 
 def artifacts(folder: Path, run: MlflowRun) -> set[str]:

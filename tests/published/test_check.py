@@ -133,7 +133,7 @@ def test_modes_are_counted_beside_the_papers(kind: str, tmp_path: Path, module: 
     tiny = ["training.steps=4", "evaluation.every=4", "evaluation.samples=50", "seeds=2"]
     result, rows = check.run(of, tiny, tmp_path)
     assert result.exit_code == 0, result.summary()
-    assert len(rows) == 12
+    assert len(rows) == 14
     assert rows[0].expected == {"ring": "6.3 ± 0.5", "grid": "17.3 ± 0.8"}[kind]
     text = check.section(of, rows, result, "said")
     assert text.startswith(f"## mode_collapse_{kind}\n")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from genloss.comparison.records import comparison_of
 from genloss.record.folder import RunFolder, StudyFolder, read_record
 from genloss.tracking import store
 from genloss.tracking.tracker import Tracker
@@ -33,7 +34,7 @@ class Shipped:
         self.said: list[dict[str, Any]] = []
 
     def tracker(self, *, uri: str | None = None, deleted: bool = False) -> Tracker:
-        tracker = Tracker(self.study, lambda _: "", self._hear, uri, deleted)
+        tracker = Tracker(self.study, comparison_of, self._hear, uri, deleted)
         tracker.open()
         return tracker
 
@@ -51,8 +52,9 @@ class Shipped:
         return [event["text"] for event in self.said if event["event"] == "note"]
 
     def runs(self) -> list[Any]:
+        """Those that were trained."""
         ids = [found.experiment_id for found in self.client.search_experiments()]
-        return list(self.client.search_runs(ids))
+        return list(self.client.search_runs(ids, "tags.`genloss.run` LIKE '%'"))
 
     @property
     def run(self) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import socket
 from dataclasses import replace
@@ -12,14 +11,14 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from genloss.comparison.records import read_study
+from genloss.comparison.records import comparison_of, read_study
 from genloss.comparison.studies import StudyRuns
 from genloss.errors import RequestError, TrackingError
 from genloss.record.folder import StudyFolder
 from genloss.tracking import fail_fast, reader, server
 from genloss.tracking.reader import Reader
 from genloss.tracking.tracker import Tracker
-from tests.comparison.written import FLOORS, finish, objective, study
+from tests.comparison.written import finish, objective, study
 from tests.tracking.studies import BEGAN, begin
 
 
@@ -38,18 +37,9 @@ class Here:
         return made
 
     def ship(self, made: StudyFolder) -> None:
-        tracker = Tracker(made, lambda _: "", lambda **_: None, self.uri)
+        tracker = Tracker(made, comparison_of, lambda **_: None, self.uri)
         tracker.open()
         tracker.finish()
-        self.floors(made.name)
-
-    def floors(self, name: str) -> None:
-        """Says the floors of a study, if that is not done yet."""
-        wanted = f"tags.`genloss.comparison` = '{name}'"
-        experiments = [found.experiment_id for found in self.client.search_experiments()]
-        if not any("genloss.floors" in run.data.tags for run in self.client.search_runs(experiments, wanted)):
-            tags = {"genloss.comparison": name, "genloss.floors": json.dumps(FLOORS)}
-            self.client.create_run(self.experiment(), BEGAN, tags, "comparison")
 
     def experiment(self, name: str = "gan-losses") -> str:
         found = self.client.get_experiment_by_name(name)

@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
-from genloss.comparison.records import read_study
+from genloss.comparison.records import comparison_of, read_study
 from genloss.comparison.sources import RecordSource
 from genloss.record.folder import StudyFolder
 from genloss.tracking.reader import Reader
@@ -54,7 +54,7 @@ def train(made: StudyFolder, *, ends: bool = True) -> None:
 
 
 def ship(made: StudyFolder) -> None:
-    tracker = Tracker(made, lambda _: "", lambda **_: None)
+    tracker = Tracker(made, comparison_of, lambda **_: None)
     tracker.open()
     tracker.pass_over(at_once=True)
 

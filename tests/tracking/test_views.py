@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from genloss.tracking import views
+from genloss.tracking.views import LONGEST_TAG
 
 OBJECTIVES = [
     {"name": "plain", "players": {"generator": [{"name": "g"}], "discriminator": [{"name": "d"}]}},
@@ -20,6 +23,45 @@ KEYS = [
     *("generator/g", "generator/g2", "generator/total", "generator/gradient_norm"),
     *("held_out/generator/g", "eval/recall", "eval/precision", "non_finite_values"),
 ]
+
+
+def study(objectives: Sequence[dict[str, Any]] = OBJECTIVES, **more: Any) -> dict[str, Any]:
+    """What study.json says."""
+    metrics = {"recall": {"higher_is_better": True}, "distance": {"higher_is_better": False}}
+    return {
+        "study": "a-study",
+        "metrics": metrics,
+        "experiment": {"objectives": objectives, "seeds": [3, 4], **more},
+    }
+
+
+def grid(count: int) -> list[dict[str, Any]]:
+    """So many points of a sweep over two numbers and a name."""
+    return [
+        {
+            "name": f"vae,weight={index}.00,lr=0.001,network=mlp",
+            "base": "vae",
+            "point": {
+                "objectives.vae.network.kl.weight": float(index),
+                "training.optimizer.lr": 0.001,
+                "model.network": "mlp",
+            },
+            "players": {"network": [{"name": "nll"}, {"name": "kl"}]},
+        }
+        for index in range(count)
+    ]
+
+
+def placed(state: dict[str, Any]) -> dict[str, list[str]]:
+    """What each section shows."""
+    found: dict[str, list[str]] = {section["name"]: [] for section in state["compareRunSections"]}
+    for chart in state["compareRunCharts"]:
+        found[chart["metricSectionId"]] += chart.get("imageKeys") or [chart.get("metricKey") or chart["type"]]
+    return found
+
+
+def unfolded(state: dict[str, Any]) -> list[str]:
+    return [section["name"] for section in state["compareRunSections"] if section["display"]]
 
 
 @pytest.mark.parametrize(
@@ -37,31 +79,91 @@ def test_the_page_is_the_study_s_charts_and_tells_no_password(host: str, base: s
 
 
 def test_what_decides_comes_first_and_each_metric_has_its_place() -> None:
-    charts, sections = views.layout(OBJECTIVES, KEYS, {"samples": 3000})
-    placed: dict[str, list[str]] = {section["name"]: [] for section in sections}
-    for chart in charts:
-        placed[chart["metricSectionId"]] += chart.get("imageKeys") or [chart["metricKey"]]
-    assert placed == {
-        "last evaluation": ["eval/recall", "eval/precision"],
-        "losses": ["generator/total", "discriminator/total", "discriminator/d"],
-        "evaluation by step": ["eval/recall", "eval/precision"],
-        "terms of one objective alone": ["discriminator/penalty", "generator/g", "generator/g2"],
-        "losses on held-out data": ["held_out/generator/g"],
-        "gradient norms and others": [
-            *("discriminator/gradient_norm", "generator/gradient_norm", "non_finite_values"),
-        ],
-        "pictures of runs that are not grouped": ["samples"],
-    }
-    unfolded = [section["name"] for section in sections if section["display"]]
-    assert unfolded == ["last evaluation", "losses", "evaluation by step"]
+    state = json.loads(views.comparison(study(), KEYS, {"samples": 3000}))
+    assert list(placed(state).items()) == [
+        ("last evaluation", ["eval/recall", "eval/precision"]),
+        ("evaluation by step", ["eval/recall", "eval/precision"]),
+        ("generator losses", ["generator/total"]),
+        ("discriminator losses", ["discriminator/total", "discriminator/d"]),
+        ("other terms of the losses", ["discriminator/penalty", "generator/g", "generator/g2"]),
+        ("losses on held-out data", ["held_out/generator/g"]),
+        (
+            "gradient norms and others",
+            ["discriminator/gradient_norm", "generator/gradient_norm", "non_finite_values"],
+        ),
+        ("cost", ["cost/seconds", "cost/peak_memory"]),
+        ("samples (where runs are not grouped)", ["samples"]),
+    ]
+    assert unfolded(state) == [
+        *("last evaluation", "evaluation by step", "generator losses", "discriminator losses")
+    ]
+    charts = state["compareRunCharts"]
     assert len({chart["uuid"] for chart in charts}) == len(charts)
     # Without the number the front end smooths the lines.
     assert all(chart["lineSmoothness"] == 0 for chart in charts if chart["type"] == "LINE")
+    # What a run has but one of is no line.
+    assert {chart["type"] for chart in charts if chart.get("metricKey", "").startswith("cost/")} == {"BAR"}
+
+
+def test_of_one_objective_all_terms_are_shown() -> None:
+    state = json.loads(views.comparison(study(OBJECTIVES[:1]), KEYS, {}))
+    assert placed(state)["generator losses"] == ["generator/total", "generator/g"]
 
 
 def test_a_view_says_which_runs_it_shows_and_how() -> None:
-    state = json.loads(json.dumps(views.view("a-study", OBJECTIVES, KEYS, {})))
+    state = json.loads(views.comparison(study(), KEYS, {}))
     assert state["searchFilter"] == "tags.`genloss.study` = 'a-study'"
     assert state["groupBy"]["groupByKeys"] == [{"mode": "param", "groupByData": "objective"}]
     assert state["groupsExpanded"] == {"param.objective.plain": False, "param.objective.penalised": False}
-    assert "compareRunCharts" not in views.view("a-study", OBJECTIVES, [], {})
+    assert (state["orderByKey"], state["runsHiddenMode"]) == ("attributes.start_time", "SHOW_ALL")
+    assert "compareRunCharts" not in json.loads(views.comparison(study(), [], {}))
+
+
+def test_the_samples_are_those_of_one_seed_not_grouped() -> None:
+    state = json.loads(views.samples(study(), KEYS, {"samples": 3000}))
+    assert state["searchFilter"] == "tags.`genloss.study` = 'a-study' AND params.`seed` = '3'"
+    assert state["groupBy"] is None
+    (chart,) = state["compareRunCharts"]
+    assert (chart["type"], chart["imageKeys"], chart["step"]) == ("IMAGE", ["samples"], 3000)
+    assert unfolded(state) == ["samples"]
+    # Charts that the front end adds for each metric come into sections that are there, and folded.
+    assert {"discriminator", "generator", "held_out/generator", "eval", "cost"} < set(placed(state))
+
+
+def test_a_sweep_is_shown_by_its_values_that_are_numbers_the_best_first() -> None:
+    keys = ["network/nll", "network/kl", "network/total", "eval/recall"]
+    state = json.loads(views.comparison(study(grid(4)), keys, {}))
+    every, *each = [c for c in state["compareRunCharts"] if c["metricSectionId"] == "by value"]
+    params = ["network.kl.weight", "training.optimizer.options.lr"]
+    assert (every["type"], every["selectedParams"]) == ("PARALLEL", params)
+    assert every["selectedMetrics"] == ["eval/recall"]
+    assert [chart["xaxis"]["key"] for chart in each] == params
+    assert {chart["yaxis"]["key"] for chart in each} == {"eval/recall"}
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`eval/recall`", False)
+    assert unfolded(state)[0] == "by value"
+
+
+def test_a_search_is_shown_by_the_metric_that_it_follows() -> None:
+    space = {"training.optimizer.lr": {"log_uniform": [1e-4, 1e-2], "choice": None}}
+    open_ = [{**objective, "point": {}} for objective in grid(3)]
+    found = study(open_, search={"metric": "distance", "space": space})
+    state = json.loads(views.comparison(found, ["eval/recall", "eval/distance"], {}))
+    (chart,) = [c for c in state["compareRunCharts"] if c["metricSectionId"] == "by value"]
+    assert chart["xaxis"]["key"] == "training.optimizer.options.lr"
+    assert chart["yaxis"]["key"] == "eval/distance"
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`eval/distance`", True)
+
+
+@pytest.mark.parametrize(("groups", "metrics"), [(20, 5), (20, 150), (300, 5), (300, 150), (2000, 40)])
+def test_a_view_fits_its_tag_and_shows_what_decides(groups: int, metrics: int) -> None:
+    keys = ["network/nll", "network/kl", "network/total", "eval/recall"]
+    keys += [f"network/gradient_norm/{index}" for index in range(metrics)]
+    text = views.comparison(study(grid(groups)), keys, {"samples": 100})
+    assert len(text) <= LONGEST_TAG
+    state = json.loads(text)
+    assert unfolded(state) == ["by value", "last evaluation", "evaluation by step", "network losses"]
+    assert state["runsHiddenMode"] == ("SHOW_ALL" if groups == 20 else "FIRST_20_RUNS")
+    # Each metric has a chart, or a folded section to which the front end adds one.
+    shown = placed(state)
+    charted = {key for listed in shown.values() for key in listed}
+    assert [key for key in keys if key not in charted and key.rpartition("/")[0] not in shown] == []
