@@ -70,7 +70,9 @@ def connect(uri: str, *, create: bool = True) -> MlflowClient:
             raise TrackingError(f"there is no MLflow store `{path}`", hint="`genloss run` makes one")
         _create(path)
     _check_schema(uri)
-    client = MlflowClient(uri)
+    # MLflow keeps what it has opened by its address, also after a change of the working folder.
+    absolute = uri if path is None else sqlalchemy.make_url(uri).set(database=str(path))
+    client = MlflowClient(str(absolute))
     client.search_experiments(max_results=1)
     return client
 

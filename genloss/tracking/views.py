@@ -5,9 +5,10 @@ A view is a tag of the experiment, which the address of the page names. Its JSON
 the default: a line without `lineSmoothness`, say, is smoothed.
 
 What the front end cannot do there: it draws no pictures of groups, so the samples have a view of their own,
-of one seed's runs, in which it shows ten at most; it draws no bands or intervals in bars; it chooses the
-groups' colours by their names, also such as can hardly be told apart; its list cuts their names off, and its
-legends have two lines; its axes of params are linear, and it knows no means of params that are no numbers.
+of one seed's runs, in which it shows ten at most; it draws no bands or intervals in bars; it averages what
+runs it has loaded, which are a hundred at first; it chooses the groups' colours by their names, also such as
+can hardly be told apart; its list cuts their names off, and its legends have two lines; its axes of params
+are linear, and it knows no means of params that are no numbers.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ LATE = ("non_finite_values", "cost/seconds", "cost/peak_memory")
 
 MOST_GROUPS, SHOWN_GROUPS = 30, "FIRST_20_RUNS"
 """Of more groups, only so many are drawn at first: of a sweep or a search the best."""
+
+LOADED = 100
+"""Runs that the front end loads at first: of more, a group's mean is over those that are loaded."""
 
 MOST_TERMS = 6
 """Terms of a player that are shown unfolded, beside its total."""
@@ -151,8 +155,10 @@ def samples(study: Mapping[str, Any], keys: Sequence[str], pictures: Mapping[str
 def _state(study: Mapping[str, Any]) -> dict[str, Any]:
     """What both views have: the study's runs, those of a sweep or a search the best first."""
     order, ascending = "attributes.start_time", True
-    metric = _deciding(study)
-    if _swept(study["experiment"]) and metric in study["metrics"]:
+    metric, experiment = _deciding(study), study["experiment"]
+    # The best runs are no groups: where not all are loaded, the first seeds of all objectives are to be.
+    is_whole = _runs(experiment) <= LOADED or len(experiment["seeds"]) == 1
+    if _swept(experiment) and metric in study["metrics"] and is_whole:
         ascending = not study["metrics"][metric]["higher_is_better"]
         order = f"metrics.`{METRICS}{metric}`"
     return {
@@ -228,10 +234,12 @@ def layout(study: Mapping[str, Any], keys: Sequence[str], pictures: Mapping[str,
     every = dict.fromkeys([*keys, *LATE])
     cost = [key for key in every if key.startswith(COST)]
     others = [key for key in every if key not in {*shown, *evaluated, *held_out, *alone, *cost}]
+    number = _runs(experiment)
+    loaded = f" of the runs that are loaded: {LOADED} of {number} at first" if number > LOADED else ""
     bars = 260 + 8 * min(max(len(objectives) - 8, 0), 40)
     sections = [
-        Section("by value", _against(_swept(experiment), _deciding(study)), height=400),
-        Section("last evaluation", [_chart("BAR", key) for key in evaluated], height=bars),
+        Section(f"by value{loaded}", _against(_swept(experiment), _deciding(study)), height=400),
+        Section(f"last evaluation{loaded}", [_chart("BAR", key) for key in evaluated], height=bars),
         Section("evaluation by step", _lines(evaluated)),
         *[
             Section(
@@ -273,6 +281,11 @@ def _picture(key: str, step: int) -> dict[str, Any]:
         "step": step,
         "showRunParams": False,
     }
+
+
+def _runs(experiment: Mapping[str, Any]) -> int:
+    """How many runs there are to be."""
+    return len(experiment["objectives"]) * len(experiment["seeds"])
 
 
 def _deciding(study: Mapping[str, Any]) -> str:

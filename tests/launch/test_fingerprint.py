@@ -64,7 +64,7 @@ def test_a_plugin_that_is_edited_while_its_study_runs(here: Path) -> None:
     shutil.copy(FAULTY, "mine.py")
 
     class Editor(Silence):
-        def progress(self, run: Run, message: Mapping[str, Any]) -> None:
+        def progress(self, run: Run, message: Mapping[str, Any]) -> None:  # noqa: ARG002
             if run.seed == 0:
                 with Path("mine.py").open("a") as plugin:
                     plugin.write("# more\n")

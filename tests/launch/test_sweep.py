@@ -54,7 +54,7 @@ def test_points_are_trained_and_shown_as_objectives_and_one_alone_has_the_same_b
     assert result.exit_code == 0
     names = ["vae,weight=0.5,latent_dim=2", "vae,weight=4.0,latent_dim=2", "plain,latent_dim=2"]
     assert [run.objective for run in result.runs] == names
-    client = MlflowClient("sqlite:///mlflow.db")
+    client = MlflowClient(f"sqlite:///{here}/mlflow.db")
     (experiment,) = [found for found in client.search_experiments() if found.name == "grid"]
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
     shown = runs["vae,weight=4.0,latent_dim=2-0"].data

@@ -37,9 +37,11 @@ def served(study: str, folder: Path) -> Iterator[str]:
         text=True,
     )
     assert process.stdout is not None
-    yield process.stdout.readline().strip()
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
     assert process.returncode == 130, said
     assert "Traceback" not in said
 
@@ -74,10 +76,13 @@ def find_groups_and_chart(driver: webdriver.Chrome, page: str) -> None:
 
     wait.until(lambda _: all(f"Group: {name}" in text(_) for name in GAN))
     assert text(driver).count("Group: ") == len(GAN)
+    into_view = "arguments[0].scrollIntoView({block: 'center'})"
+    # What is far below is drawn when it is scrolled to.
+    driver.execute_script(into_view, driver.find_element(By.XPATH, "//*[text()='generator losses']"))
     wait.until(lambda _: "generator/total" in text(_))
     titles = driver.find_elements(By.XPATH, "//*[text()='generator/total']")
     (title,) = [element for element in titles if element.is_displayed()]
-    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", title)
+    driver.execute_script(into_view, title)
 
     def lines(_: Any) -> list[Any]:
         """The curves of the chart that the title stands above."""

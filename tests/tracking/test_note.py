@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from genloss.tracking.note import LONGEST_TAG, note
+from genloss.tracking.note import LONGEST_TAG, Said, link, note
 
-TABLE = "| objective | recall ↑ |\n| --- | ---: |\n| plain | 0.5 ± 0.1 |"
+TABLE = Said(
+    "plain is best.\n\n| objective | recall ↑ |\n| --- | ---: |\n| plain | 0.5 ± 0.1 |", "plain is best."
+)
 
 
 def test_a_note_has_the_newest_study_first_and_keeps_what_a_person_wrote() -> None:
     one = note("study-1", "What changes?", TABLE, "My own words.")
     two = note("study-2", "What changes?", TABLE, one)
-    again = note("study-2", "What changes?", TABLE.replace("0.5", "0.7"), two)
+    again = note("study-2", "What changes?", Said(TABLE.whole.replace("0.5", "0.7")), two)
     assert two.count("study-2") == again.count("study-2")
     assert again.index("**study-2**") < again.index("My own words.") < again.index("**study-1**")
     assert "`genloss ui study-2`" in again
@@ -41,7 +43,7 @@ def test_a_note_of_an_earlier_version_is_read() -> None:
     """There the comment stood in the first line."""
     old = (
         "My own words.\n\n<!-- genloss: study-1 -->\n**study-1** What changes? `genloss ui study-1`\n\n"
-        f"{TABLE}\n\n&nbsp;\n<!-- genloss ends -->"
+        f"{TABLE.whole}\n\n&nbsp;\n<!-- genloss ends -->"
     )
     new = note("study-2", "What changes?", TABLE, old)
     assert new.count("My own words.") == 1
@@ -57,6 +59,22 @@ def test_a_note_never_grows_over_mlflow_s_limit() -> None:
         assert f"**study-{number}**" in text
     assert "**study-0**" not in text
     assert "x" * 1000 in text
-    huge = note("huge", "", "| x |\n" * 10_000, text)
+    huge = note("huge", "", Said("| x |\n" * 10_000, "x is best; the table is too long."), text)
     assert len(huge) <= LONGEST_TAG
-    assert "too long" in huge
+    assert "x is best; the table is too long." in huge
+
+
+def test_links_stay_where_the_table_goes() -> None:
+    text = ""
+    for number in range(6):
+        text = note(f"study-{number}", "", TABLE, text, link("report", f"#/experiments/1/{number}"))
+    assert text.count("0.5 ± 0.1") == 3
+    for number in range(6):
+        assert f"`genloss ui study-{number}` · [report](#/experiments/1/{number})\n" in text
+
+
+def test_as_much_is_said_as_there_is_room_for() -> None:
+    said = Said("whole " * 10, "short")
+    assert said.within(100) == said.whole
+    assert said.within(20) == "short"
+    assert "too long" in Said("whole " * 10, "short " * 10).within(50)

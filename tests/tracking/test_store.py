@@ -42,6 +42,18 @@ def test_plain_files_are_refused(shipped: Shipped) -> None:
         shipped.tracker(uri="./mlruns")
 
 
+def test_the_same_relative_address_in_another_folder_is_another_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        store.connect("sqlite:///mlflow.db").create_experiment(name)
+    found = store.connect("sqlite:///mlflow.db").search_experiments()
+    assert {experiment.name for experiment in found} == {"Default", "two"}
+    assert (tmp_path / "one" / "mlflow.db").exists()
+
+
 def test_what_is_left_of_a_deleted_store_is_not_mixed_into_a_new_one(tmp_path: Path) -> None:
     """A store in WAL mode is three files; people delete one of them."""
     path = tmp_path / "mlflow.db"

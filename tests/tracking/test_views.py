@@ -31,7 +31,7 @@ def study(objectives: Sequence[dict[str, Any]] = OBJECTIVES, **more: Any) -> dic
     return {
         "study": "a-study",
         "metrics": metrics,
-        "experiment": {"objectives": objectives, "seeds": [3, 4], **more},
+        "experiment": {"objectives": objectives, "seeds": [3, 4]} | more,
     }
 
 
@@ -143,6 +143,17 @@ def test_a_sweep_is_shown_by_its_values_that_are_numbers_the_best_first() -> Non
     assert unfolded(state)[0] == "by value"
 
 
+def test_where_not_all_runs_are_loaded_it_says_so_and_the_best_seeds_are_not_taken_for_the_groups() -> None:
+    """The front end averages what it has loaded."""
+    few, many = study(grid(20)), study(grid(60))
+    states = [json.loads(views.comparison(one, ["eval/recall"], {})) for one in (few, many)]
+    assert [state["orderByKey"] for state in states] == ["metrics.`eval/recall`", "attributes.start_time"]
+    assert "last evaluation" in unfolded(states[0])
+    assert "last evaluation of the runs that are loaded: 100 of 120 at first" in unfolded(states[1])
+    one_seed = json.loads(views.comparison(study(grid(200), seeds=[0]), ["eval/recall"], {}))
+    assert one_seed["orderByKey"] == "metrics.`eval/recall`"
+
+
 def test_a_search_is_shown_by_the_metric_that_it_follows() -> None:
     space = {"training.optimizer.lr": {"log_uniform": [1e-4, 1e-2], "choice": None}}
     open_ = [{**objective, "point": {}} for objective in grid(3)]
@@ -161,7 +172,8 @@ def test_a_view_fits_its_tag_and_shows_what_decides(groups: int, metrics: int) -
     text = views.comparison(study(grid(groups)), keys, {"samples": 100})
     assert len(text) <= LONGEST_TAG
     state = json.loads(text)
-    assert unfolded(state) == ["by value", "last evaluation", "evaluation by step", "network losses"]
+    decide = ["by value", "last evaluation", "evaluation by step", "network losses"]
+    assert [name.partition(" of the runs")[0] for name in unfolded(state)] == decide
     assert state["runsHiddenMode"] == ("SHOW_ALL" if groups == 20 else "FIRST_20_RUNS")
     # Each metric has a chart, or a folded section to which the front end adds one.
     shown = placed(state)

@@ -225,7 +225,7 @@ def test_the_time_changes_what_the_network_gives(options: dict[str, Any]) -> Non
 def test_a_u_net_sees_the_whole_image() -> None:
     torch.manual_seed(0)
     x = torch.zeros(1, 1, 9, 9, requires_grad=True)
-    out = UNet(1, (8, 8, 8))(x, torch.tensor([0.5]))
+    out = UNet(1, (8, 8, 8), nn.SiLU)(x, torch.tensor([0.5]))
     (gradient,) = torch.autograd.grad(out[0, 0, 0, 0], x)
     assert gradient.ne(0).all()
 
