@@ -12,6 +12,7 @@ from genloss.comparison.report import intervals, lines
 from genloss.comparison.report.drawing import Drawing, Symbol, identity
 from genloss.comparison.runs import Cost
 from genloss.comparison.words import count_of, duration, memory, needed, number, p_value, spread
+from genloss.experiment.sweep import labels
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,14 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Setting:
+    """A value that an objective sets for itself, at a path of the experiment; `text` has the end of that."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Row:
     """An objective in the table."""
 
@@ -40,7 +49,7 @@ class Row:
     key: Key
     seeds: str
     cells: Sequence[Cell]
-    sets: Sequence[str]
+    sets: Sequence[Setting]
     cost: Sequence[str]
 
 
@@ -75,6 +84,7 @@ def row(
     objective: str,
     decided: Mapping[tuple[str, str], str],
     costs: Mapping[str, Cost],
+    names: Mapping[str, str],
 ) -> Row:
     done, planned = len(comparison.finished(objective)), len(comparison.of(objective))
     cells = []
@@ -92,16 +102,29 @@ def row(
                 ", ".join(more),
             )
         )
-    sets = next(({**run.sets, **run.point} for run in comparison.of(objective)), {})
     return Row(
         objective,
         objective == comparison.baseline,
         key(comparison, objective),
         str(done) if done == planned else f"{done} of {planned}",
         cells,
-        [f"{path} = {_value(value)}" for path, value in sets.items()],
+        [
+            Setting(path, f"{names[path]} = {_value(value)}")
+            for path, value in _own(comparison, objective).items()
+        ],
         _cost(costs[objective], costs),
     )
+
+
+def setting_names(comparison: Comparison) -> dict[str, str]:
+    """The ends by which the paths of all objectives' own settings are told apart."""
+    return labels(
+        {path: None for objective in comparison.objectives for path in _own(comparison, objective)}
+    )
+
+
+def _own(comparison: Comparison, objective: str) -> dict[str, Any]:
+    return next(({**run.sets, **run.point} for run in comparison.of(objective)), {})
 
 
 def _value(value: Any) -> str:

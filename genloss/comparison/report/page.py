@@ -116,6 +116,7 @@ def page(comparison: Comparison, source: Source) -> Page:
     bands = {metric: lines.metric_bands(comparison, source, metric, drawn) for metric in comparison.metrics}
     decided = intervals.decisions(comparison)
     costs = {objective: comparison.cost(objective) for objective in comparison.objectives}
+    names = cells.setting_names(comparison)
     shown_losses = [
         LossPlots(objective, [(plot, cells.terms(plot)) for plot in plots])
         for objective in drawn
@@ -130,7 +131,7 @@ def page(comparison: Comparison, source: Source) -> Page:
         legend=[cells.key(comparison, objective) for objective in comparison.objectives],
         columns=[cells.column(comparison, metric) for metric in comparison.metrics],
         cost_columns=cells.cost_columns(costs),
-        rows=[cells.row(comparison, objective, decided, costs) for objective in comparison.objectives],
+        rows=[cells.row(comparison, objective, decided, costs, names) for objective in comparison.objectives],
         floors=cells.floors(comparison),
         figures=[(metric, cells.figures(comparison, metric)) for metric in comparison.metrics],
         allowed=comparison.allowed,
