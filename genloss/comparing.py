@@ -90,6 +90,11 @@ class Gathered:
 
         study, allowed = unite(self.studies, allow_differences=allow_differences)
         if metric is not None and metric not in study.metrics and "/" in metric:
+            if metric.startswith("eval/"):
+                raise RequestError(
+                    f"there is no metric `{metric}`",
+                    hint=did_you_mean(metric.removeprefix("eval/"), study.metrics),
+                )
             raise RequestError(
                 f"`{metric}` is no metric: values of different losses cannot be compared",
                 hint=did_you_mean(metric.rpartition("/")[2], study.metrics),

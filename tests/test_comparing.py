@@ -89,6 +89,9 @@ def test_metric_baseline_and_pairs(here: Path) -> None:
     assert raised.value.hint == "did you mean `recall`?"
     with pytest.raises(RequestError, match="`generator/total` is no metric: values of different losses"):
         genloss.compare(metric="generator/total")
+    with pytest.raises(RequestError, match="there is no metric `eval/recall`") as raised:
+        genloss.compare(metric="eval/recall")
+    assert raised.value.hint == "did you mean `recall`?"
     with pytest.raises(RequestError, match="there is no objective `c`"):
         genloss.compare(baseline="c")
 

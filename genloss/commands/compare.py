@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +76,8 @@ def command(
 
     if json_ and csv_:
         raise RequestError("`--json` and `--csv` are two forms of the same", hint="leave one out")
+    if html is not None and not html.name:
+        raise RequestError("`--html` has no name of a file", hint="as in `--html report.html`")
     with stderr().status("reading the runs"):
         from genloss.comparing import gather
         from genloss.tracking import fail_fast
@@ -171,7 +172,7 @@ def _costs(comparison: Comparison) -> tuple[Sequence[str], Sequence[Sequence[str
             objective,
             f"{cost.steps:,}",
             *(f"{cost.updates[player]:,}" if player in cost.updates else NONE for player in players),
-            NONE if math.isnan(cost.seconds) else duration(cost.seconds),
+            duration(cost.seconds),
             memory(cost.peak_memory),
             cost.device or NONE,
         ]

@@ -108,10 +108,11 @@ class Comparison:
         costs = [run.cost for run in runs] or [Cost()]
         players = dict.fromkeys(player for cost in costs for player in cost.updates)
         memory = [cost.peak_memory for cost in costs if cost.peak_memory is not None]
+        seconds = [cost.seconds for cost in costs if not math.isnan(cost.seconds)]
         return Cost(
             medians.median_low([cost.steps for cost in costs]),
             {player: medians.median_low([c.updates.get(player, 0) for c in costs]) for player in players},
-            medians.median([cost.seconds for cost in costs]),
+            medians.median(seconds) if seconds else math.nan,
             medians.median_low(memory) if memory else None,
             ", ".join(dict.fromkeys(cost.device for cost in costs if cost.device)),
         )
@@ -221,11 +222,11 @@ def compare_runs(
 
 
 def _numbers(runs: Sequence[RunResult], objective: str, metric: str) -> dict[int, float]:
-    """What the objective's finished runs got, by seed."""
+    """What the objective's finished runs got, by seed; NaN where a run has no number."""
     return {
-        run.seed: run.metrics[metric]
+        run.seed: run.metrics.get(metric, math.nan)
         for run in runs
-        if run.objective == objective and run.status == "FINISHED" and metric in run.metrics
+        if run.objective == objective and run.status == "FINISHED"
     }
 
 

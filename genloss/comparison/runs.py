@@ -28,7 +28,7 @@ class Cost:
     Attributes:
         steps: done.
         updates: of each player, by its name: steps times its updates per step.
-        seconds: that it was trained; the pauses between attempts are left out.
+        seconds: that it was trained, without the pauses between attempts; NaN if it is not known.
         peak_memory: bytes: the worker's peak resident memory on the CPU, torch's peak allocated on a GPU;
             None if it is not known.
         device: `cpu`, or the device's name.

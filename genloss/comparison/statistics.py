@@ -40,7 +40,7 @@ class Summary:
         best: the best seed's.
         worst: the worst seed's.
         deviation: the sample's standard deviation; NaN for a single seed.
-        not_finite: seeds that finished with NaN or infinity, which are in none of the above.
+        not_finite: seeds that finished with NaN, infinity or no number, which are in none of the above.
     """
 
     count: int = 0

@@ -188,7 +188,8 @@ def _tested_legend(comparison: Comparison, metric: str, found: Sequence[Differen
     return [
         f"difference: {what}, over common seeds ± 95 % interval",
         *([marks] if any(difference.decided for difference in own) else []),
-        f"p: sign-flip test; corrected p: Holm, {tests}; effect: Hedges' g",
+        f"p: sign-flip test; corrected p: Holm, {tests}; "
+        "effect: mean / standard deviation of the differences (Hedges' g)",
         "wins: chance to be better with the same seed (95 % interval)",
         "seeds needed: to decide a difference as large as the one seen (80 % power)",
     ]
@@ -210,7 +211,8 @@ def _legend(comparison: Comparison, costs: Mapping[str, Sequence[str]]) -> list[
         lines.append("mean ± 95 % interval over the seeds; ↓ lower is better, ↑ higher")
     if any(difference.decided for difference in comparison.differences):
         tests = _tests(comparison, comparison.metric)
-        corrected = f", corrected for {tests} comparisons" if tests > 1 else ""
+        each = " of each metric" if len(comparison.metrics) > 1 else ""
+        corrected = f", corrected for {tests} comparisons{each}" if tests > 1 else ""
         lines.append(
             f"{BETTER} better, {WORSE} worse than `{comparison.baseline}` with the same seeds: "
             f"p ≤ {LEVEL}{corrected}"
@@ -243,7 +245,7 @@ def _costs(comparison: Comparison) -> dict[str, list[str]]:
         updates = {cost.updates[player] for cost in done if player in cost.updates}
         if len(updates) > 1 and not _all_updates_are_steps(done):
             columns[f"{player} updates"] = [_updates(cost, player) for cost in every]
-    if _spans([cost.seconds for cost in done]):
+    if _spans([cost.seconds for cost in done if not math.isnan(cost.seconds)]):
         columns["time"] = [duration(cost.seconds) for cost in every]
     if _spans([cost.peak_memory for cost in done if cost.peak_memory is not None]):
         columns["memory"] = [memory(cost.peak_memory) for cost in every]

@@ -67,7 +67,9 @@ def needed(seeds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`41 s`, `12 min`, `1.3 h`: two significant digits where there are more."""
+    """`41 s`, `12 min`, `1.3 h`: two significant digits where there are more; a dash for NaN."""
+    if math.isnan(seconds):
+        return NONE
     for size, unit in ((3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{rounded(seconds / size)} {unit}"

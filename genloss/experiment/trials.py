@@ -147,14 +147,13 @@ def direction(
 
 
 def overrides(objective: Objective) -> Iterator[str]:
-    """What `--set` gives to the base of a trial so that it is the trial."""
+    """What `--set` gives to the base of a trial so that it is the trial.
+
+    Nothing of it is of other objectives: those of several can be given together, and studies that each train
+    one of them can be compared.
+    """
     for path, value in objective.point.items():
-        over = any(
-            f"{one}.".startswith(f"{other}.")
-            for key in objective.sets
-            for one, other in ((key, path), (path, key))
-        )
-        place = f"objectives.{objective.base}.with.{path}" if over else path
+        place = path if path.startswith("objectives.") else f"objectives.{objective.base}.with.{path}"
         yield f"{place}={json.dumps(value, ensure_ascii=False)}"
 
 

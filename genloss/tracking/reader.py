@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -176,8 +177,9 @@ class Reader:
     def whole(self, run: MlflowRun) -> Run | None:
         """What was trained, from the artifact that has all of it; None where it is not there."""
         try:
-            path = Path(self.client.download_artifacts(run.info.run_id, "config.yaml"))
-            return Run.model_validate(yaml.safe_load(path.read_text()), strict=False)
+            with tempfile.TemporaryDirectory(prefix="genloss-") as folder:
+                path = Path(self.client.download_artifacts(run.info.run_id, "config.yaml", folder))
+                return Run.model_validate(yaml.safe_load(path.read_text()), strict=False)
         except (MlflowException, OSError, ValueError, yaml.YAMLError):
             return None
 

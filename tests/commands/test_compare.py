@@ -108,6 +108,7 @@ def test_studies_that_differ_are_refused_unless_that_is_allowed(genloss: Genloss
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["--html", ""], "error: `--html` has no name of a file\nhint: as in `--html report.html`\n"),
         (["--metric", "recal"], "error: there is no metric `recal`\nhint: did you mean `recall`?\n"),
         (["--baseline", "c"], "error: there is no objective `c`\nhint: known here: `a`, `b`\n"),
         (["--json", "--csv"], "error: `--json` and `--csv` are two forms of the same\nhint: leave one out\n"),

@@ -247,6 +247,36 @@ def test_costs_are_medians_of_what_finished() -> None:
     assert found.cost("b") == Cost()
 
 
+def test_times_that_are_not_known_are_in_no_median() -> None:
+    runs = [run("a", s, 1.0, cost=Cost(seconds=t)) for s, t in enumerate((math.nan, 4.0, math.nan, 2.0))]
+    runs.append(run("b", 0, 1.0, cost=Cost(seconds=math.nan)))
+    found = compare_runs(runs, name="s", objectives=["a", "b"], baseline="a", metrics={})
+    assert found.cost("a").seconds == 3.0
+    assert math.isnan(found.cost("b").seconds)
+    assert overview(found).columns == ("objective", "seeds")
+
+
+def test_a_run_that_finished_without_a_number_is_counted() -> None:
+    found = comparison({"a": [1.0, 2.0, 3.0], "b": [1.0, 2.0]})
+    lost = run("b", 2, FAILED, status="FINISHED", metrics={})
+    found = compare_runs(
+        [*found.runs, lost], name="s", objectives=["a", "b"], baseline="a", metrics={"m": LOWER}
+    )
+    assert (summary(found, "b").count, summary(found, "b").not_finite) == (2, 1)
+    assert found.answer()[1].endswith("of 6 runs, the means leave out 1 that finished without a finite m.")
+
+
+def test_the_correction_is_told_to_be_of_each_metric_where_there_are_several() -> None:
+    runs = [
+        run(o, s, FAILED, status="FINISHED", metrics={"m": s - 10.0 * i, "n": float(s % 2)})
+        for i, o in enumerate("abc")
+        for s in range(8)
+    ]
+    metrics = {"m": LOWER, "n": LOWER}
+    found = compare_runs(runs, name="s", objectives="abc", baseline="a", metrics=metrics)
+    assert overview(found).legend[1].endswith("p ≤ 0.05, corrected for 2 comparisons of each metric")
+
+
 def test_what_cannot_be_compared_is_said() -> None:
     with pytest.raises(RequestError, match="there is no objective `c`"):
         comparison({"a": [1.0]}, baseline="c")

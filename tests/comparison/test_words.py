@@ -42,9 +42,9 @@ def test_numbers_read_as_numbers() -> None:
         "more than 1,000",
         "–",
     ]
-    assert [duration(s) for s in (0.123, 9.94, 9.96, 59.4, 90, 7200, 86400)] == [
+    assert [duration(s) for s in (0.123, 9.94, 9.96, 59.4, 90, 7200, 86400, math.nan)] == [
         *("0.1 s", "9.9 s", "10 s", "59 s"),
-        *("1.5 min", "2.0 h", "24 h"),
+        *("1.5 min", "2.0 h", "24 h", "–"),
     ]
     assert [memory(size) for size in (None, 512 * 2**20, 5 * 2**29)] == ["–", "512 MiB", "2.5 GiB"]
 

@@ -97,6 +97,22 @@ def test_the_line_of_a_trial_trains_the_trial(planned: Planned, toys: Path) -> N
         assert getattr(alone.objective, part) == getattr(trial, part)
 
 
+def test_trials_of_several_objectives_can_be_trained_together(planned: Planned, toys: Path) -> None:
+    checked = planned(searched(LR, f"{SCALE}: {{choice: [0.1, 0.25]}}"))
+    trials = Trials(checked.source, checked.catalogue, checked.data)
+    both = (
+        trials.objective("first", 2, {"training.optimizer.lr": 1.5e-5}),
+        trials.objective("second", 1, {"training.optimizer.lr": 3e-5, SCALE: 0.25}),
+    )
+    sets = ["search=null", *(each for trial in both for each in overrides(trial))]
+    together = plan("toys.yaml", plugins=[toys], overrides=sets).experiment
+    for objective, trial in zip(together.objectives, both, strict=True):
+        assert objective.name == trial.base
+        assert "training.optimizer.lr" in objective.sets  # so that a comparison lets it differ
+        for part in ("players", "model", "training"):
+            assert getattr(objective, part) == getattr(trial, part)
+
+
 def test_trials_can_be_fewer_by_an_override(planned: Planned) -> None:
     assert search_of(planned(searched(LR), overrides=["search.trials=2"])).trials == 2
     assert planned(searched(LR), overrides=["search=null"]).experiment.search is None

@@ -142,11 +142,12 @@ def test_the_best_trial_is_told_with_what_it_is_worth(
     assert (best.objective, best.planned, best.seeds) == ("none", 8, (0,))
     assert best.trials + best.pruned == 8
     point = points(folder_of(done))[f"none,trial={best.trial}-0"]
-    assert best.overrides == (f"{LR}={point[LR]}", f"model.hidden={point['model.hidden']}")
+    own = "objectives.none.with."
+    assert best.overrides == (f"{own}{LR}={point[LR]}", f"{own}model.hidden={point['model.hidden']}")
     print_best(result.best)
     said = capsys.readouterr()
     assert f"best of 8 trials of `none` by {METRIC}: trial {best.trial} with" in said.out
-    assert f"--set {LR}={point[LR]} --set 'model.hidden={point['model.hidden']}'" in said.out
+    assert f"--set {own}{LR}={point[LR]} --set '{own}model.hidden={point['model.hidden']}'" in said.out
     assert "optimistic" in said.err
     assert "'seeds=[1, 2, 3, 4, 5, 6, 7, 8]'" in said.err
     assert "--set search=null" in said.err

@@ -11,6 +11,7 @@ from genloss.comparison.comparison import Comparison
 from genloss.comparison.report import intervals, lines
 from genloss.comparison.report.drawing import Drawing, Symbol, identity
 from genloss.comparison.runs import Cost
+from genloss.comparison.statistics import Difference
 from genloss.comparison.words import count_of, duration, memory, needed, number, p_value, spread
 from genloss.experiment.sweep import labels
 
@@ -118,9 +119,7 @@ def row(
 
 def setting_names(comparison: Comparison) -> dict[str, str]:
     """The ends by which the paths of all objectives' own settings are told apart."""
-    return labels(
-        {path: None for objective in comparison.objectives for path in _own(comparison, objective)}
-    )
+    return labels({path: None for objective in comparison.objectives for path in _own(comparison, objective)})
 
 
 def _own(comparison: Comparison, objective: str) -> dict[str, Any]:
@@ -184,21 +183,26 @@ def figures(comparison: Comparison, metric: str) -> list[list[str]]:
 
 
 def differences(comparison: Comparison, metric: str) -> list[list[str]]:
+    """Every figure of a metric's differences to the baseline."""
+    return [[d.objective, *_difference(d)] for d in comparison.differences if d.metric == metric]
+
+
+def pairs(comparison: Comparison, metric: str) -> list[list[str]]:
+    """Every figure of a metric's differences between all objectives, where they were asked for."""
+    return [[f"{d.objective} − {d.other}", *_difference(d)] for d in comparison.pairs if d.metric == metric]
+
+
+def _difference(d: Difference) -> list[str]:
     return [
-        [
-            d.objective,
-            str(d.seeds),
-            number(d.mean),
-            f"{number(d.low)} to {number(d.high)}" if math.isfinite(d.low) else "–",
-            number(d.effect_size),
-            p_value(d.p),
-            p_value(d.p_holm),
-            f"{number(d.probability)} ({number(d.probability_low)} to {number(d.probability_high)})"
-            if math.isfinite(d.probability)
-            else "–",
-            needed(d.needed_seeds),
-            ("better" if d.better else "worse") if d.decided else "not decided",
-        ]
-        for d in comparison.differences
-        if d.metric == metric
+        str(d.seeds),
+        number(d.mean),
+        f"{number(d.low)} to {number(d.high)}" if math.isfinite(d.low) else "–",
+        number(d.effect_size),
+        p_value(d.p),
+        p_value(d.p_holm),
+        f"{number(d.probability)} ({number(d.probability_low)} to {number(d.probability_high)})"
+        if math.isfinite(d.probability)
+        else "–",
+        needed(d.needed_seeds),
+        ("better" if d.better else "worse") if d.decided else "not decided",
     ]

@@ -31,7 +31,7 @@ EXTREME = 5.0
 
 @dataclass(frozen=True)
 class Band:
-    """Values of several seeds at the same steps: their mean, smallest and greatest; and each that failed."""
+    """Of several seeds at the same steps: mean, smallest and greatest of the values that are finite."""
 
     steps: Array
     mean: Array

@@ -61,6 +61,7 @@ class Page:
     notes: Sequence[str]
     intervals: Sequence[Plots]
     differences: Sequence[tuple[Plots, Sequence[Sequence[str]]]]
+    pairs: Sequence[tuple[str, Sequence[Sequence[str]]]]
     curves: Sequence[Plots]
     together: bool
     losses: Sequence[LossPlots]
@@ -153,6 +154,9 @@ def page(comparison: Comparison, source: Source) -> Page:
             )
             for metric in comparison.metrics
             if several and any(d.seeds for d in comparison.differences if d.metric == metric)
+        ],
+        pairs=[
+            (metric, cells.pairs(comparison, metric)) for metric in comparison.metrics if comparison.pairs
         ],
         curves=[
             Plots(

@@ -197,6 +197,13 @@ def test_what_cannot_be_decided_is_said() -> None:
     assert "Not decided: b" in text
 
 
+def test_all_pairs_are_there_where_they_were_asked_for() -> None:
+    found = runs(["a", "b", "c"], 3)
+    assert "c − b" not in report.render(compared(found), Memory())
+    page = report.render(compared(found, baseline="a", pairs=True), Memory())
+    assert [pair in page for pair in ("b − a", "c − a", "c − b")] == [True] * 3
+
+
 def test_what_is_decided_is_marked() -> None:
     comparison = compared(runs(["a", "b"], 8, number=lambda o, seed: seed % 3 - (20 + seed) * o))
     page = report.render(comparison, Memory())
