@@ -12,8 +12,9 @@ from genloss.record.folder import ROOT, StudyFolder, latest_study
 
 if TYPE_CHECKING:
     from genloss.comparison.comparison import Comparison
+    from genloss.comparison.reading import Line
     from genloss.comparison.runs import RunResult
-    from genloss.comparison.sources import Line, Origin, Source
+    from genloss.comparison.sources import Origin, Source
     from genloss.comparison.studies import StudyRuns
     from genloss.launch.result import StudyResult
     from genloss.tracking.reader import Reader
@@ -106,7 +107,7 @@ class Gathered:
             objectives=study.objectives,
             baseline=study.baseline if baseline is None else baseline,
             metrics=study.metrics,
-            metric=metric,
+            metric=metric if metric is not None else study.metric or None,
             floors=study.floors,
             pairs=pairs,
             allowed=allowed,

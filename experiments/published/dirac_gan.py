@@ -5,7 +5,6 @@ Source: Mescheder, Geiger & Nowozin 2018, arXiv:1801.04406, section 2.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar
@@ -144,28 +143,68 @@ class DiracGAN(genloss.Model):
         return self.generate(count).detach()
 
 
+@genloss.loss(family="states", unit="1", source="Mescheder et al. 2018, arXiv:1801.04406")
+def theta(fake: Float[Tensor, "batch dimensions"]) -> Float[Tensor, "batch"]:
+    """θ itself: nothing to be minimised, but a term of weight 0 that records where the generator is.
+
+    Formula:
+        θ
+
+    Quantities:
+        fake: `[batch, dimensions]`, θ each; of several dimensions, their sum is taken.
+
+    Source:
+        Mescheder et al. 2018, arXiv:1801.04406, definition 2.1.
+
+    Example:
+        >>> theta(torch.tensor([[0.5], [0.5]]))
+        tensor([0.5000, 0.5000])
+    """
+    return fake.sum(1)
+
+
+@genloss.loss(family="states", unit="1", source="Mescheder et al. 2018, arXiv:1801.04406")
+def psi(real_gradient: Float[Tensor, "batch dimensions"]) -> Float[Tensor, "batch"]:
+    """ψ itself: nothing to be minimised, but a term of weight 0 that records where the discriminator is.
+
+    Formula:
+        ψ
+
+    Quantities:
+        real_gradient: `[batch, dimensions]`, −ψ each; of several dimensions, their sum is taken.
+
+    Source:
+        Mescheder et al. 2018, arXiv:1801.04406, definition 2.1.
+
+    Example:
+        >>> psi(torch.tensor([[-0.5], [-0.5]]))
+        tensor([0.5000, 0.5000])
+    """
+    return -real_gradient.sum(1)
+
+
 @genloss.metric(
     unit="1",
-    higher_is_better={"distance": False, "theta": False, "psi": False},
+    higher_is_better=False,
     example=lambda: {"model": DiracGAN(genloss.DataSpec((1,), "points", size=1)).eval()},
 )
-def dirac_state(model: genloss.Model) -> dict[str, float]:
-    """Where a Dirac-GAN is: its distance from the equilibrium, and its two parameters.
+def distance(model: genloss.Model) -> float:
+    """How far a Dirac-GAN is from its equilibrium.
 
-    Formula: distance = √(θ² + ψ²), theta = θ, psi = ψ
+    Formula: √(θ² + ψ²)
 
     Unit: none.
-    Direction: a distance is better the lower it is. θ and ψ have no better direction: they are to be 0.
+    Direction: lower is better.
     Floor: none; the equilibrium has 0.
     Source: Mescheder et al. 2018, arXiv:1801.04406.
 
     Raises:
-        DefinitionError: the model is no `dirac_gan` on a line.
+        DefinitionError: the model is no `dirac_gan`.
     """
-    if not isinstance(model, DiracGAN) or model.data.event_shape != (1,):
-        raise DefinitionError("metric `dirac_state` is for the model `dirac_gan` on a line")
-    theta, psi = model.generator.theta.item(), model.discriminator.psi.item()
-    return {"distance": math.hypot(theta, psi), "theta": theta, "psi": psi}
+    if not isinstance(model, DiracGAN):
+        raise DefinitionError("metric `distance` is for the model `dirac_gan`")
+    state = torch.cat([model.generator.theta, model.discriminator.psi])
+    return float(state.detach().norm())
 
 
 @genloss.hookimpl
@@ -179,5 +218,11 @@ def genloss_models() -> Iterator[object]:
 
 
 @genloss.hookimpl
+def genloss_losses() -> Iterator[object]:
+    yield theta
+    yield psi
+
+
+@genloss.hookimpl
 def genloss_metrics() -> Iterator[object]:
-    yield dirac_state
+    yield distance

@@ -62,7 +62,8 @@ def command(
     decide. Values of different losses are never compared.
 
     --json has all of it, under the keys name, description, studies, objectives, baseline, metric, answer,
-    metrics, summaries, differences, pairs, costs, runs, allowed and notes; what is no finite number is null.
+    metrics, summaries, differences, pairs, costs, runs, allowed and notes. What cannot be said is null, in
+    CSV empty; what is infinite is the text Infinity or -Infinity, as seeds needed that are more than 1,000.
 
     \b
     Examples:
@@ -124,11 +125,10 @@ def _print(comparison: Comparison) -> None:
     from genloss.commands.results import print_answer, print_failures, print_table_of_numbers
     from genloss.commands.terminal import warn
     from genloss.comparison import table
-    from genloss.comparison.words import named
 
     print_table_of_numbers(table.overview(comparison))
     legend: dict[str, None] = {}
-    for metric in comparison.metrics:
+    for metric in () if comparison.is_search else comparison.metrics:
         tables = [table.details(comparison, metric)]
         if comparison.pairs:
             tables.append(table.pairs(comparison, metric))
@@ -140,9 +140,9 @@ def _print(comparison: Comparison) -> None:
     _title("what one run used: medians over the seeds")
     print_numbers(*_costs(comparison))
     print_failures(comparison)
-    for status in dict.fromkeys(run.status for run in comparison.unfinished() if run.status != "FAILED"):
-        alike = [run for run in comparison.unfinished() if run.status == status]
-        warn(f"{named(alike)}: {status}")
+    for alike in comparison.missing():
+        message = f": {alike[0].message}" if alike[0].message else ""
+        warn(f"{comparison.named(alike)}: {alike[0].status}{message}")
     click.echo()
     print_answer(comparison)
 

@@ -79,16 +79,14 @@ def print_failures(comparison: Comparison) -> None:
     """What failed and why, a line for those that failed alike, and how to see it again."""
     failures = comparison.failures()
     for alike in failures[:MOST_FAILURES]:
-        _print_failure(alike)
+        _print_failure(alike, comparison.named(alike))
     if len(failures) > MOST_FAILURES:
         warn(f"{len(failures) - MOST_FAILURES} more kinds of failures; MLflow has all of them")
 
 
-def _print_failure(alike: list[RunResult]) -> None:
-    from genloss.comparison.words import named
-
+def _print_failure(alike: list[RunResult], names: str) -> None:
     first = alike[0]
-    warn(f"{named(alike)} failed: {first.message}")
+    warn(f"{names} failed: {first.message}")
     if first.hint:
         hint(first.hint)
     if first.folder is not None:

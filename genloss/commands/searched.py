@@ -13,8 +13,8 @@ from genloss.experiment.nodes import one_line, show
 from genloss.experiment.schema import Range
 
 if TYPE_CHECKING:
+    from genloss.comparison.best import Best
     from genloss.experiment.plan import Plan
-    from genloss.launch.search import Best
 
 LONGEST = 200
 """Characters of a point or a choice in one line."""
@@ -38,33 +38,16 @@ def planned_search(planned: Plan) -> Iterator[str]:
 
 
 def print_best(best: tuple[Best, ...]) -> None:
-    """Each objective's best trial, ready to copy, and how to learn what it is worth."""
+    """The values of each objective's best trial, ready to copy, and how to learn what it is worth."""
     for each in best:
-        seeds = number_of(len(each.seeds), "seed")
-        lost = "".join(
-            f"; {number_of(count, 'trial')} {word}"
-            for word, count in (("pruned", each.pruned), ("failed", each.failed))
-            if count
-        )
-        stdout().print(
-            Text.assemble(
-                "best of ",
-                f"{number_of(each.planned, 'trial')} of `{each.objective}` by {each.metric}: ",
-                (f"trial {each.trial}", "bold"),
-                f" with {each.value:.4g} ({seeds}{lost})",
-            ),
-            soft_wrap=True,
-        )
+        stdout().print(Text.assemble(f"`{each.objective}`, ", (f"trial {each.trial}", "bold"), ":"))
         words = [word for override in each.overrides for word in ("--set", override)]
         stdout().print(Text(f"  {printable(shlex.join(words))}"), soft_wrap=True)
-    if best:
-        seeds = "the seed" if all(len(each.seeds) == 1 for each in best) else "the seeds"
-        hint(
-            f"that is optimistic: the best of several trials was lucky, too, on {seeds} that it was chosen "
-            "by; what it is worth, fresh seeds tell"
-        )
-    for each in best:
-        stderr().print(f"  {each.command}", markup=False)
+    commands = [each.command for each in best if each.command]
+    if commands:
+        hint("what the best trials are worth, fresh seeds tell")
+    for command in commands:
+        stderr().print(f"  {command}", markup=False)
 
 
 def _range(values: Range) -> str:

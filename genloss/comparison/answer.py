@@ -1,4 +1,4 @@
-"""The answer of a comparison in two sentences."""
+"""The answer of a comparison in two sentences; where there are trials of a search, in two more on these."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from genloss.comparison.best import chosen_by, values
 from genloss.comparison.statistics import LEVEL, Difference, least_p, least_seeds
 from genloss.comparison.words import count_of, joined, needed, number, p_value, spread
 from genloss.record.folder import PRUNED
@@ -19,7 +20,7 @@ MOST = 3
 
 def answer(comparison: Comparison) -> tuple[str, ...]:
     """Which objectives are better or worse than the baseline by the comparison's metric; and what cannot be
-    decided, and how many seeds would.
+    decided, and how many seeds would. Of a search: the best trials, and that fresh seeds decide.
     """
     if not any(run.status == "FINISHED" for run in comparison.runs):
         runs = count_of(len(comparison.runs), "run")
@@ -34,18 +35,59 @@ def answer(comparison: Comparison) -> tuple[str, ...]:
     summaries = comparison.summaries[metric]
     if not any(summary.count for summary in summaries.values()):
         return (f"No run has a finite {metric}, so there is nothing to compare by it.",)
+    if comparison.is_search:
+        return _searched(comparison)
     if not summaries[baseline].count:
         return (
             f"The baseline `{baseline}` has no finite {metric}, so nothing can be compared with it.",
             "`genloss compare --baseline OBJECTIVE` compares with another.",
         )
-    if len(comparison.objectives) == 1:
+    differences = [d for d in comparison.differences if d.metric == metric]
+    if not differences:
+        only = len(comparison.objectives) == 1
+        which = "the only objective" if only else "the only objective that is no trial of a search"
         return (
             f"`{baseline}` has {_by(comparison)} {_value(comparison, baseline)}.",
-            f"It is the only objective, so there is nothing to compare it with{_lost(comparison)}.",
+            f"It is {which}, so there is nothing to compare it with{_lost(comparison)}.",
+            *_searched(comparison),
         )
-    differences = [d for d in comparison.differences if d.metric == metric]
-    return _decided(comparison, differences), _undecided(comparison, differences)
+    return (
+        _decided(comparison, differences),
+        _undecided(comparison, differences),
+        *_searched(comparison),
+    )
+
+
+def _searched(comparison: Comparison) -> tuple[str, ...]:
+    """The best trial of each objective that was searched, and what that is worth; nothing if none was."""
+    trials = comparison.trials()
+    if not trials:
+        return ()
+    found = {best.objective: best for best in comparison.best()}
+    parts = []
+    for each in trials:
+        lost = f" ({each.lost()})" if each.lost() else ""
+        of = f"{count_of(len(each.names), 'trial')}{lost} of `{each.objective}`"
+        best = found.get(each.objective)
+        if best is None:
+            parts.append(f"none of {of} has a value")
+            continue
+        summary = comparison.summaries[comparison.metric][best.name]
+        value = spread(summary.mean, summary.half_width)
+        parts.append(f"the best of {of} is trial {best.trial} with {value} ({values(best.point)})")
+    floor = comparison.floors.get(comparison.metric, math.nan)
+    perfect = "" if math.isnan(floor) else f"; a perfect model would have {number(floor)}"
+    first = f"By {_by(comparison)}, {joined(parts, MOST)}{perfect}."
+    if not found:
+        return (first,)
+    seeds = chosen_by(list(found.values()))
+    return first, (
+        f"That is optimistic: the trial was chosen by the numbers of {seeds}, and was lucky, too; fresh "
+        "seeds decide what it is worth."
+        if len(found) == 1
+        else f"That is optimistic: the trials were chosen by the numbers of {seeds}, and were lucky, too; "
+        "fresh seeds decide which objective is better."
+    )
 
 
 def _decided(comparison: Comparison, differences: Sequence[Difference]) -> str:
@@ -94,9 +136,9 @@ def _undecided(comparison: Comparison, differences: Sequence[Difference]) -> str
     tested = [d for d in left if d.seeds > 1]
     same = [d for d in tested if not any(d.by_seed.values())]
     others = sorted((d for d in tested if d not in same), key=lambda d: (d.needed_seeds, d.p_holm))
-    too_few = _too_few(family)
-    clauses = [too_few] if too_few else []
-    if others and not too_few:
+    few_seeds = too_few(family)
+    clauses = [few_seeds] if few_seeds else []
+    if others and not few_seeds:
         clauses.append(f"not decided: {joined([_with_p(d) for d in others], MOST)}")
     if known := [d for d in others if not math.isnan(d.needed_seeds)]:
         one = len(known) == 1
@@ -113,8 +155,8 @@ def _undecided(comparison: Comparison, differences: Sequence[Difference]) -> str
     return f"{sentence[0].upper()}{sentence[1:]}{_lost(comparison)}."
 
 
-def _too_few(family: Sequence[Difference]) -> str:
-    """Says so, if not even the clearest numbers of so many seeds would decide one comparison."""
+def too_few(family: Sequence[Difference]) -> str:
+    """Says so, if not even the clearest numbers of so many seeds would decide one comparison of a family."""
     most = max(d.seeds for d in family)
     tests = sum(d.seeds > 1 for d in family)
     if tests and tests * least_p(most) <= LEVEL:

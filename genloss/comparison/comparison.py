@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 import statistics as medians
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from genloss.comparison.runs import Cost, Direction, RunResult
 from genloss.comparison.statistics import Difference, Summary, compare_pairs, summarize
-from genloss.comparison.words import without_numbers
+from genloss.comparison.words import joined, without_numbers
 from genloss.errors import RequestError, did_you_mean
 from genloss.record.folder import DONE
 
 if TYPE_CHECKING:
     import pandas
+
+    from genloss.comparison.best import Best, Trials
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,37 @@ class Comparison:
 
         return answer(self)
 
+    @property
+    def is_search(self) -> bool:
+        """Whether all objectives are trials of a search."""
+        return bool(self.runs) and all(run.trial is not None for run in self.runs)
+
+    def trials(self) -> tuple[Trials, ...]:
+        """Of a search, the trials of each objective."""
+        from genloss.comparison.best import trials
+
+        return trials(self)
+
+    def best(self) -> tuple[Best, ...]:
+        """Of a search, the best trial of each objective that has one that finished."""
+        from genloss.comparison.best import best
+
+        return best(self)
+
+    def ranked(self) -> tuple[str, ...]:
+        """The objectives in their order; the trials of a search the best first."""
+        if not self.is_search:
+            return self.objectives
+        return tuple(name for each in self.trials() for name in each.names)
+
+    def only(self, objectives: Sequence[str]) -> Comparison:
+        """The numbers of some objectives alone, of which nothing is compared."""
+        runs = tuple(run for run in self.runs if run.objective in objectives)
+        baseline = objectives[0] if objectives else self.baseline
+        return replace(
+            self, objectives=tuple(objectives), baseline=baseline, runs=runs, differences=(), pairs=()
+        )
+
     def of(self, objective: str) -> list[RunResult]:
         """The objective's runs."""
         return [run for run in self.runs if run.objective == objective]
@@ -89,11 +122,26 @@ class Comparison:
 
     def failures(self) -> list[list[RunResult]]:
         """The runs that failed, those together that failed alike, whatever the numbers in their messages."""
-        alike: dict[str, list[RunResult]] = {}
-        for run in self.runs:
-            if run.status == "FAILED":
-                alike.setdefault(without_numbers(run.message), []).append(run)
-        return list(alike.values())
+        return _alike(run for run in self.runs if run.status == "FAILED")
+
+    def missing(self) -> list[list[RunResult]]:
+        """The runs that neither finished nor failed, those together that ended alike."""
+        return _alike(run for run in self.unfinished() if run.status != "FAILED")
+
+    def not_finite(self, metric: str) -> list[RunResult]:
+        """The runs that finished without a finite number of the metric, and are not in its mean."""
+        return [
+            run
+            for run in self.runs
+            if run.status == "FINISHED" and not math.isfinite(run.metrics.get(metric, math.nan))
+        ]
+
+    def named(self, runs: Sequence[RunResult]) -> str:
+        """The runs' names, with their studies' where there are several; of many runs the first, and how many
+        more.
+        """
+        several = len(self.studies) > 1
+        return joined([f"`{run.name}` of `{run.study}`" if several else f"`{run.name}`" for run in runs])
 
     def difference(self, objective: str, metric: str | None = None) -> Difference | None:
         """The objective's difference to the baseline, in the comparison's metric or in another; None for the
@@ -160,7 +208,8 @@ def compare_runs(
 
     Runs that did not finish, and numbers that are not finite, are in no mean; two objectives are compared
     over the seeds that both have. Holm's correction is over the comparisons within a metric: those with the
-    baseline, or all pairs where these are asked for.
+    baseline, or all pairs where these are asked for. Trials of a search are compared with nothing: which of
+    them are of interest is chosen by the very numbers that would be compared.
 
     Args:
         runs: of all objectives, those that failed among them; each has another objective or another seed.
@@ -192,6 +241,8 @@ def compare_runs(
                 f"`{run.objective}` with seed {run.seed}",
                 hint="compare studies whose objectives or seeds differ",
             )
+    trials = {run.objective for run in runs if run.trial is not None}
+    wanted = [pair for pair in _pairs(objectives, baseline, every=pairs) if trials.isdisjoint(pair)]
     summaries, to_baseline, between = {}, [], []
     for one, direction in metrics.items():
         numbers = {o: _numbers(runs, o, one) for o in objectives}
@@ -200,7 +251,7 @@ def compare_runs(
             o: summarize(list(by_seed.values()), higher_is_better=higher) for o, by_seed in numbers.items()
         }
         finite = {o: {s: v for s, v in by.items() if math.isfinite(v)} for o, by in numbers.items()}
-        found = compare_pairs(one, finite, _pairs(objectives, baseline, every=pairs), higher_is_better=higher)
+        found = compare_pairs(one, finite, wanted, higher_is_better=higher)
         to_baseline += [difference for difference in found if difference.other == baseline]
         between += list(found) if pairs else []
     return Comparison(
@@ -219,6 +270,14 @@ def compare_runs(
         tuple(allowed),
         tuple(notes),
     )
+
+
+def _alike(runs: Iterable[RunResult]) -> list[list[RunResult]]:
+    """The runs by how they ended, whatever the numbers in their messages."""
+    alike: dict[tuple[str, str], list[RunResult]] = {}
+    for run in runs:
+        alike.setdefault((run.status, without_numbers(run.message)), []).append(run)
+    return list(alike.values())
 
 
 def _numbers(runs: Sequence[RunResult], objective: str, metric: str) -> dict[int, float]:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
-    """All of a comparison, as JSON has it; what is not a finite number is null.
+    """All of a comparison, as JSON has it; what cannot be said is null.
+
+    JSON has no infinite numbers: they are the strings `Infinity` and `-Infinity`, such as `needed_seeds` that
+    are more than 1,000, or the `effect_size` of differences that are all the same.
 
     `name`, `description`, `studies`, `objectives`, `baseline`, `metric`: as in `Comparison`.
     `answer`: sentences.
@@ -68,8 +71,8 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
 def to_csv(comparison: Comparison) -> str:
     """A row a metric and objective: its summary, and its difference to the baseline.
 
-    Where all pairs were asked for, there is a row for each objective that it is compared with. What is not a
-    finite number is empty.
+    Where all pairs were asked for, there is a row for each objective that it is compared with. What cannot
+    be said is empty; infinite numbers are as in the JSON.
     """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -162,4 +165,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bool) or value is None or isinstance(value, int | str):
         return value
     number = float(value)
-    return number if math.isfinite(number) else None
+    if math.isinf(number):
+        return "Infinity" if number > 0 else "-Infinity"
+    return None if math.isnan(number) else number

@@ -37,7 +37,8 @@ def unite(
     found, apart = _found(kinds(studies, metrics))
     if found and not allow_differences:
         raise _refusal(studies, metrics, found)
-    newest = max(studies, key=lambda study: study.created)
+    # Nothing is compared with a trial.
+    newest = max(studies, key=lambda study: (not study.is_search, study.created))
     baseline = _apart(newest.baseline, newest.name) if newest.baseline in apart else newest.baseline
     if any(study.baseline != newest.baseline for study in studies):
         notes.append(f"the baseline is `{newest.baseline}`, as in study `{newest.name}`")
@@ -45,7 +46,7 @@ def unite(
     together = len({study.experiment for study in studies}) == 1
     united = StudyRuns(
         name=_name(studies),
-        created=newest.created,
+        created=max(study.created for study in studies),
         experiment=newest.experiment,
         description=newest.description if together else "",
         objectives=tuple(
@@ -60,6 +61,7 @@ def unite(
         floors=_floors(studies, metrics, notes),
         runs=runs,
         notes=(*dict.fromkeys([*(note for study in studies for note in study.notes), *notes]),),
+        metric=next((study.metric for study in studies if study.metric in metrics), ""),
     )
     return united, tuple(map(str, found))
 

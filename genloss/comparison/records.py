@@ -38,6 +38,7 @@ def comparison_of(folder: StudyFolder) -> Comparison:
         baseline=study.baseline,
         metrics=study.metrics,
         floors=study.floors,
+        metric=study.metric or None,
     )
     return replace(found, notes=study.notes)
 
@@ -61,6 +62,8 @@ def read_study(folder: StudyFolder) -> StudyRuns:
             raise ValueError("it has no runs")
         created, name, within = content["created"], content["study"], content["experiment_name"]
         description = experiment["description"]
+        search = experiment.get("search") or {}
+        metric = str(search.get("metric", ""))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise RecordError(f"`{folder.study}` is damaged: {error!r}") from error
     versions = {name: direction.version for name, direction in directions.items()}
@@ -82,6 +85,7 @@ def read_study(folder: StudyFolder) -> StudyRuns:
             replace(run, sets=guessed[run.objective]) if run.objective in guessed else run for run in runs
         ),
         notes=notes,
+        metric=metric if metric in directions else "",
     )
 
 
@@ -141,6 +145,7 @@ def _result(folder: StudyFolder, run: Run, versions: Mapping[str, str]) -> RunRe
         sets=run.objective.sets,
         base=run.objective.base,
         point=run.objective.point,
+        trial=run.objective.trial,
         configuration=configuration,
         metric_versions=versions,
         run_id=shipped.run_id if shipped is not None and not shipped.deleted else None,

@@ -54,6 +54,7 @@ class RunResult:
         sets: what its objective's `with` sets, by dotted path.
         base: the objective that it is a point of, in a sweep or a search; empty where it is none.
         point: the values of the sweep or the search, by dotted path.
+        trial: its objective's number in a search; None where it is no trial.
         configuration: all that was decided for it, as MLflow's params have it.
         data_digest: of the data that it was trained on.
         metric_versions: of the metrics, by name.
@@ -74,6 +75,7 @@ class RunResult:
     sets: Mapping[str, Any] = field(default_factory=dict)
     base: str = ""
     point: Mapping[str, Any] = field(default_factory=dict)
+    trial: int | None = None
     configuration: Mapping[str, str] = field(default_factory=dict)
     data_digest: str = ""
     metric_versions: Mapping[str, str] = field(default_factory=dict)

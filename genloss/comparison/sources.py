@@ -7,27 +7,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from genloss.comparison.curves import means
+from genloss.comparison.reading import Line, Reading
 from genloss.errors import RecordError
-from genloss.record import journal
-from genloss.record.folder import EXPERIMENT, RunFolder, StudyFolder
-from genloss.record.journal import Column, Event, Values
+from genloss.record.folder import EXPERIMENT, StudyFolder
 
 if TYPE_CHECKING:
     from genloss.comparison.runs import RunResult
-
-Line = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
-"""Steps and values."""
-
-PARTS = 150
-"""Into how many equal parts a run's steps are divided for the curve of a loss."""
 
 LONGEST_TEXT = 100_000
 """Bytes of sampled text that are read."""
@@ -83,17 +71,11 @@ class RecordSource:
 
     def __init__(self, *folders: StudyFolder) -> None:
         self._folders = folders
-        self._read: dict[Path, _Reading] = {}
+        self._read: dict[Path, Reading] = {}
 
     def evaluations(self, run: RunResult) -> Mapping[str, tuple[Sequence[int], Sequence[float]]]:
         """The numbers of the evaluations by key: steps, and values."""
-        by_key: dict[str, tuple[list[int], list[float]]] = {}
-        for step, numbers in sorted(self._reading(run).evaluations.items()):
-            for key, value in numbers.items():
-                steps, values = by_key.setdefault(key, ([], []))
-                steps.append(step)
-                values.append(value)
-        return by_key
+        return self._reading(run).evaluations()
 
     def losses(self, run: RunResult) -> Mapping[str, Line]:
         """What each step recorded, by key."""
@@ -125,54 +107,13 @@ class RecordSource:
             if path.is_relative_to(root) and path.is_file():
                 yield step, path
 
-    def _reading(self, run: RunResult) -> _Reading:
+    def _reading(self, run: RunResult) -> Reading:
         if run.folder is None:
-            return _Reading()
+            return Reading()
         path = run.folder.path
         if path not in self._read:
-            planned = run.configuration.get("training.steps", run.cost.steps)
-            self._read[path] = _read(run.folder, int(planned))
+            self._read[path] = Reading.of(run.folder.journal, run)
         return self._read[path]
-
-
-@dataclass
-class _Reading:
-    """What a journal says that a report shows."""
-
-    evaluations: dict[int, dict[str, float]] = field(default_factory=dict)
-    shown: dict[int, str] = field(default_factory=dict)
-    losses: dict[str, Line] = field(default_factory=dict)
-    columns: list[Column] = field(default_factory=list)
-
-    def blocks(self, path: Path) -> Iterator[Values]:
-        """The values; what else there is is kept on the way."""
-        for frame, _ in journal.read(path, salvage=True):
-            if isinstance(frame, Values):
-                yield frame
-            else:
-                self._hear(frame)
-
-    def _hear(self, event: Event) -> None:
-        if event.name == "columns":
-            self.columns = journal.columns(event)
-        elif event.name == "evaluation":
-            step = event.content["step"]
-            self.evaluations.setdefault(step, {}).update(event.content["values"])
-            for kind in ("image", "text"):
-                if kind in event.content:
-                    self.shown[step] = event.content[kind]["path"]
-
-
-def _read(folder: RunFolder, planned: int) -> _Reading:
-    reading = _Reading()
-    with suppress(RecordError, OSError):  # what cannot be read is among the runs that failed
-        blocks = reading.blocks(folder.journal)
-        first = next(blocks, None)
-        if first is not None:
-            lines = means(chain([first], blocks), reading.columns, planned, PARTS)
-            keys = [column.key for column in reading.columns]
-            reading.losses = dict(zip(keys, lines, strict=True))
-    return reading
 
 
 def _origin(folder: StudyFolder) -> Origin:

@@ -26,6 +26,7 @@ class StudyRuns:
         floors: what a perfect model would get, where that is known.
         runs: all of them, those that have not begun among them.
         notes: what there is to know of how they were found, in words.
+        metric: the one that a search betters; empty where nothing is searched.
     """
 
     name: str
@@ -38,6 +39,12 @@ class StudyRuns:
     floors: Mapping[str, float]
     runs: tuple[RunResult, ...]
     notes: tuple[str, ...] = ()
+    metric: str = ""
+
+    @property
+    def is_search(self) -> bool:
+        """Whether all of its objectives are trials of a search."""
+        return all(run.trial is not None for run in self.runs)
 
 
 def updates(configuration: Mapping[str, str], steps: int) -> dict[str, int]:

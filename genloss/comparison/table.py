@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from genloss.comparison.best import values
 from genloss.comparison.statistics import LEVEL, Difference
-from genloss.comparison.words import NONE, count_of, duration, memory, named, needed, number, p_value, spread
+from genloss.comparison.words import NONE, count_of, duration, memory, needed, number, p_value, spread
+from genloss.record.folder import PRUNED
 
 if TYPE_CHECKING:
     from genloss.comparison.comparison import Comparison
@@ -52,10 +54,13 @@ class Table:
 
 def overview(comparison: Comparison) -> Table:
     """A row an objective: its seeds, each metric's mean ± half of its 95 % interval, with a mark where it is
-    better or worse than the baseline, and the costs that differ; the last row has the floors.
+    better or worse than the baseline, and the costs that differ; the last row has the floors. The trials of a
+    search have no marks but values, and stand the best first.
     """
-    metrics, objectives = comparison.metrics, comparison.objectives
+    metrics, objectives = comparison.metrics, comparison.ranked()
     costs = _costs(comparison)
+    if comparison.is_search:
+        costs["values"] = [values(comparison.of(o)[0].point) for o in objectives]
     rows = [
         (o, seeds(comparison, o), *(cell(comparison, o, metric) for metric in metrics), *costs_of_one)
         for o, *costs_of_one in zip(objectives, *costs.values(), strict=True)
@@ -64,7 +69,8 @@ def overview(comparison: Comparison) -> Table:
     if not all(map(math.isnan, floors)):
         rows.append(("floor", "", *map(number, floors), *[""] * len(costs)))
     headings = [heading(comparison, metric) for metric in metrics]
-    return Table(("objective", "seeds", *headings, *costs), tuple(rows), tuple(_legend(comparison, costs)))
+    first = "trial" if comparison.is_search else "objective"
+    return Table((first, "seeds", *headings, *costs), tuple(rows), tuple(_legend(comparison, costs)))
 
 
 def details(comparison: Comparison, metric: str) -> Table:
@@ -115,10 +121,9 @@ def markdown(comparison: Comparison) -> str:
     unfinished = comparison.unfinished()
     if unfinished:
         lines += ["", f"**{len(unfinished)} of {len(comparison.runs)} runs did not finish:**", ""]
-        for alike in comparison.failures():
-            lines.append(f"* FAILED: {named(alike)}: {alike[0].message}")
-        for status in dict.fromkeys(run.status for run in unfinished if run.status != "FAILED"):
-            lines.append(f"* {status}: {named([run for run in unfinished if run.status == status])}")
+        for alike in (*comparison.failures(), *comparison.missing()):
+            message = f": {alike[0].message}" if alike[0].message else ""
+            lines.append(f"* {alike[0].status}: {comparison.named(alike)}{message}")
     return "\n".join(lines)
 
 
@@ -138,7 +143,9 @@ def heading(comparison: Comparison, metric: str) -> str:
 
 
 def seeds(comparison: Comparison, objective: str) -> str:
-    """How many seeds finished, of how many if not all did."""
+    """How many seeds finished, of how many if not all did; or that a search pruned it."""
+    if any(run.status == PRUNED for run in comparison.of(objective)):
+        return "pruned"
     done, planned = len(comparison.finished(objective)), len(comparison.of(objective))
     return str(done) if done == planned else f"{done} of {planned}"
 
@@ -209,6 +216,10 @@ def _legend(comparison: Comparison, costs: Mapping[str, Sequence[str]]) -> list[
     lines = []
     if comparison.metrics:
         lines.append("mean ± 95 % interval over the seeds; ↓ lower is better, ↑ higher")
+    if comparison.is_search:
+        lines.append(
+            f"the best trials first, by {comparison.metric}; chosen by these numbers, none is tested"
+        )
     if any(difference.decided for difference in comparison.differences):
         tests = _tests(comparison, comparison.metric)
         each = " of each metric" if len(comparison.metrics) > 1 else ""
@@ -222,13 +233,8 @@ def _legend(comparison: Comparison, costs: Mapping[str, Sequence[str]]) -> list[
     if medians := [name for name in ("time", "memory") if name in costs]:
         lines.append(f"{' and '.join(medians)}: a run's median")
     for metric in comparison.metrics:
-        lost = [
-            run
-            for run in comparison.runs
-            if run.status == "FINISHED" and not math.isfinite(run.metrics.get(metric, math.nan))
-        ]
-        if lost:
-            lines.append(f"no finite {metric}, and not in its mean: {named(lost)}")
+        if lost := comparison.not_finite(metric):
+            lines.append(f"no finite {metric}, and not in its mean: {comparison.named(lost)}")
     if comparison.allowed:
         lines.append(f"compared although they differ: {'; '.join(comparison.allowed)}")
     return [*lines, *comparison.notes]
@@ -236,7 +242,7 @@ def _legend(comparison: Comparison, costs: Mapping[str, Sequence[str]]) -> list[
 
 def _costs(comparison: Comparison) -> dict[str, list[str]]:
     """The columns of those costs that differ among the objectives that finished, a cell an objective."""
-    every = [comparison.cost(objective) for objective in comparison.objectives]
+    every = [comparison.cost(objective) for objective in comparison.ranked()]
     done = [comparison.cost(o) for o in comparison.objectives if comparison.finished(o)]
     columns = {}
     if len({cost.steps for cost in done}) > 1:

@@ -5,18 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from genloss.comparison.runs import RunResult
 
 NUMBER = re.compile(r"(?<!\w)-?\d[\d.,]*(e[-+]?\d+)?|\b(nan|inf)\b")
 NONE = "–"
-
-
-def named(runs: Sequence[RunResult]) -> str:
-    """The runs' names; of many, the first and how many more."""
-    return joined([f"`{run.name}`" for run in runs])
 
 
 def joined(names: Sequence[str], most: int = 3) -> str:

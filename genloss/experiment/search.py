@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -124,6 +125,23 @@ def open_trial(objective: Objective, number: int) -> Objective:
 def trial_name(objective: str, number: int) -> str:
     """The name of an objective's trial."""
     return f"{objective},trial={number}"
+
+
+def trial_of(name: str) -> tuple[str, int] | None:
+    """The objective and the number that make the name of a trial; None where it cannot be one's."""
+    found = re.fullmatch(r"(.+),trial=(\d{1,9})", name)
+    return None if found is None else (found[1], int(found[2]))
+
+
+def overrides(base: str, point: Mapping[str, Any]) -> Iterator[str]:
+    """What `--set` gives to the base of a trial so that it is the trial.
+
+    Nothing of it is of other objectives: those of several can be given together, and studies that each train
+    one of them can be compared.
+    """
+    for path, value in point.items():
+        place = path if path.startswith("objectives.") else f"objectives.{base}.with.{path}"
+        yield f"{place}={json.dumps(value, ensure_ascii=False)}"
 
 
 def _space(node: Node, path: str) -> dict[str, Range]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import difflib
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,6 +83,21 @@ def again(experiment: Experiment) -> Source:
     else:
         source = _parsed(experiment.source, experiment.text)
     return source.overridden(experiment.overrides)
+
+
+def command(experiment: Mapping[str, Any], copy: str) -> str:
+    """The shell's line that runs all of an experiment again.
+
+    Args:
+        experiment: as study.json has it.
+        copy: the path of the copy among the records, which stands for what was no file.
+    """
+    words = ["genloss", "run", experiment["source"] if experiment["source"] != MAPPING else copy]
+    for override in experiment["overrides"]:
+        words += ["--set", override]
+    for plugin in experiment["plugins"]:
+        words += ["--plugin", plugin]
+    return shlex.join(words)
 
 
 def _parsed(name: str, text: str) -> Source:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from genloss.experiment.objectives import Drafted
 from genloss.experiment.offers import Offers
 from genloss.experiment.read import Draft
 from genloss.experiment.schema import Evaluation, Experiment, Objective, Search
-from genloss.experiment.search import trial_name
+from genloss.experiment.search import overrides, trial_name
 from genloss.experiment.sweep import at_point
 
 if TYPE_CHECKING:
@@ -146,20 +145,9 @@ def direction(
     return numbers[search.metric]
 
 
-def overrides(objective: Objective) -> Iterator[str]:
-    """What `--set` gives to the base of a trial so that it is the trial.
-
-    Nothing of it is of other objectives: those of several can be given together, and studies that each train
-    one of them can be compared.
-    """
-    for path, value in objective.point.items():
-        place = path if path.startswith("objectives.") else f"objectives.{objective.base}.with.{path}"
-        yield f"{place}={json.dumps(value, ensure_ascii=False)}"
-
-
 def command(reproduce: str, objective: Objective) -> str:
     """The shell's line of an open trial, with its values."""
-    words = [word for each in overrides(objective) for word in ("--set", each)]
+    words = [word for each in overrides(objective.base, objective.point) for word in ("--set", each)]
     return f"{reproduce} {shlex.join(words)}"
 
 

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 from genloss.comparison.comparison import Comparison
 from genloss.comparison.runs import RunResult
-from genloss.comparison.words import named
 from genloss.errors import TrackingError
 
 if TYPE_CHECKING:
-    from genloss.launch.search import Best
+    from genloss.comparison.best import Best
 
 
 class UnfinishedWarning(UserWarning):
@@ -33,7 +32,6 @@ class StudyResult:
         page: the comparison's address, if MLflow is a server.
         problem: why MLflow's store cannot be used, if it cannot; what was trained is in the folder then.
         resume: the shell's line that finishes what is missing, if something is.
-        best: of a search, the best trial of each objective.
         report: the page that compares the objectives; None where there is none, as after an interruption.
     """
 
@@ -45,7 +43,6 @@ class StudyResult:
     page: str | None = None
     problem: TrackingError | None = None
     resume: str | None = None
-    best: tuple[Best, ...] = ()
     report: Path | None = None
 
     def __repr__(self) -> str:
@@ -54,6 +51,11 @@ class StudyResult:
 
     def _repr_html_(self) -> str:
         return self.comparison._repr_html_()
+
+    @property
+    def best(self) -> tuple[Best, ...]:
+        """Of a search, the best trial of each objective."""
+        return self.comparison.best()
 
     @property
     def runs(self) -> tuple[RunResult, ...]:
@@ -65,7 +67,8 @@ class StudyResult:
         said = []
         if unfinished:
             said.append(f"{len(unfinished)} of {len(self.runs)} runs of study `{self.name}` did not finish")
-            said += [f"{named(alike)} failed: {alike[0].message}" for alike in self.comparison.failures()[:3]]
+            failures = self.comparison.failures()[:3]
+            said += [f"{self.comparison.named(alike)} failed: {alike[0].message}" for alike in failures]
         if self.problem is not None:
             said.append(self.problem.message)
         elif not self.shipped:

@@ -16,7 +16,6 @@ compared with those of the same seed. The seeds after it are trained once it has
 from __future__ import annotations
 
 import math
-import shlex
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,46 +27,12 @@ from genloss.experiment.schema import Experiment, Run
 from genloss.experiment.schema import Search as Settings
 from genloss.experiment.source import Source
 from genloss.experiment.suggest import Trial
-from genloss.experiment.trials import Trials, command, direction, overrides
+from genloss.experiment.trials import Trials, command, direction
 from genloss.launch import fingerprint
 from genloss.launch.preparation import write_run
 from genloss.launch.queue import Queue
 from genloss.record.folder import PRUNED, Record, StudyFolder, read_record
 from genloss.registry import Catalogue
-
-FRESH_SEEDS = 8
-"""So many decide five comparisons; see comparison/statistics.py."""
-
-
-@dataclass(frozen=True)
-class Best:
-    """The best trial of an objective.
-
-    Attributes:
-        objective: the objective, as the experiment has it.
-        trial: the trial's number.
-        metric: what was to be bettered.
-        value: the metric's, the mean over the seeds.
-        trials: how many trials have finished.
-        pruned: how many were ended early.
-        failed: how many failed, or have no finite value.
-        planned: how many there are to be.
-        seeds: those that it was trained with.
-        overrides: its values, as `--set` takes them.
-        command: the shell's line that trains it with fresh seeds.
-    """
-
-    objective: str
-    trial: int
-    metric: str
-    value: float
-    trials: int
-    pruned: int
-    failed: int
-    planned: int
-    seeds: tuple[int, ...]
-    overrides: tuple[str, ...]
-    command: str
 
 
 @dataclass
@@ -180,38 +145,6 @@ class Search(Queue):
             trial.number,
             higher_is_better=self._higher,
         )
-
-    def best(self) -> tuple[Best, ...]:
-        """The best trial of each objective that has one that finished."""
-        found = []
-        for base in dict.fromkeys(trial.base for trial in self._trials.values()):
-            own = [trial for trial in self._trials.values() if trial.base == base]
-            values = {
-                trial.number: trial.known.value
-                for trial in own
-                if trial.known is not None and trial.known.value is not None
-            }
-            if not values:
-                continue
-            states = [trial.known.state for trial in own if trial.known is not None]
-            number = (max if self._higher else min)(values, key=lambda number: values[number])
-            (best,) = (trial for trial in own if trial.number == number)
-            found.append(
-                Best(
-                    objective=base,
-                    trial=number,
-                    metric=self._settings.metric,
-                    value=values[number],
-                    trials=len(values),
-                    pruned=states.count("pruned"),
-                    failed=states.count("failed"),
-                    planned=len(own),
-                    seeds=tuple(run.seed for run in best.runs),
-                    overrides=tuple(overrides(best.runs[0].objective)),
-                    command=_with_fresh_seeds(best.runs),
-                )
-            )
-        return tuple(found)
 
     def _history(self, base: str) -> list[Trial]:
         """The trials of an objective so far, in the order of their numbers."""
@@ -339,11 +272,3 @@ def search_of(
         higher_is_better=direction(experiment.search, experiment.evaluation, catalogue),
         note=note,
     )
-
-
-def _with_fresh_seeds(runs: Sequence[Run]) -> str:
-    """The line that trains a trial with seeds that it was not chosen by."""
-    last = max(run.seed for run in runs)
-    fresh = [last + 1 + index for index in range(FRESH_SEEDS)]
-    words = shlex.split(runs[0].reproduce)
-    return shlex.join(f"seeds={fresh}" if word == f"seeds=[{runs[0].seed}]" else word for word in words)

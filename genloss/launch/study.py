@@ -115,7 +115,6 @@ def conduct(study: Study, display: Display, signals: Signals, spares: Spares) ->
     line = None
     if comparison.unfinished():
         line = f"genloss resume {folder.name}" + (" --allow-drift" if study.drift else "")
-    best = study.search.best() if study.search else ()
     return StudyResult(
         folder.name,
         folder.path,
@@ -125,7 +124,6 @@ def conduct(study: Study, display: Display, signals: Signals, spares: Spares) ->
         tracker.page,
         tracker.error,
         line,
-        best,
         report,
     )
 

@@ -25,6 +25,7 @@ from genloss.comparison.runs import PENDING, Cost, Direction, RunResult
 from genloss.comparison.studies import StudyRuns, guessed_sets, updates
 from genloss.errors import RequestError, TrackingError, did_you_mean
 from genloss.experiment.schema import Run
+from genloss.experiment.search import trial_of
 from genloss.record.folder import PRUNED
 from genloss.tracking import store, tags
 from genloss.tracking.frames import PEAK_MEMORY, SECONDS
@@ -260,9 +261,10 @@ def _study(
         )
         metrics, baseline = protocol.metrics, protocol.baseline
         experiment, description = protocol.experiment, protocol.description
+        metric = protocol.metric if protocol.metric in metrics else ""
     else:
         metrics, unknown = _known_metrics(active.values())
-        baseline, experiment, description = objectives[0], "", ""
+        baseline, experiment, description, metric = objectives[0], "", "", ""
         notes.append(
             f"study `{name}` is of an older genloss, and does not say its baseline: `{baseline}` is taken"
         )
@@ -283,6 +285,7 @@ def _study(
         floors=floors,
         runs=tuple(replace(result, study=name, metric_versions=versions) for result in results),
         notes=tuple(notes),
+        metric=metric,
     )
 
 
@@ -323,6 +326,7 @@ def _result(run: MlflowRun, told: Told, reader: Reader) -> RunResult | None:
         sets=sets or {},
         base=base,
         point=point,
+        trial=told.trial,
         configuration=params,
         data_digest=told.protocol.data if told.protocol is not None else _digest(run),
         run_id=run.info.run_id,
@@ -378,14 +382,18 @@ def _objectives(
 def _not_begun(results: Sequence[RunResult], protocol: Protocol, there: set[str]) -> Iterator[RunResult]:
     """The runs that the study is to have, and MLflow has not: not even deleted."""
     like = {result.objective: result for result in results}
+    pruned = {result.objective for result in results if result.status == PRUNED}  # its other seeds never are
+    searched = any(result.trial is not None for result in results)
     for seed in protocol.seeds:
         for objective in protocol.objectives:
             name = f"{objective}-{seed}"
-            if name in there:
+            if name in there or objective in pruned:
                 continue
             result = RunResult(
                 name=name, objective=objective, seed=seed, status=PENDING, data_digest=protocol.data
             )
+            if searched and (trial := trial_of(objective)) is not None:
+                result = replace(result, base=trial[0], trial=trial[1])
             if (sibling := like.get(objective)) is not None:
                 configuration = {**sibling.configuration, "seed": str(seed)}
                 result = replace(

@@ -8,20 +8,15 @@ import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from genloss.comparison.curves import means
-from genloss.comparison.sources import LONGEST_TEXT, PARTS, Line, Origin, made_with
-from genloss.errors import RecordError
-from genloss.record import journal
+from genloss.comparison.reading import Line, Reading
+from genloss.comparison.sources import LONGEST_TEXT, Origin, made_with
 from genloss.record.folder import EXPERIMENT
-from genloss.record.journal import Column, Event, Values
 from genloss.tracking import tags
 from genloss.tracking.shipping import JOURNAL
 
@@ -49,11 +44,11 @@ class MlflowSource:
         self._runs = runs
         self._folder = Path(tempfile.mkdtemp(prefix="genloss-"))
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        self._read: dict[str, _Reading] = {}
+        self._read: dict[str, Reading] = {}
 
     def evaluations(self, run: RunResult) -> Mapping[str, tuple[Sequence[int], Sequence[float]]]:
         """The numbers of the evaluations by key: steps, and values."""
-        return self._reading(run).evaluations
+        return self._reading(run).evaluations()
 
     def losses(self, run: RunResult) -> Mapping[str, Line]:
         """What each step recorded, by key."""
@@ -93,7 +88,7 @@ class MlflowSource:
             "data": {"name": run.configuration.get("data.name", ""), "digest": run.data_digest},
             "devices": [],
         }
-        return Origin(study, text, "", made_with(content))
+        return Origin(study, text, said.get(tags.COMMAND, ""), made_with(content))
 
     def _numbered(self, run: RunResult, folder: str, name: re.Pattern[str]) -> Iterator[tuple[int, Path]]:
         """The files of a folder of artifacts that bear a step in their names, in the order of the steps."""
@@ -121,61 +116,20 @@ class MlflowSource:
             return None
         return path if path.is_file() else None
 
-    def _reading(self, run: RunResult) -> _Reading:
+    def _reading(self, run: RunResult) -> Reading:
         if run.run_id is None:
-            return _Reading()
+            return Reading()
         if run.run_id not in self._read:
             path = self._artifact(run, JOURNAL)
-            self._read[run.run_id] = self._history(run.run_id) if path is None else _read(path, run)
+            self._read[run.run_id] = self._history(run.run_id) if path is None else Reading.of(path, run)
         return self._read[run.run_id]
 
-    def _history(self, run_id: str) -> _Reading:
+    def _history(self, run_id: str) -> Reading:
         """The evaluations, as MLflow's metrics have them."""
-        reading = _Reading()
+        reading = Reading()
         with suppress(MlflowException, OSError):
             for key in self._client.get_run(run_id).data.metrics:
                 if key.startswith(JUDGED):
                     for metric in self._client.get_metric_history(run_id, key):
-                        reading.add(key, metric.step, metric.value)
+                        reading.add(metric.step, {key: metric.value})
         return reading
-
-
-@dataclass
-class _Reading:
-    evaluations: dict[str, tuple[list[int], list[float]]] = field(default_factory=dict)
-    losses: dict[str, Line] = field(default_factory=dict)
-    columns: list[Column] = field(default_factory=list)
-
-    def add(self, key: str, step: int, value: float) -> None:
-        steps, values = self.evaluations.setdefault(key, ([], []))
-        steps.append(step)
-        values.append(value)
-
-    def blocks(self, path: Path) -> Iterator[Values]:
-        """The values of a journal that can be read; what else there is is kept on the way."""
-        for frame, _ in journal.read(path, salvage=True):
-            if isinstance(frame, Values):
-                if frame.values.shape[1] == len(self.columns):
-                    yield frame
-            else:
-                self._hear(frame)
-
-    def _hear(self, event: Event) -> None:
-        if event.name == "columns":
-            self.columns = journal.columns(event)
-        elif event.name == "evaluation":
-            for key, value in event.content["values"].items():
-                self.add(key, event.content["step"], value)
-
-
-def _read(path: Path, run: RunResult) -> _Reading:
-    reading = _Reading()
-    planned = int(run.configuration.get("training.steps", run.cost.steps))
-    with suppress(RecordError, OSError, EOFError):
-        blocks = reading.blocks(path)
-        first = next(blocks, None)
-        if first is not None and planned:
-            lines = means(chain([first], blocks), reading.columns, planned, PARTS)
-            keys = [column.key for column in reading.columns]
-            reading.losses = dict(zip(keys, lines, strict=True))
-    return reading

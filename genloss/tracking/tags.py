@@ -9,11 +9,15 @@ from typing import Any
 
 from genloss.comparison.runs import Direction
 from genloss.experiment.schema import Run
+from genloss.experiment.source import command
+from genloss.record.folder import EXPERIMENT, ROOT
 
 STUDY, CREATED, RUN = "genloss.study", "genloss.created", "genloss.run"
 SETS, BASE, POINT, PROTOCOL = "genloss.sets", "genloss.base", "genloss.point", "genloss.protocol"
 TRIAL, STEPS, METRICS = "genloss.trial", "genloss.steps", "genloss.metrics"
 COMPARISON, FLOORS = "genloss.comparison", "genloss.floors"
+COMMAND = "genloss.command"
+"""The shell's line that runs the whole study again; `genloss.reproduce` trains the run alone."""
 DAMAGED = ".damaged"
 """What the study's name ends with, in MLflow, of a run that had to begin anew."""
 
@@ -35,6 +39,7 @@ class Protocol:
         seeds: of the study; none where they are too many for a tag.
         metrics: with their directions, in the order of the evaluation.
         data: the data's digest.
+        metric: the one that a search betters; empty where nothing is searched.
     """
 
     experiment: str
@@ -45,6 +50,7 @@ class Protocol:
     description: str = ""
     objectives: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
+    metric: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,11 +60,13 @@ class Told:
     Attributes:
         sets: what the objective's `with` sets.
         point: the values of a sweep or a search.
+        trial: the objective's number in a search.
     """
 
     sets: Mapping[str, Any] | None = None
     point: Mapping[str, Any] = field(default_factory=dict)
     base: str = ""
+    trial: int | None = None
     protocol: Protocol | None = None
 
 
@@ -81,6 +89,8 @@ def comparison_tags(study: Mapping[str, Any], run: Run) -> dict[str, str]:
         "objectives": names,
         "seeds": experiment["seeds"],
     }
+    if experiment.get("search"):
+        protocol["metric"] = experiment["search"]["metric"]
     for key in LEFT_OUT:
         if len(as_json(protocol)) > LONGEST_TAG:
             del protocol[key]
@@ -89,6 +99,9 @@ def comparison_tags(study: Mapping[str, Any], run: Run) -> dict[str, str]:
         tags |= {BASE: run.objective.base, POINT: as_json(run.objective.point)}
     if run.objective.trial is not None:
         tags[TRIAL] = str(run.objective.trial)
+    line = command(experiment, str(ROOT / run.study / EXPERIMENT))
+    if len(line) <= LONGEST_TAG:  # a part of it would do something else
+        tags[COMMAND] = line
     return tags
 
 
@@ -98,6 +111,7 @@ def told(tags: Mapping[str, str]) -> Told:
         sets=_mapping(tags.get(SETS)),
         point=_mapping(tags.get(POINT)) or {},
         base=tags.get(BASE, ""),
+        trial=int(number) if (number := tags.get(TRIAL, "")).isdecimal() else None,
         protocol=_protocol(tags.get(PROTOCOL)),
     )
 
@@ -125,6 +139,7 @@ def _protocol(text: str | None) -> Protocol | None:
             description=str(found.get("description", "")),
             objectives=tuple(map(str, found.get("objectives", ()))),
             seeds=tuple(map(int, found.get("seeds", ()))),
+            metric=str(found.get("metric", "")),
         )
     except (LookupError, TypeError, ValueError, AttributeError):
         return None

@@ -24,7 +24,7 @@ from typing import Any
 from tests.benchmarks import processes
 from tests.benchmarks.results import Bound, Figure, Section, in_turns
 
-STEPS, ROUNDS = 5000, 3
+STEPS, ROUNDS = 20_000, 3
 BOUND = Bound(least=5.0)
 STORE = "sqlite:///mlflow.db"
 NAMES = {"mlflow": "`mlflow.log_metrics` by hand", "lightning": "Lightning with MLFlowLogger"}

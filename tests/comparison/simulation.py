@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,7 @@ class Truth:
         normal: whether the values and their differences are normal, as Student's t assumes.
         symmetric: whether the differences are symmetric around 0, as the sign flips assume. They are where
             the objectives are exchangeable, whatever the distribution.
+        deviation: the standard deviation of a value that is drawn.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Truth:
     scales: tuple[float, ...] = (1.0,) * OBJECTIVES
     normal: bool = False
     symmetric: bool = True
+    deviation: float = 1.0
 
     def studies(self, count: int, seeds: int, rng: np.random.Generator) -> Array:
         """Values `[study, objective, seed]`."""
@@ -84,7 +86,7 @@ TRUTHS = (
     Truth("normal", _normal, normal=True),
     Truth("normal, unequal spread", _normal, UNEQUAL, normal=True),
     Truth("exponential", _exponential),
-    Truth("lognormal", _lognormal),
+    Truth("lognormal", _lognormal, deviation=math.sqrt((math.e - 1) * math.e)),
     Truth("exponential, unequal spread", _exponential, UNEQUAL, symmetric=False),
     Truth("lognormal, unequal spread", _lognormal, UNEQUAL, symmetric=False),
 )
@@ -158,6 +160,47 @@ def false_claims(p: Array) -> float:
 
 
 @dataclass(frozen=True)
+class Differing:
+    """How often the claims of a family are right where two of five objectives differ from the others.
+
+    Attributes:
+        family: `baseline` or `all pairs`.
+        wrong: the share of the studies that claim a difference of objectives that are alike.
+        found: by the effect, the share of the differences of that size that are claimed.
+    """
+
+    truth: Truth
+    seeds: int
+    family: str
+    wrong: float
+    found: Mapping[float, float]
+
+
+EFFECTS = (0.0, 0.0, 0.0, 1.0, 2.0)
+"""By how many standard deviations of a paired difference each is worse; the first is the baseline."""
+DIFFERING = ((TRUTHS[0], 8), (TRUTHS[0], 10), (TRUTHS[0], 12), (TRUTHS[2], 10), (TRUTHS[3], 10))
+"""Exchangeable but for their means, and numbers of seeds."""
+
+
+def differing(truth: Truth, seeds: int, studies: int = STUDIES) -> list[Differing]:
+    """The rates of both families."""
+    rng = np.random.default_rng((SEED, seeds, len(TRUTHS) + TRUTHS.index(truth)))
+    values = replace(truth, scales=(1.0,) * len(EFFECTS)).studies(studies, seeds, rng)
+    # Of each difference the seed's share cancels, and two noises are left.
+    values += (math.sqrt(2) * truth.deviation * np.array(EFFECTS))[:, None]
+    p = sign_flip_p(paired(values))
+    effects = np.array([one - other for other, one in itertools.combinations(EFFECTS, 2)])
+    found = []
+    for family, size in (("baseline", len(EFFECTS) - 1), ("all pairs", len(effects))):
+        claimed = holm(p[:, :size]) <= LEVEL
+        sizes = effects[:size]
+        powers = {effect: float(claimed[:, sizes == effect].mean()) for effect in (1.0, 2.0)}
+        wrong = float(claimed[:, sizes == 0].any(axis=-1).mean())
+        found.append(Differing(truth, seeds, family, wrong, powers))
+    return found
+
+
+@dataclass(frozen=True)
 class Power:
     """How often an effect is decided with the seeds that `needed_seeds` says.
 
@@ -194,9 +237,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 INTRODUCTION = f"""# How often a comparison is right
 
 {STUDIES:,} simulated studies a line, each with {OBJECTIVES} objectives of which none is better
-than another: the values are a share of the seed, which all objectives have, plus a noise of each run's own,
-both of the distribution named. Random seed {SEED}; the Monte Carlo error of a rate near 5 % or 95 % is
-{MONTE_CARLO:.1%}. Made by `python -m tests.comparison.simulation`;
+than another, but where it is said: the values are a share of the seed, which all objectives have, plus a
+noise of each run's own, both of the distribution named. Random seed {SEED}; the Monte Carlo error of a rate
+near 5 % or 95 % is {MONTE_CARLO:.1%}. Made by `python -m tests.comparison.simulation`;
 `tests/comparison/test_simulation.py` holds it to its bounds.
 """
 COVERAGE = """
@@ -214,6 +257,17 @@ By the exact sign-flip test at {LEVEL}, Holm-corrected within each family: one c
 {OBJECTIVES - 1} with the baseline, the {PAIRS} of all pairs. The test assumes differences that are symmetric
 around 0, as those of exchangeable objectives are. With 3 seeds p is at least 0.25, with 5 at least 0.0625:
 nothing is claimed, rightly or wrongly.
+
+"""
+STRONG = f"""
+## Whether true differences bring false claims
+
+Five objectives, of which two are worse than the other three: by 1 and by 2 standard deviations of the paired
+differences. "Wrong": the share of the studies with any claim among the three that are alike, two of them
+compared with the third as the baseline, or the three pairs of them; it must stay at {LEVEL:.0%}, too.
+"Found by 1", "found by 2": the share of the differences of that size that are claimed, after Holm's
+correction for the 4 comparisons with the baseline, or for all 10 pairs. With 8 seeds 10 pairs cannot be
+decided.
 
 """
 NEEDED = f"""
@@ -244,6 +298,14 @@ def report() -> str:
         ]
         for each in every
     ]
+    strong = [
+        [
+            *(each.truth.name, str(each.seeds), each.family, percent(each.wrong)),
+            *map(percent, each.found.values()),
+        ]
+        for case in DIFFERING
+        for each in differing(*case)
+    ]
     power = [[str(p.effect), str(p.comparisons), str(p.seeds), percent(p.found)] for p in powers()]
     return "".join(
         [
@@ -252,6 +314,8 @@ def report() -> str:
             table(["values", "seeds", "mean", "difference", "wins", "t's assumption holds"], coverage),
             CLAIMS,
             table(["values", "seeds", "one", "baseline", "all pairs", "test's assumption holds"], claims),
+            STRONG,
+            table(["values", "seeds", "family", "wrong", "found by 1", "found by 2"], strong),
             NEEDED,
             table(["effect", "comparisons", "needed", "decided"], power),
         ]

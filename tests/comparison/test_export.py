@@ -8,12 +8,14 @@ import json
 import math
 from pathlib import Path
 
+import pandas
 import pytest
 
 from genloss.comparing import Gathered
 from genloss.comparison.comparison import Comparison
 from genloss.comparison.export import to_csv, to_json
 from genloss.comparison.records import read_study
+from tests.comparison.studies import comparison as compared
 from tests.comparison.written import finish, study
 
 
@@ -69,6 +71,25 @@ def test_csv_is_a_row_a_metric_and_objective_with_its_difference(comparison: Com
     assert (rows[1]["mean"], rows[1]["difference_mean"], rows[1]["floor"]) == ("6.0", "4.0", "0.5")
     assert (rows[2]["count"], rows[2]["mean"], rows[2]["not_finite"]) == ("0", "", "1")
     assert rows[0]["difference_p"] == ""
+
+
+def test_more_seeds_than_are_counted_are_told_from_what_cannot_be_said() -> None:
+    found = compared(
+        {
+            "a": {0: 1.0, 1: 2.0, 2: 3.0},
+            "same_mean": {0: 2.0, 1: 2.0, 2: 2.0},
+            "less_by_one": {0: 0.0, 1: 1.0, 2: 2.0},
+            "one_seed": {0: 1.0},
+        }
+    )
+    said = {d["objective"]: (d["effect_size"], d["needed_seeds"]) for d in to_json(found)["differences"]}
+    assert said == {"same_mean": (0.0, "Infinity"), "less_by_one": ("-Infinity", 7), "one_seed": (None, None)}
+    assert float("Infinity") == math.inf
+    rows = {row["objective"]: row for row in csv.DictReader(io.StringIO(to_csv(found)))}
+    assert [rows[name]["difference_needed_seeds"] for name in ("same_mean", "one_seed")] == ["Infinity", ""]
+    columns = pandas.read_csv(io.StringIO(to_csv(found))).set_index("objective")
+    assert columns["difference_needed_seeds"]["same_mean"] == math.inf
+    assert math.isnan(columns["difference_needed_seeds"]["one_seed"])
 
 
 def test_a_comparison_without_metrics_is_empty(tmp_path: Path) -> None:

@@ -267,6 +267,15 @@ def test_where_differences_are_allowed_the_baseline_is_the_newest_study_s() -> N
     assert len(united.runs) == 4
 
 
+def test_nothing_is_compared_with_a_trial_of_a_search() -> None:
+    searched = [replace(run, base="a", trial=0) for run in objective("a,trial=0")]
+    both = [study("s-1", objective("b")), study("s-2", searched, created=1, metric="m")]
+    assert [each.is_search for each in both] == [False, True]
+    united, _ = unite(both)
+    assert (united.baseline, united.metric, united.is_search) == ("b", "m", False)
+    assert "the baseline is `b`, as in study `s-1`" in united.notes
+
+
 def test_metrics_that_not_all_have_are_left_out_and_told() -> None:
     first = study("x", objective("a"), metrics={"m": LOWER, "n": LOWER}, floors={"m": 1.0, "n": 2.0})
     second = study("y", objective("b"))

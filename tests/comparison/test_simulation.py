@@ -9,9 +9,19 @@ import pytest
 
 from genloss.comparison.comparison import compare_runs
 from genloss.comparison.runs import Direction, RunResult
-from genloss.comparison.statistics import LEVEL, POWER, holm, sign_flip_p, t_interval
+from genloss.comparison.statistics import LEVEL, POWER, holm, least_seeds, sign_flip_p, t_interval
 from tests.comparison import simulation
-from tests.comparison.simulation import MONTE_CARLO, SEEDS, TRUTHS, Truth, paired, powers
+from tests.comparison.simulation import (
+    DIFFERING,
+    EFFECTS,
+    MONTE_CARLO,
+    SEEDS,
+    TRUTHS,
+    Truth,
+    differing,
+    paired,
+    powers,
+)
 
 NORMAL = [truth for truth in TRUTHS if truth.normal]
 SYMMETRIC = [truth for truth in TRUTHS if truth.symmetric]
@@ -34,6 +44,29 @@ def test_false_claims_are_as_rare_as_they_should_be(truth: Truth, seeds: int) ->
     found = rates(truth, seeds)
     assert max(found.one, found.baseline, found.pairs) <= LEVEL + 2 * MONTE_CARLO
     assert found.probability >= 1 - LEVEL - 2 * MONTE_CARLO
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("truth", "seeds"), DIFFERING, ids=lambda value: getattr(value, "name", value))
+def test_true_differences_are_found_and_bring_no_false_claims(truth: Truth, seeds: int) -> None:
+    """Strong control: the bound holds for the objectives that are alike, whatever the others are."""
+    for found in differing(truth, seeds):
+        assert found.wrong <= LEVEL + 2 * MONTE_CARLO, found
+        if seeds >= least_seeds(10 if found.family == "all pairs" else len(EFFECTS) - 1):
+            assert found.found[2.0] > 0.6, found
+            assert found.found[2.0] > found.found[1.0] > 0.1, found
+        else:
+            assert (found.wrong, *found.found.values()) == (0, 0, 0)
+
+
+@pytest.mark.slow
+def test_without_the_correction_the_differing_objectives_would_bring_false_claims(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the bound above would hold of anything."""
+    monkeypatch.setattr(simulation, "holm", lambda p: p)
+    for found in differing(TRUTHS[0], 10):
+        assert found.wrong > LEVEL + 2 * MONTE_CARLO
 
 
 @pytest.mark.slow

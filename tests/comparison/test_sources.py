@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from genloss.comparison.reading import PARTS
 from genloss.comparison.runs import Cost, RunResult
-from genloss.comparison.sources import LONGEST_TEXT, PARTS, RecordSource
+from genloss.comparison.sources import LONGEST_TEXT, RecordSource
 from genloss.record.folder import StudyFolder
 from genloss.record.journal import Journal, Values
 
@@ -113,6 +114,26 @@ def test_a_damaged_journal_gives_what_can_be_read(study: StudyFolder) -> None:
     assert source.evaluations(result(study))["eval/m"][0] == [300, 600]
     path.write_bytes(b"no journal")
     assert RecordSource(study).losses(result(study)) == {}
+
+
+def test_values_that_fit_no_columns_are_left_out(study: StudyFolder) -> None:
+    with Journal(study.run("a-0").journal) as journal:
+        journal.values(Values(599, np.zeros(1, np.int64), np.full((1, 3), 1e9)))
+    losses = RecordSource(study).losses(result(study))
+    assert set(losses) == {"n/a", "n/b"}
+    assert losses["n/a"][1].max() < 600
+
+
+def test_of_two_evaluations_at_one_step_the_last_counts(study: StudyFolder) -> None:
+    with Journal(study.run("a-0").journal) as journal:
+        journal.event("evaluation", step=300, values={"eval/m": 5.0})
+    assert RecordSource(study).evaluations(result(study))["eval/m"] == ([300, 600], [5.0, 1.0])
+
+
+def test_a_run_of_no_steps_has_evaluations_and_no_curves(study: StudyFolder) -> None:
+    source = RecordSource(study)
+    run = result(study, configuration={"training.steps": "0"})
+    assert (source.losses(run), source.evaluations(run)["eval/m"][1]) == ({}, [2.0, 1.0])
 
 
 def test_where_it_comes_from(study: StudyFolder) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
+from genloss.comparison.comparison import compare_runs
 from genloss.comparison.runs import Cost, Direction
 from genloss.comparison.table import markdown, overview, pairs, to_html
 from tests.comparison.studies import FAILED, HIGHER, comparison, run
@@ -120,10 +123,44 @@ def test_markdown_has_the_answer_the_table_and_what_did_not_finish() -> None:
     assert lines[10:] == [
         "**3 of 6 runs did not finish:**",
         "",
-        "* FAILED: `b-0` and `b-1`: ",
+        "* FAILED: `b-0` and `b-1`",
         "* KILLED: `b-2`",
     ]
     assert str(found) == markdown(found)
+
+
+def test_markdown_says_why_runs_did_not_finish_and_of_which_study_where_there_are_several() -> None:
+    runs = [
+        run("a", 0, 1.0),
+        run("a", 1, FAILED, message="nan at step 7"),
+        run("a", 2, FAILED, message="nan at step 30"),
+        run("a", 3, "KILLED", message="interrupted at step 5"),
+        run("a", 4, "KILLED", message="interrupted at step 9"),
+        run("a", 5, "KILLED", message="its process ended without a word"),
+        run("a", 6, "NOT STARTED"),
+        run("a", 7, math.nan),
+    ]
+
+    def said(studies: Sequence[str]) -> list[str]:
+        found = [replace(each, study=study) for each, study in zip(runs, studies, strict=True)]
+        comparison = compare_runs(found, name="s", objectives=["a"], baseline="a", metrics={"m": HIGHER})
+        return markdown(comparison).splitlines()
+
+    one, two = said(["s-1"] * 8), said(["s-1", "s-2"] * 4)
+    assert one[-4:] == [
+        "* FAILED: `a-1` and `a-2`: nan at step 7",
+        "* KILLED: `a-3` and `a-4`: interrupted at step 5",
+        "* KILLED: `a-5`: its process ended without a word",
+        "* NOT STARTED: `a-6`",
+    ]
+    assert two[-4:] == [
+        "* FAILED: `a-1` of `s-2` and `a-2` of `s-1`: nan at step 7",
+        "* KILLED: `a-3` of `s-2` and `a-4` of `s-1`: interrupted at step 5",
+        "* KILLED: `a-5` of `s-2`: its process ended without a word",
+        "* NOT STARTED: `a-6` of `s-1`",
+    ]
+    assert any("not in its mean: `a-7`." in line for line in one)
+    assert any("not in its mean: `a-7` of `s-2`." in line for line in two)
 
 
 def test_notebooks_show_the_answer_and_the_table_and_nothing_of_it_is_markup() -> None:
@@ -139,8 +176,6 @@ def test_notebooks_show_the_answer_and_the_table_and_nothing_of_it_is_markup() -
 def test_a_run_without_the_metric_is_named() -> None:
     found = comparison({"a": [1.0]})
     assert overview(found).legend == ("mean ± 95 % interval over the seeds; ↓ lower is better, ↑ higher",)
-    from genloss.comparison.comparison import compare_runs
-
     runs = [*found.runs, run("a", 1, 2.0, metric="other")]
     again = compare_runs(runs, name="s", objectives=["a"], baseline="a", metrics={"m": HIGHER})
     assert overview(again).legend[1] == "no finite m, and not in its mean: `a-1`"

@@ -6,8 +6,7 @@ import math
 
 import pytest
 
-from genloss.comparison.words import duration, joined, memory, named, needed, number, p_value, spread
-from tests.comparison.studies import run
+from genloss.comparison.words import duration, joined, memory, needed, number, p_value, spread
 
 
 @pytest.mark.parametrize(
@@ -49,10 +48,9 @@ def test_numbers_read_as_numbers() -> None:
     assert [memory(size) for size in (None, 512 * 2**20, 5 * 2**29)] == ["–", "512 MiB", "2.5 GiB"]
 
 
-def test_of_many_runs_the_first_are_named() -> None:
-    runs = [run("a", seed, "FAILED") for seed in range(6)]
-    assert named(runs[:1]) == "`a-0`"
-    assert named(runs[:2]) == "`a-0` and `a-1`"
-    assert named(runs[:4]) == "`a-0`, `a-1`, `a-2` and `a-3`"
-    assert named(runs) == "`a-0`, `a-1`, `a-2` and 3 more"
+def test_of_a_long_list_the_first_are_named() -> None:
+    assert joined(["a"]) == "a"
+    assert joined(["a", "b"]) == "a and b"
+    assert joined(["a", "b", "c", "d"]) == "a, b, c and d"
+    assert joined(["a", "b", "c", "d", "e", "f"]) == "a, b, c and 3 more"
     assert joined(["a", "b", "c"], most=1) == "a and 2 more"

@@ -90,7 +90,7 @@ def test_the_line_of_a_trial_trains_the_trial(planned: Planned, toys: Path) -> N
     open_one = next(run for run in runs(checked, "study") if run.name == "second,trial=2-1")
     words = shlex.split(command(open_one.reproduce, trial))
     sets = [after for word, after in itertools.pairwise(words) if word == "--set"]
-    assert set(overrides(trial)) < set(sets)
+    assert set(overrides(trial.base, trial.point)) < set(sets)
     (alone,) = runs(plan("toys.yaml", plugins=[toys], overrides=sets, objectives=["second"]), "study")
     assert alone.seed == 1
     for part in ("players", "model", "training"):
@@ -104,7 +104,7 @@ def test_trials_of_several_objectives_can_be_trained_together(planned: Planned, 
         trials.objective("first", 2, {"training.optimizer.lr": 1.5e-5}),
         trials.objective("second", 1, {"training.optimizer.lr": 3e-5, SCALE: 0.25}),
     )
-    sets = ["search=null", *(each for trial in both for each in overrides(trial))]
+    sets = ["search=null", *(each for trial in both for each in overrides(trial.base, trial.point))]
     together = plan("toys.yaml", plugins=[toys], overrides=sets).experiment
     for objective, trial in zip(together.objectives, both, strict=True):
         assert objective.name == trial.base

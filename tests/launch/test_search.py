@@ -139,16 +139,23 @@ def test_the_best_trial_is_told_with_what_it_is_worth(
     (best,) = result.best
     finished = {run.objective: run.metrics[METRIC] for run in result.runs if run.status == "FINISHED"}
     assert best.value == min(finished.values()) == finished[f"none,trial={best.trial}"]
-    assert (best.objective, best.planned, best.seeds) == ("none", 8, (0,))
-    assert best.trials + best.pruned == 8
+    assert (best.objective, best.metric, best.seeds) == ("none", METRIC, (0,))
+    assert result.comparison.metric == METRIC
+    assert (len(best.trials.names), len(best.trials.finished) + len(best.trials.pruned)) == (8, 8)
+    assert list(best.trials.finished.items()) == sorted(finished.items(), key=lambda pair: pair[1])
     point = points(folder_of(done))[f"none,trial={best.trial}-0"]
     own = "objectives.none.with."
     assert best.overrides == (f"{own}{LR}={point[LR]}", f"{own}model.hidden={point['model.hidden']}")
     print_best(result.best)
     said = capsys.readouterr()
-    assert f"best of 8 trials of `none` by {METRIC}: trial {best.trial} with" in said.out
+    assert f"`none`, trial {best.trial}:\n" in said.out
+    first, second = result.comparison.answer()
+    assert f"of `none` is trial {best.trial} with {best.value:.4g} (" in first
+    assert f"8 trials ({len(best.trials.pruned)} pruned) of" in first
+    assert "optimistic" in second
+    assert not result.comparison.differences
     assert f"--set {own}{LR}={point[LR]} --set '{own}model.hidden={point['model.hidden']}'" in said.out
-    assert "optimistic" in said.err
+    assert "fresh seeds" in said.err
     assert "'seeds=[1, 2, 3, 4, 5, 6, 7, 8]'" in said.err
     assert "--set search=null" in said.err
 
@@ -178,6 +185,9 @@ def test_a_comparison_is_the_same_from_the_records_and_from_mlflow(
     ]
     assert not read.unfinished()
     assert str(read) == str(genloss.compare(result.name))
+    assert read.is_search
+    assert read.best() == result.best
+    assert read.answer() == result.comparison.answer()
 
 
 @pytest.mark.slow
@@ -255,7 +265,8 @@ def test_a_trial_that_fails_is_told_and_the_others_go_on(here: Path) -> None:
     assert [(run.status, list(run.point)) for run in others] == [("FINISHED", [LR])] * 3
     ours, theirs = result.best
     assert (ours.objective, theirs.objective) == ("none", "other")
-    assert (ours.trials + ours.failed, theirs.trials) == (3, 3)
+    assert len(ours.trials.finished) + len(ours.trials.failed) == len(theirs.trials.finished) == 3
+    assert f"3 trials ({len(ours.trials.failed)} failed) of `none`" in result.comparison.answer()[0]
 
 
 def test_what_died_between_choosing_and_writing_is_chosen_again(

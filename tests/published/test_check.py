@@ -60,6 +60,16 @@ def test_an_interval_is_students_t(module: Import) -> None:
     assert str(module("checks.frame").Interval.of([0.123456])) == "0.1235"
 
 
+def test_an_interval_ends_where_there_can_be_nothing(module: Import) -> None:
+    frame = module("checks.frame")
+    ours = [8.0, 8.0, 7.0, 8.0, 8.0]
+    assert str(frame.Interval.of(ours)) == "7.80 [7.24, 8.36]"
+    assert frame.seen("modes", ours, (0, 8)).ours == "7.80 [7.24, 8.00]"
+    assert frame.seen("modes", [0.0, 1.0, 0.0], (0, 8)).ours == "0.3 [0.0, 1.8]"
+    row = frame.measured("modes", 7.5, 0.1, ours, spread_of="error", possible=(0, 8))
+    assert (row.ours, row.verdict) == ("7.80 [7.24, 8.00]", "theirs is within our interval")
+
+
 def test_what_is_exact_must_be_within_monte_carlo_error(module: Import) -> None:
     exact = module("checks.frame").exact
     row = exact("x", 2.0, [1.9, 2.0, 2.2])

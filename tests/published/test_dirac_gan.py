@@ -37,13 +37,29 @@ def trajectories(*overrides: str) -> dict[str, Any]:
         states: list[tuple[float, float]] = []
 
         def keep(trainer: Trainer = trainer, states: list[tuple[float, float]] = states) -> None:
-            metric = planned.catalogue.metrics["dirac_state"]
-            state = metric.numbers(metric(model=trainer.model))
-            states.append((state["theta"], state["psi"]))
+            theta, psi = (player.item() for player in trainer.model.parameters())
+            states.append((theta, psi))
 
         train(trainer, {step: [keep] for step in range(trainer.training.steps + 1)})
         found[objective.name] = np.array(states)
     return found
+
+
+def test_only_the_distance_is_a_metric_and_the_states_are_recorded_without_effect() -> None:
+    planned = plan(PUBLISHED / "dirac_gan.yaml")
+    evaluation = planned.experiment.evaluation
+    assert evaluation is not None
+    assert [choice.name for choice in evaluation.metrics] == ["distance"]
+    metric = planned.catalogue.metrics["distance"]
+    assert metric.higher_is_better == {"distance": False}
+    model = planned.catalogue.models["dirac_gan"].build(planned.data.spec)
+    for parameter, value in zip(model.parameters(), (3.0, -4.0), strict=True):
+        torch.nn.init.constant_(parameter, value)
+    assert metric(model=model) == 5.0
+    for objective in planned.experiment.objectives:
+        for player, name in (("generator", "theta"), ("discriminator", "psi")):
+            (term,) = (term for term in objective.players[player] if term.name == name)
+            assert term.weight == 0
 
 
 def test_every_state_is_that_of_the_simulation(module: Import) -> None:

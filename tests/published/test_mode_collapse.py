@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 
 import genloss
+from genloss.comparison.statistics import least_seeds
+from genloss.experiment.plan import plan
+from tests.comparison.studies import run
+from tests.published.conftest import PUBLISHED
 
 
 @pytest.mark.parametrize(("name", "data"), [("RING", "gaussian_ring"), ("GRID", "gaussian_grid")])
@@ -31,3 +35,34 @@ def test_points_that_are_scattered_evenly_capture_modes(
     error = counts.std(0) / len(counts) ** 0.5
     apart = counts.mean(0) - torch.tensor(mixture.scattered(), dtype=torch.float64)
     assert bool((apart.abs() < 5 * error).all())
+
+
+@pytest.mark.parametrize(("name", "modes"), [("RING", 8), ("GRID", 25)])
+def test_intervals_end_at_the_number_of_modes(
+    name: str, modes: int, module: Callable[[str], ModuleType]
+) -> None:
+    runs = [
+        run(objective, seed, "FINISHED", metrics={"modes_captured": modes - lost, "high_quality": share})
+        for objective in ("non_saturating", "minimax")
+        for seed, (lost, share) in enumerate([(0, 0.9), (0, 0.01), (2, 0.95)])
+    ]
+    mode_collapse = module("checks.mode_collapse")
+    rows = mode_collapse.rows_of(getattr(mode_collapse, name))(SimpleNamespace(runs=runs))
+    ends = {row.what: row.ours.rpartition(", ")[2] for row in rows if "`" in row.what}
+    assert ends == {
+        f"`{objective}`: {what}": end
+        for objective in ("non_saturating", "minimax")
+        for what, end in (("modes", f"{modes}.0]"), ("good samples, share", "1.0]"))
+    }
+    (minimax,) = (row.ours for row in rows if row.what == "`minimax`: good samples, share")
+    assert minimax == "0.6 [0.0, 1.0]"
+
+
+def test_the_seeds_are_too_few_to_decide_as_the_note_says(module: Callable[[str], ModuleType]) -> None:
+    mode_collapse = module("checks.mode_collapse")
+    for check in mode_collapse.CHECKS:
+        experiment = plan(PUBLISHED / f"{check.experiment}.yaml").experiment
+        names = [objective.name for objective in experiment.objectives]
+        assert (names[0], len(names) - 1) == ("non_saturating", 5)
+        assert (len(experiment.seeds), least_seeds(5), check.full["seeds"]) == (5, 8, 10)
+        assert mode_collapse.UNDECIDED in check.notes

@@ -100,6 +100,33 @@ def test_however_runs_end_mlflow_says_what_the_records_say(here: Here) -> None:
         assert str(one.metrics) == str(other.metrics)
 
 
+def test_mlflow_knows_a_search_its_metric_and_its_trials(here: Here) -> None:
+    own = [
+        objective(f"a,trial={number}").model_copy(
+            update={"base": "a", "trial": number, "point": {"training.optimizer.lr": number + 0.5}}
+        )
+        for number in range(2)
+    ]
+    own.append(objective("a,trial=2").model_copy(update={"base": "a", "trial": 2}))
+    made = study(here.path, uri=here.uri, objectives=own, numbers={}, seeds=[0, 1], train=False)
+    content = made.read()
+    content["experiment"]["search"] = {"trials": 3, "metric": "recall", "space": {}}
+    content["runs"] = [run for run in content["runs"] if run["name"] != "a,trial=1-1"]  # as it was pruned
+    made.write(content)
+    for seed in (0, 1):
+        finish(made, f"a,trial=0-{seed}", {"frechet_distance": 2.0, "recall": 0.5})
+    finish(made, "a,trial=1-0", {"recall": 0.1}, status="PRUNED", message="pruned at step 10")
+    here.ship(made)
+    there, ours = here.find(made.name), read_study(made)
+    assert there.metric == ours.metric == "recall"
+    assert there.is_search
+    assert ours.is_search
+    told = [(run.name, run.status, run.base, run.trial, run.point) for run in ours.runs]
+    assert [(run.name, run.status, run.base, run.trial, run.point) for run in there.runs] == told
+    assert [run[3] for run in told] == [0, 1, 2, 0, 2]
+    assert comparison_of(made).metric == "recall"
+
+
 def test_a_run_that_was_resumed_costs_what_all_attempts_took(here: Here) -> None:
     made = study(here.path, uri=here.uri, numbers={"a": [0.0]}, seeds=[0], train=False)
     finish(made, "a-0", {"recall": 0.1}, status="KILLED", peak_memory=3000)

@@ -12,6 +12,7 @@ from PIL import Image
 from genloss.comparison.records import comparison_of, read_study
 from genloss.comparison.sources import RecordSource
 from genloss.record.folder import StudyFolder
+from genloss.tracking import tags
 from genloss.tracking.reader import Reader
 from genloss.tracking.source import MlflowSource
 from genloss.tracking.tracker import Tracker
@@ -81,6 +82,17 @@ def test_mlflow_shows_what_the_records_show(made: StudyFolder) -> None:
     (origin,) = source.origins()
     assert (origin.study, origin.experiment) == (made.name, "name: gan-losses\n")
     assert origin.made_with["genloss"] == "0.1.0"
+    assert origin.reproduce == records.origins()[0].reproduce == "genloss run gan.yaml"
+
+
+def test_a_study_of_an_older_genloss_has_no_line_that_runs_it_again(made: StudyFolder) -> None:
+    train(made)
+    ship(made)
+    (there,) = Reader(address()).find(made.name)
+    client = MlflowClient(address())
+    client.delete_tag(str(there.runs[0].run_id), tags.COMMAND)
+    (origin,) = MlflowSource(client, there.runs).origins()
+    assert (origin.experiment, origin.reproduce) == ("name: gan-losses\n", "")
 
 
 def test_of_a_run_that_has_not_ended_the_evaluations_are_there(made: StudyFolder) -> None:

@@ -29,6 +29,32 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert protocol.data == "0123456789abcdef" * 4
 
 
+def test_the_line_that_runs_the_study_again_is_whole_or_missing(tmp_path: Path) -> None:
+    content = study(tmp_path, train=False).read()
+    run = Run.model_validate(content["runs"][0], strict=False)
+    content["experiment"] |= {"overrides": ["seeds=[1, 2]"], "plugins": ["/p/my.py"]}
+    line = "genloss run gan.yaml --set 'seeds=[1, 2]' --plugin /p/my.py"
+    assert comparison_tags(content, run)[tags.COMMAND] == line
+    content["experiment"] |= {"source": "a Python mapping", "overrides": [], "plugins": []}
+    assert comparison_tags(content, run)[tags.COMMAND] == "genloss run .genloss/gan-losses/experiment.yaml"
+    content["experiment"]["overrides"] = ["training.steps=50"] * 1000
+    assert tags.COMMAND not in comparison_tags(content, run)
+
+
+def test_a_trial_and_the_metric_of_its_search(tmp_path: Path) -> None:
+    own = objective("a,trial=7").model_copy(update={"base": "a", "trial": 7, "point": {"training.steps": 3}})
+    content = study(tmp_path, objectives=[own], numbers={}, train=False).read()
+    run = Run.model_validate(content["runs"][0], strict=False)
+    found = told(comparison_tags(content, run))
+    assert found.protocol is not None
+    assert (found.trial, found.protocol.metric) == (7, "")
+    content["experiment"]["search"] = {"metric": "recall"}
+    found = told(comparison_tags(content, run))
+    assert found.protocol is not None
+    assert found.protocol.metric == "recall"
+    assert told({tags.TRIAL: "seven"}).trial is None
+
+
 @pytest.mark.parametrize(("objectives", "seeds"), [(400, 1), (400, 2000), (2, 3000)])
 def test_what_is_too_long_for_a_tag_does_without_the_lists(
     tmp_path: Path, objectives: int, seeds: int

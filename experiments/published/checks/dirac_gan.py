@@ -111,11 +111,11 @@ def simulated(objective: str, steps: int) -> Trajectory:
 
 
 def recorded(result: genloss.StudyResult) -> dict[str, Trajectory]:
-    """What genloss recorded, by objective; the first state is where all begin."""
+    """What genloss recorded after each step, by objective; the first state is where all begin."""
     found = {}
     for run in result.runs:
         series = genloss.history(run)
-        theta, psi = series["eval/theta"], series["eval/psi"]
+        theta, psi = series["held_out/generator/theta"], series["held_out/discriminator/psi"]
         steps = np.arange(1, len(theta) + 1)
         if not (np.array_equal(theta.steps, steps) and np.array_equal(psi.steps, steps)):
             raise ValueError(f"`{run.name}` was not evaluated at each step")

@@ -26,6 +26,9 @@ STANDARD_ERRORS = 5.0
 """Within how many standard errors of the truth an estimate must lie. With eight seeds, an estimate without
 any error of ours lies further away in 2 of 1,000 cases: it must not, since there are many of them."""
 
+ANY = (-math.inf, math.inf)
+"""Where a number may be anything."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -83,17 +86,22 @@ class Check:
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over seeds with its 95 % interval, of Student's t; without one where there is a single seed."""
+    """A mean over seeds with its 95 % interval, of Student's t; without one where there is a single seed.
+
+    Attributes:
+        possible: the least and the greatest value that there can be, at which the interval ends.
+    """
 
     mean: float
     error: float
     count: int
+    possible: tuple[float, float] = ANY
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Interval:
+    def of(cls, values: Sequence[float], possible: tuple[float, float] = ANY) -> Interval:
         """Of one value a seed."""
         error = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-        return cls(float(np.mean(values)), error, len(values))
+        return cls(float(np.mean(values)), error, len(values), possible)
 
     @property
     def half(self) -> float:
@@ -102,11 +110,11 @@ class Interval:
 
     @property
     def low(self) -> float:
-        return self.mean - self.half
+        return max(self.mean - self.half, self.possible[0])
 
     @property
     def high(self) -> float:
-        return self.mean + self.half
+        return min(self.mean + self.half, self.possible[1])
 
     def __contains__(self, value: float) -> bool:
         return self.low <= value <= self.high
@@ -164,7 +172,15 @@ def ordering(what: str, better: Mapping[int, float], worse: Mapping[int, float],
     return Row(what, "below 0", f"{found}{unit}", "", verdict, missed=missed)
 
 
-def measured(what: str, expected: float, spread: float, ours: Sequence[float], *, spread_of: str) -> Row:
+def measured(
+    what: str,
+    expected: float,
+    spread: float,
+    ours: Sequence[float],
+    *,
+    spread_of: str,
+    possible: tuple[float, float] = ANY,
+) -> Row:
     """Somebody's measurement beside ours; nothing is claimed.
 
     Args:
@@ -173,8 +189,9 @@ def measured(what: str, expected: float, spread: float, ours: Sequence[float], *
         spread: what they give behind ±.
         ours: a value a seed.
         spread_of: what their spread is, such as `standard deviation over five seeds`.
+        possible: the least and the greatest value that there can be.
     """
-    found = Interval.of(ours)
+    found = Interval.of(ours, possible)
     difference = found.mean - expected
     if expected in found:
         verdict = "theirs is within our interval"
@@ -185,9 +202,9 @@ def measured(what: str, expected: float, spread: float, ours: Sequence[float], *
     return Row(what, f"{expected:g} ± {spread:g}", str(found), signed(difference), verdict)
 
 
-def seen(what: str, ours: Sequence[float]) -> Row:
+def seen(what: str, ours: Sequence[float], possible: tuple[float, float] = ANY) -> Row:
     """What came out where there is nothing to compare it with."""
-    return Row(what, "–", str(Interval.of(ours)), "", "")
+    return Row(what, "–", str(Interval.of(ours, possible)), "", "")
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -29,7 +29,13 @@ of this table."""
 
 READ = """\
 A single good sample captures a mode, so that the number of modes is to be read with the share of good
-samples, and with both for points that are scattered evenly over the square around the modes."""
+samples, and with both for points that are scattered evenly over the square around the modes. Intervals end at
+0 and at the number of modes, where Student's t, which knows of no bounds, goes beyond."""
+
+UNDECIDED = """\
+The default's five seeds can decide none of the five comparisons with `non_saturating`: the exact test of
+`genloss compare` needs eight for that (`--set seeds=8`; `--full` takes ten). With five, what differs in the
+table is seen, not shown."""
 
 SAMPLES = 2500
 THRESHOLD = 3
@@ -70,16 +76,17 @@ def rows_of(mixture: Mixture) -> Callable[[genloss.StudyResult], Sequence[Row]]:
         modes = {name: list(values(result, name, "modes_captured").values()) for name in objectives}
         good = {name: list(values(result, name, "high_quality").values()) for name in objectives}
         by_chance, good_by_chance = mixture.scattered()
+        possible = (0, mixture.modes)
         return [
             *(
-                measured(f"`{name}`: modes", *mixture.theirs, ours, spread_of="error")
+                measured(f"`{name}`: modes", *mixture.theirs, ours, spread_of="error", possible=possible)
                 if name == THEIRS
-                else seen(f"`{name}`: modes", ours)
+                else seen(f"`{name}`: modes", ours, possible)
                 for name, ours in modes.items()
                 if ours
             ),
             Row("scattered evenly: modes", "–", number(by_chance), "", "computed"),
-            *(seen(f"`{name}`: good samples, share", ours) for name, ours in good.items() if ours),
+            *(seen(f"`{name}`: good samples, share", ours, (0, 1)) for name, ours in good.items() if ours),
             Row("scattered evenly: good samples, share", "–", number(good_by_chance), "", "computed"),
         ]
 
@@ -89,6 +96,6 @@ def rows_of(mixture: Mixture) -> Callable[[genloss.StudyResult], Sequence[Row]]:
 FULL = {"training.steps": 400_000, "evaluation.every": 50_000, "seeds": 10}
 
 CHECKS: Sequence[Check] = (
-    Check("mode_collapse_ring", (PACGAN,), ABOUT, rows_of(RING), FULL, (READ, WHY)),
-    Check("mode_collapse_grid", (PACGAN,), ABOUT, rows_of(GRID), FULL, (READ, WHY)),
+    Check("mode_collapse_ring", (PACGAN,), ABOUT, rows_of(RING), FULL, (READ, UNDECIDED, WHY)),
+    Check("mode_collapse_grid", (PACGAN,), ABOUT, rows_of(GRID), FULL, (READ, UNDECIDED, WHY)),
 )

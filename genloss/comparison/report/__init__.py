@@ -88,12 +88,12 @@ def _code(text: str) -> str:
 
 
 def _breakable(text: str) -> str:
-    """A name that may be broken behind a dot or an underscore."""
+    """A name that may be broken behind a dot, an underscore or a comma, but no number."""
     from markupsafe import Markup, escape
 
     from genloss.comparison.report.drawing import shown
 
-    return Markup(re.sub(r"([._])(?=.)", r"\1<wbr>", str(escape(shown(text)))))
+    return Markup(re.sub(r"([._,])(?=\D)", r"\1<wbr>", str(escape(shown(text)))))
 
 
 def _write_plots(content: Page, folder: Path) -> None:

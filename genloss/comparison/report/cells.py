@@ -12,6 +12,7 @@ from genloss.comparison.report import intervals, lines
 from genloss.comparison.report.drawing import Drawing, Symbol, identity
 from genloss.comparison.runs import Cost
 from genloss.comparison.statistics import Difference
+from genloss.comparison.table import seeds
 from genloss.comparison.words import count_of, duration, memory, needed, number, p_value, spread
 from genloss.experiment.sweep import labels
 
@@ -54,8 +55,25 @@ class Row:
     cost: Sequence[str]
 
 
+@dataclass(frozen=True)
+class BestRow:
+    """The best trial of an objective: how many trials there were, and what came of those without a value."""
+
+    objective: str
+    trial: str
+    trials: str
+    lost: str
+    row: Row
+    command: str
+
+
 def key(comparison: Comparison, objective: str) -> Key:
-    return marker(comparison.objectives.index(objective), objective)
+    """How an objective looks in plots; a trial looks as all trials of its objective do."""
+    names = list(comparison.objectives)
+    if comparison.is_search:
+        bases = list(dict.fromkeys(run.base for run in comparison.runs))
+        return marker(bases.index(comparison.of(objective)[0].base), objective)
+    return marker(names.index(objective), objective)
 
 
 def marker(index: int, name: str) -> Key:
@@ -85,9 +103,9 @@ def row(
     objective: str,
     decided: Mapping[tuple[str, str], str],
     costs: Mapping[str, Cost],
-    names: Mapping[str, str],
+    names: Mapping[str, Mapping[str, str]],
 ) -> Row:
-    done, planned = len(comparison.finished(objective)), len(comparison.of(objective))
+    done = len(comparison.finished(objective))
     cells = []
     for metric, summaries in comparison.summaries.items():
         summary = summaries[objective]
@@ -105,21 +123,43 @@ def row(
         )
     return Row(
         objective,
-        objective == comparison.baseline,
+        objective == comparison.baseline and not comparison.is_search,
         key(comparison, objective),
-        str(done) if done == planned else f"{done} of {planned}",
+        seeds(comparison, objective),
         cells,
         [
-            Setting(path, f"{names[path]} = {_value(value)}")
+            Setting(path, f"{names[objective][path]} = {_value(value)}")
             for path, value in _own(comparison, objective).items()
         ],
         _cost(costs[objective], costs),
     )
 
 
-def setting_names(comparison: Comparison) -> dict[str, str]:
-    """The ends by which the paths of all objectives' own settings are told apart."""
-    return labels({path: None for objective in comparison.objectives for path in _own(comparison, objective)})
+def best(comparison: Comparison, rows: Mapping[str, Row]) -> list[BestRow]:
+    """Of a search, the best trials; with their rows in the table of all trials."""
+    return [
+        BestRow(
+            each.objective,
+            str(each.trial),
+            str(len(each.trials.names)),
+            each.trials.lost(),
+            rows[each.name],
+            each.command,
+        )
+        for each in comparison.best()
+    ]
+
+
+def setting_names(comparison: Comparison) -> dict[str, dict[str, str]]:
+    """The ends by which the paths of all objectives' own settings are told apart, by objective; of a search,
+    those of each objective's trials.
+    """
+    alike = [each.names for each in comparison.trials()] if comparison.is_search else [comparison.objectives]
+    found: dict[str, dict[str, str]] = {}
+    for objectives in alike:
+        names = labels({path: None for objective in objectives for path in _own(comparison, objective)})
+        found |= dict.fromkeys(objectives, names)
+    return found
 
 
 def _own(comparison: Comparison, objective: str) -> dict[str, Any]:

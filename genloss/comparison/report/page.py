@@ -11,7 +11,7 @@ from genloss.comparison.report.drawing import Drawing
 from genloss.comparison.report.samples import Samples, chosen
 from genloss.comparison.runs import RunResult
 from genloss.comparison.sources import Origin, Source
-from genloss.comparison.words import joined, named
+from genloss.comparison.words import joined
 
 MOST_CURVES = 40
 """Objectives whose curves are drawn; of more, the first and the baseline."""
@@ -51,6 +51,9 @@ class Page:
     description: str
     studies: Sequence[str]
     answer: Sequence[str]
+    is_search: bool
+    metric: str
+    best: Sequence[cells.BestRow]
     legend: Sequence[cells.Key]
     columns: Sequence[tuple[str, str]]
     cost_columns: Sequence[tuple[str, str]]
@@ -69,7 +72,7 @@ class Page:
     samples: Samples | None
     sweeps: Sequence[tuple[str, Sequence[cells.Key], Sequence[Plots]]]
     failures: Sequence[tuple[str, RunResult]]
-    missing: Sequence[tuple[str, str]]
+    missing: Sequence[tuple[str, str, str]]
     not_finite: Sequence[tuple[str, str]]
     origins: Sequence[Origin]
 
@@ -110,37 +113,42 @@ class Page:
 
 
 def page(comparison: Comparison, source: Source) -> Page:
-    """The page of a comparison."""
-    drawn = comparison.objectives[:MOST_CURVES]
-    if comparison.baseline not in drawn:
-        drawn = (comparison.baseline, *drawn[:-1])
-    bands = {metric: lines.metric_bands(comparison, source, metric, drawn) for metric in comparison.metrics}
+    """The page of a comparison; of a search, curves and samples are those of the best trials."""
+    is_search = comparison.is_search
+    shown = comparison.only([each.name for each in comparison.best()]) if is_search else comparison
+    drawn = shown.objectives[:MOST_CURVES]
+    if shown.baseline in shown.objectives and shown.baseline not in drawn:
+        drawn = (shown.baseline, *drawn[:-1])
+    bands = {metric: lines.metric_bands(shown, source, metric, drawn) for metric in comparison.metrics}
     decided = intervals.decisions(comparison)
     costs = {objective: comparison.cost(objective) for objective in comparison.objectives}
     names = cells.setting_names(comparison)
     shown_losses = [
         LossPlots(objective, [(plot, cells.terms(plot)) for plot in plots])
         for objective in drawn
-        if (plots := lines.losses(comparison, source, objective))
+        if (plots := lines.losses(shown, source, objective))
     ]
-    several = len(comparison.objectives) > 1
+    rows = {o: cells.row(comparison, o, decided, costs, names) for o in comparison.ranked()}
     return Page(
         title=comparison.name,
         description=comparison.description,
         studies=comparison.studies,
         answer=comparison.answer(),
-        legend=[cells.key(comparison, objective) for objective in comparison.objectives],
+        is_search=is_search,
+        metric=comparison.metric,
+        best=cells.best(comparison, rows),
+        legend=[cells.key(shown, objective) for objective in shown.objectives],
         columns=[cells.column(comparison, metric) for metric in comparison.metrics],
         cost_columns=cells.cost_columns(costs),
-        rows=[cells.row(comparison, objective, decided, costs, names) for objective in comparison.objectives],
+        rows=list(rows.values()),
         floors=cells.floors(comparison),
-        figures=[(metric, cells.figures(comparison, metric)) for metric in comparison.metrics],
+        figures=[(m, cells.figures(comparison, m)) for m in comparison.metrics if not is_search],
         allowed=comparison.allowed,
         notes=comparison.notes,
         intervals=[
             Plots(metric, file(metric), [("", intervals.intervals(comparison, metric))])
             for metric in comparison.metrics
-            if any(summary.count for summary in comparison.summaries[metric].values())
+            if not is_search and any(summary.count for summary in comparison.summaries[metric].values())
         ],
         differences=[
             (
@@ -153,7 +161,7 @@ def page(comparison: Comparison, source: Source) -> Page:
                 cells.differences(comparison, metric),
             )
             for metric in comparison.metrics
-            if several and any(d.seeds for d in comparison.differences if d.metric == metric)
+            if any(d.seeds for d in comparison.differences if d.metric == metric)
         ],
         pairs=[
             (metric, cells.pairs(comparison, metric)) for metric in comparison.metrics if comparison.pairs
@@ -162,20 +170,20 @@ def page(comparison: Comparison, source: Source) -> Page:
             Plots(
                 metric,
                 file(metric),
-                lines.learning_curves(comparison, metric, found),
-                folded=len(comparison.objectives) > lines.TOGETHER and metric != comparison.metric,
+                lines.learning_curves(shown, metric, found),
+                folded=len(shown.objectives) > lines.TOGETHER and metric != comparison.metric,
             )
             for metric, found in bands.items()
             if found
         ],
-        together=len(comparison.objectives) <= lines.TOGETHER,
+        together=len(shown.objectives) <= lines.TOGETHER,
         losses=shown_losses,
-        left_out=len(comparison.objectives) - len(drawn),
-        samples=chosen(comparison, source),
+        left_out=len(shown.objectives) - len(drawn),
+        samples=chosen(shown, source),
         sweeps=[
             (
                 joined([f"`{path}`" for path in sweep.paths]),
-                [] if sweep.is_grid() else [cells.marker(*each) for each in enumerate(sweep.bases)],
+                [] if sweep.is_grid() else [cells.marker(sweep.looks[base], base) for base in sweep.bases],
                 [
                     Plots(metric, file(metric), sweeps.drawings(comparison, sweep, metric))
                     for metric in comparison.metrics
@@ -184,7 +192,7 @@ def page(comparison: Comparison, source: Source) -> Page:
             for sweep in sweeps.sweeps(comparison)
             if comparison.metrics
         ],
-        failures=[(named(alike), alike[0]) for alike in comparison.failures()],
+        failures=[(comparison.named(alike), alike[0]) for alike in comparison.failures()],
         missing=sentences.missing(comparison),
         not_finite=sentences.not_finite(comparison),
         origins=source.origins(),

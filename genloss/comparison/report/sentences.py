@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+from genloss.comparison.answer import too_few
 from genloss.comparison.comparison import Comparison
-from genloss.comparison.statistics import Difference, least_p, least_seeds
-from genloss.comparison.words import count_of, joined, named, needed, p_value
+from genloss.comparison.statistics import Difference
+from genloss.comparison.words import joined, needed
 
 
 def decisions(comparison: Comparison, metric: str) -> list[str]:
@@ -20,17 +21,9 @@ def decisions(comparison: Comparison, metric: str) -> list[str]:
     open_ = [d for d in found if not d.decided]
     if open_:
         said.append(f"Not decided: {joined([f'`{d.objective}`{_how_many(d)}' for d in open_], 8)}.")
-    most = max((d.seeds for d in found), default=0)
-    tests = sum(d.metric == metric and d.seeds > 1 for d in comparison.pairs or comparison.differences)
-    least = least_seeds(tests)
-    if open_ and most < least:
-        verb = "needs" if tests == 1 else "need"
-        said.append(
-            f"With {most} seeds no p can be below {p_value(least_p(most))}: {count_of(tests, 'comparison')} "
-            f"{verb} at least {least} seeds to decide anything, however large the difference."
-            if most > 1
-            else "One seed decides nothing."
-        )
+    few = too_few([d for d in comparison.pairs or comparison.differences if d.metric == metric])
+    if open_ and few:
+        said.append(f"{few[0].upper()}{few[1:]}.")
     return said
 
 
@@ -40,25 +33,12 @@ def _how_many(difference: Difference) -> str:
     return "" if math.isnan(difference.needed_seeds) else f" ({needed(difference.needed_seeds)})"
 
 
-def missing(comparison: Comparison) -> list[tuple[str, str]]:
-    """Runs that neither finished nor failed, by status."""
-    others = [run for run in comparison.unfinished() if run.status != "FAILED"]
-    return [
-        (status, named([run for run in others if run.status == status]))
-        for status in dict.fromkeys(run.status for run in others)
-    ]
+def missing(comparison: Comparison) -> list[tuple[str, str, str]]:
+    """Status, names and message of the runs that neither finished nor failed."""
+    return [(alike[0].status, comparison.named(alike), alike[0].message) for alike in comparison.missing()]
 
 
 def not_finite(comparison: Comparison) -> list[tuple[str, str]]:
     """The metrics that finished runs have no finite number of, with these."""
-    return [
-        (metric, named(runs))
-        for metric in comparison.metrics
-        if (
-            runs := [
-                run
-                for run in comparison.runs
-                if run.status == "FINISHED" and not math.isfinite(run.metrics.get(metric, math.nan))
-            ]
-        )
-    ]
+    found = ((metric, comparison.not_finite(metric)) for metric in comparison.metrics)
+    return [(metric, comparison.named(runs)) for metric, runs in found if runs]

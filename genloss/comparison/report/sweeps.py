@@ -30,10 +30,12 @@ class Sweep:
     Attributes:
         paths: what varies.
         bases: of each objective of the YAML the points, objective to values.
+        looks: of each of these objectives, the number of its colour and symbol.
     """
 
     paths: tuple[str, ...]
     bases: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    looks: Mapping[str, int]
 
     def values(self, path: str) -> list[Any]:
         """The distinct values of a path, in order."""
@@ -62,7 +64,11 @@ def sweeps(comparison: Comparison) -> list[Sweep]:
         varied = tuple(p for p in common if len({repr(point[p]) for point in points.values()}) > 1)
         if varied:
             alike.setdefault(varied, {})[base] = points
-    return [Sweep(paths, found) for paths, found in alike.items()]
+    every = {base: place for place, base in enumerate(dict.fromkeys(run.base for run in comparison.runs))}
+    return [
+        Sweep(paths, found, every if comparison.is_search else {base: i for i, base in enumerate(found)})
+        for paths, found in alike.items()
+    ]
 
 
 def drawings(comparison: Comparison, sweep: Sweep, metric: str) -> list[tuple[str, Drawing]]:
@@ -102,8 +108,8 @@ def _against(comparison: Comparison, sweep: Sweep, metric: str, path: str) -> Dr
         drawing.add(
             Text(axes.box.right, at - 4, f"{comparison.baseline} (baseline)", SMALL, "end", MUTED, halo=True)
         )
-    for index, (base, points) in enumerate(sweep.bases.items()):
-        colour, shape = identity(index)
+    for base, points in sweep.bases.items():
+        colour, shape = identity(sweep.looks[base])
         row = sorted((place[repr(point[path])], objective) for objective, point in points.items())
         if len(sweep.paths) == 1:
             means = axes.places([x for x, _ in row], [summaries[o].mean for _, o in row])
@@ -126,11 +132,11 @@ def _against(comparison: Comparison, sweep: Sweep, metric: str, path: str) -> Dr
 
 
 def _reference(comparison: Comparison, sweep: Sweep, metric: str) -> float:
-    """The baseline's mean, where it is no point of the sweep."""
+    """The baseline's mean, where it is no point of the sweep; a search has none."""
     points = {objective for found in sweep.bases.values() for objective in found}
-    return (
-        math.nan if comparison.baseline in points else comparison.summaries[metric][comparison.baseline].mean
-    )
+    if comparison.is_search or comparison.baseline in points:
+        return math.nan
+    return comparison.summaries[metric][comparison.baseline].mean
 
 
 def _heat_map(comparison: Comparison, sweep: Sweep, metric: str, base: str) -> Drawing:

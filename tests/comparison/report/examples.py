@@ -135,3 +135,19 @@ def sweep(paths: Mapping[str, Sequence[Any]], bases: Sequence[str], seeds: int =
             ):
                 found.append(replace(run, base=base, point=values))
     return found
+
+
+def search(bases: Sequence[str], trials: int, metrics: Sequence[str] = ("distance",)) -> list[RunResult]:
+    """A search whose last trials are the best; of the first objective, the first one was pruned."""
+    found = []
+    for base in bases:
+        for number in range(trials):
+            (run,) = runs([f"{base},trial={number}"], 1, metrics, number=lambda m, _, n=number: 9.0 + m - n)
+            own = {
+                f"objectives.{base}.network.kl.weight": 2.0**-number,
+                "training.optimizer.lr": 0.1 + number,
+            }
+            line = f"genloss run a.yaml --objective {base} --set 'seeds=[0]'"
+            found.append(replace(run, base=base, trial=number, point=own, reproduce=line))
+    found[0] = replace(found[0], status="PRUNED", metrics={})
+    return found

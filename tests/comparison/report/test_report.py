@@ -17,10 +17,22 @@ from selenium import webdriver
 
 from genloss.comparison import report
 from genloss.comparison.comparison import Comparison
+from genloss.comparison.runs import Direction
 from genloss.comparison.sources import Origin, Source
-from tests.comparison.report.examples import HOSTILE, Memory, compared, failed, picture, runs, source, sweep
+from tests.comparison.report.examples import (
+    HOSTILE,
+    Memory,
+    compared,
+    failed,
+    picture,
+    runs,
+    search,
+    source,
+    sweep,
+)
 from tests.tracking.pages import browser
 
+LOWER = Direction(higher_is_better=False, unit="nats")
 VOID = ("meta", "link", "img", "wbr", "br", "path", "circle")
 EVERY = ("table", "intervals", "differences", "curves", "samples", "losses", "configuration")
 
@@ -172,16 +184,29 @@ def test_what_went_wrong_is_said_with_the_line_that_shows_it() -> None:
     found = runs(["plain", "beta"], 4)
     found[5] = failed(found[5], "`g/total` became nan at step 21", "lower `lr`")
     found[6] = failed(found[6], "`g/total` became nan at step 700")
-    found[1] = replace(found[1], status="KILLED", metrics={})
+    found[1] = replace(found[1], status="KILLED", message="interrupted at step 5", metrics={})
+    found[3] = replace(found[3], status="NOT STARTED", metrics={})
     found[2] = replace(found[2], metrics={"distance": math.nan})
     text = Outline(report.render(compared(found), source(found))).text
     assert "beta-1 and beta-2 failed" in text
     assert "became nan at step 21" in text
     assert "Hint: lower lr" in text
     assert "genloss run a.yaml --objective beta" in text
-    assert "KILLED: plain-1" in text
+    assert "KILLED: plain-1: interrupted at step 5" in text
+    assert re.search(r"NOT STARTED: plain-3\s", text)
     assert "No finite distance: plain-2" in text
     assert "2 of 4" in text
+
+
+def test_of_several_studies_the_runs_are_named_with_theirs() -> None:
+    found = [replace(run, study=f"study-{place % 2 + 1}") for place, run in enumerate(runs(["a"], 4))]
+    found[0] = failed(found[0])
+    found[1] = replace(found[1], status="KILLED", metrics={})
+    found[2] = replace(found[2], metrics={"distance": math.nan})
+    text = Outline(report.render(compared(found), Memory())).text
+    assert "a-0 of study-1 failed" in text
+    assert "KILLED: a-1 of study-2" in text
+    assert "No finite distance: a-2 of study-1" in text
 
 
 def test_differences_that_were_accepted_are_named() -> None:
@@ -193,7 +218,10 @@ def test_differences_that_were_accepted_are_named() -> None:
 
 def test_what_cannot_be_decided_is_said() -> None:
     text = Outline(report.render(compared(runs(["a", "b", "c"], 3)), Memory())).text
-    assert "With 3 seeds no p can be below 0.25: 2 comparisons need at least 7 seeds" in text
+    assert (
+        "With 3 seeds nothing can be decided, whatever the numbers: no p can be below 0.25, and "
+        "2 comparisons need at least 7 seeds."
+    ) in text
     assert "Not decided: b" in text
 
 
@@ -247,6 +275,42 @@ def test_sweeps_have_their_plots(tmp_path: Path) -> None:
     assert (tmp_path / "plots" / "sweep-1-distance.png").exists()
 
 
+def test_a_search_has_its_best_trials_and_compares_none(tmp_path: Path) -> None:
+    found = search(["beta", "elbo"], 12, ("distance", "recall"))
+    comparison = compared(found, metrics={"distance": LOWER, "recall": LOWER})
+    path = report.write(comparison, source(found, tmp_path), tmp_path)
+    page = path.read_text()
+    outline = Outline(page)
+    assert outline.sections == ["best", "table", "sweeps", "curves", "samples", "losses", "configuration"]
+    assert {link[1:] for link in outline.links} <= set(outline.ids)
+    best, table, rest = (part for part in re.split(r'<section id="(?:table|sweeps)"', page))
+    assert best.count("<td>11</td>") == 2
+    assert "<td>12<small>1 pruned</small></td>" in best
+    assert "weight = 0.0004883" in best.replace("<wbr>", "")
+    for base in ("beta", "elbo"):
+        assert f"--objective {base} --set &#39;seeds=[1, 2, 3, 4, 5, 6, 7, 8]&#39;" in best
+    rows = re.findall(r"(?:beta|elbo),<wbr>trial=(\d+)", table)
+    assert rows == [str(n) for n in [*range(11, 0, -1), 0, *range(11, -1, -1)]]
+    assert "<td>pruned</td>" in table
+    assert not re.search(r"(better|worse)</span>|baseline|seeds needed", table + rest)
+    assert "optimistic" in outline.text
+    assert outline.text.count("elbo,trial=11") > 3
+    assert "elbo,trial=3:" in page  # a point in a plot of the values
+    samples = page[page.index('<section id="samples"') :]
+    assert set(re.findall(r"(\w+,trial=\d+)", samples)) == {"beta,trial=11", "elbo,trial=11"}
+    assert (tmp_path / "plots" / "sweep-1-distance.png").exists()
+    assert not (tmp_path / "plots" / "intervals.png").exists()
+
+
+def test_a_search_without_any_value_has_a_report(tmp_path: Path) -> None:
+    found = [failed(run) for run in search(["beta"], 2)]
+    page = report.write(compared(found, metrics={"distance": LOWER}), source(found), tmp_path).read_text()
+    outline = Outline(page)
+    assert "best" not in outline.sections
+    assert "problems" in outline.sections
+    assert "None of 2 runs finished" in outline.text
+
+
 def test_names_of_files_are_harmless(tmp_path: Path) -> None:
     found = [replace(run, metrics={"../../a b": 1.0 + run.seed}) for run in runs(["a", "b"], 2)]
     report.write(compared(found), source(found), tmp_path)
@@ -282,7 +346,7 @@ return [document.documentElement.scrollWidth <= window.innerWidth, wrong.slice(0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["full", "one", "many", "sweep", "grid", "failed", "hostile"])
+@pytest.mark.parametrize("case", ["full", "one", "many", "sweep", "grid", "failed", "hostile", "search"])
 def test_a_page_fits(
     case: str, full: tuple[Comparison, Source], chromium: webdriver.Chrome, tmp_path: Path
 ) -> None:
@@ -296,6 +360,7 @@ def test_a_page_fits(
         "grid": sweep({"training.optimizer.lr": [1e-4, 1e-3], "model.latent_dim": [2, 4, 8]}, ["beta"]),
         "failed": [failed(run) if run.objective == "beta" else run for run in runs(["plain", "beta"], 3)],
         "hostile": [replace(run, objective=f"{run.objective}{HOSTILE}") for run in runs(["a", "b"], 3)],
+        "search": search(["likelihood", "squared_error"], 6, ("frechet_distance", "precision")),
     }[case]
     comparison, kept = full if case == "full" else (compared(found), source(found, tmp_path))
     page = report.write(comparison, kept, tmp_path)

@@ -1,0 +1,90 @@
+"""What a run's journal says that a report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from genloss.comparison.curves import means
+from genloss.errors import RecordError
+from genloss.record import journal
+from genloss.record.journal import Column, Event, Values
+
+if TYPE_CHECKING:
+    from genloss.comparison.runs import RunResult
+
+Line = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+"""Steps and values."""
+
+PARTS = 150
+"""Into how many equal parts a run's steps are divided for the curve of a loss."""
+
+
+@dataclass
+class Reading:
+    """What a report shows of a run's journal.
+
+    Attributes:
+        numbers: of the evaluations, by step and key; the last of two at one step.
+        shown: the files that show samples, by step.
+        losses: mean steps and values over equal parts of the planned steps, by key.
+    """
+
+    numbers: dict[int, dict[str, float]] = field(default_factory=dict)
+    shown: dict[int, str] = field(default_factory=dict)
+    losses: Mapping[str, Line] = field(default_factory=dict)
+    _columns: list[Column] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, path: Path, run: RunResult) -> Reading:
+        """As much of a run's journal as can be read."""
+        reading = cls()
+        planned = int(run.configuration.get("training.steps", run.cost.steps))
+        with suppress(RecordError, OSError, EOFError):  # what cannot be read is among the runs that failed
+            blocks = reading._blocks(path)
+            first = next(blocks, None)
+            if first is not None and planned:
+                lines = means(chain([first], blocks), reading._columns, planned, PARTS)
+                reading.losses = dict(zip([column.key for column in reading._columns], lines, strict=True))
+            for _ in blocks:
+                pass  # without curves, the evaluations are still read
+        return reading
+
+    def add(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Adds numbers of an evaluation."""
+        self.numbers.setdefault(step, {}).update(numbers)
+
+    def evaluations(self) -> Mapping[str, tuple[Sequence[int], Sequence[float]]]:
+        """The numbers of the evaluations by key: steps in their order, and values."""
+        by_key: dict[str, tuple[list[int], list[float]]] = {}
+        for step, numbers in sorted(self.numbers.items()):
+            for key, value in numbers.items():
+                steps, values = by_key.setdefault(key, ([], []))
+                steps.append(step)
+                values.append(value)
+        return by_key
+
+    def _blocks(self, path: Path) -> Iterator[Values]:
+        """The values that fit the columns; what else there is is kept on the way."""
+        for frame, _ in journal.read(path, salvage=True):
+            if not isinstance(frame, Values):
+                self._hear(frame)
+            elif frame.values.shape[1] == len(self._columns):
+                yield frame
+
+    def _hear(self, event: Event) -> None:
+        if event.name == "columns":
+            self._columns = journal.columns(event)
+        elif event.name == "evaluation":
+            step = event.content["step"]
+            self.add(step, event.content["values"])
+            for kind in ("image", "text"):
+                if kind in event.content:
+                    self.shown[step] = event.content[kind]["path"]
