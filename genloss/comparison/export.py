@@ -29,10 +29,11 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
     `differences`: a list, one of each metric and objective but the baseline: the fields of `Difference`, of
     which `by_seed` has the seeds for its keys.
     `pairs`: the same for all pairs, where they were asked for.
+    `best`: a list, of a search each objective's best trial: the fields of `Best`.
     `costs`: by objective, what one run used, medians over the seeds: `steps`, `updates` by player, `seconds`,
     `peak_memory` in bytes, `device`.
     `runs`: a list: `study`, `name`, `objective`, `seed`, `status`, `message`, `hint`, `metrics` by name,
-    `cost`, `sets`, `base`, `point`, `reproduce`, `run_id` (MLflow's), `folder`.
+    `cost`, `sets`, `base`, `trial`, `point`, `reproduce`, `run_id` (MLflow's), `folder`.
     `allowed`, `notes`: sentences.
     """
     found: dict[str, Any] = {
@@ -59,6 +60,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         ],
         "differences": list(map(asdict, comparison.differences)),
         "pairs": list(map(asdict, comparison.pairs)),
+        "best": list(map(asdict, comparison.best())),
         "costs": {objective: _cost(comparison.cost(objective)) for objective in comparison.objectives},
         "runs": list(map(_run, comparison.runs)),
         "allowed": comparison.allowed,
@@ -139,6 +141,7 @@ def _run(run: RunResult) -> dict[str, Any]:
         "cost": _cost(run.cost),
         "sets": run.sets,
         "base": run.base,
+        "trial": run.trial,
         "point": run.point,
         "reproduce": run.reproduce,
         "run_id": run.run_id,

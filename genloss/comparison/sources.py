@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -28,7 +27,7 @@ class Origin:
     Attributes:
         study: its name.
         experiment: the YAML as it was written; empty if it is not known.
-        reproduce: the shell's line that runs all of it again; empty if it is not known.
+        reproduce: the shell's line that runs it again; empty if it is not known.
         made_with: versions, commit, data, machine, in words.
     """
 
@@ -117,6 +116,8 @@ class RecordSource:
 
 
 def _origin(folder: StudyFolder) -> Origin:
+    from genloss.experiment.source import command
+
     text = ""
     with suppress(OSError):
         text = (folder.path / EXPERIMENT).read_text(encoding="utf-8", errors="replace")
@@ -124,21 +125,8 @@ def _origin(folder: StudyFolder) -> Origin:
         study = folder.read()
     except RecordError:
         return Origin(folder.name, text)
-    return Origin(folder.name, text, _command(folder, study), made_with(study))
-
-
-def _command(folder: StudyFolder, study: Mapping[str, Any]) -> str:
-    from genloss.experiment.source import MAPPING
-
-    experiment = study["experiment"]
-    # What was no file has its copy among the records.
-    file = experiment["source"] if experiment["source"] != MAPPING else str(folder.path / EXPERIMENT)
-    words = ["genloss", "run", file]
-    for override in experiment["overrides"]:
-        words += ["--set", override]
-    for plugin in experiment["plugins"]:
-        words += ["--plugin", plugin]
-    return shlex.join(words)
+    again = command(study["experiment"], str(folder.path / EXPERIMENT))
+    return Origin(folder.name, text, again, made_with(study))
 
 
 def made_with(study: Mapping[str, Any]) -> dict[str, str]:

@@ -174,7 +174,8 @@ def _select(draft: Draft, names: Sequence[str]) -> Draft:
     baseline = draft.experiment.baseline
     if baseline not in [each.name for each in chosen]:
         baseline = chosen[0].name
-    experiment = draft.experiment.model_copy(update={"objectives": chosen, "baseline": baseline})
+    update = {"objectives": chosen, "baseline": baseline, "chosen": tuple(names)}
+    experiment = draft.experiment.model_copy(update=update)
     return replace(draft, experiment=experiment)
 
 

@@ -268,6 +268,7 @@ class Experiment(Frozen):
         source: the file it was read from, as the user named it.
         text: what the file says.
         overrides: the `--set`s, as they were given.
+        chosen: the `--objective`s, as they were given; none stands for all.
         plugins: plugin files, absolute.
         search: what is chosen by trials; None where nothing is.
     """
@@ -277,6 +278,7 @@ class Experiment(Frozen):
     source: str
     text: str
     overrides: tuple[str, ...] = ()
+    chosen: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
     data: Choice
     objectives: tuple[Objective, ...]

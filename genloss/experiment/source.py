@@ -86,13 +86,15 @@ def again(experiment: Experiment) -> Source:
 
 
 def command(experiment: Mapping[str, Any], copy: str) -> str:
-    """The shell's line that runs all of an experiment again.
+    """The shell's line that runs an experiment again.
 
     Args:
         experiment: as study.json has it.
         copy: the path of the copy among the records, which stands for what was no file.
     """
     words = ["genloss", "run", experiment["source"] if experiment["source"] != MAPPING else copy]
+    for objective in experiment.get("chosen", ()):
+        words += ["--objective", objective]
     for override in experiment["overrides"]:
         words += ["--set", override]
     for plugin in experiment["plugins"]:

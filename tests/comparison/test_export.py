@@ -12,9 +12,11 @@ import pandas
 import pytest
 
 from genloss.comparing import Gathered
-from genloss.comparison.comparison import Comparison
+from genloss.comparison.comparison import Comparison, compare_runs
 from genloss.comparison.export import to_csv, to_json
 from genloss.comparison.records import read_study
+from tests.comparison.report.examples import search
+from tests.comparison.studies import LOWER
 from tests.comparison.studies import comparison as compared
 from tests.comparison.written import finish, study
 
@@ -58,6 +60,21 @@ def test_json_has_all_of_it_under_the_keys_that_it_names(comparison: Comparison)
     assert runs["c-2"]["status"] == "NOT STARTED"
     assert runs["a-0"]["cost"]["peak_memory"] == 1000
     assert found["costs"]["a"]["steps"] == 20
+
+
+def test_json_of_a_search_has_the_best_trials() -> None:
+    runs = search(["one", "two"], 3)
+    names = [run.objective for run in runs]
+    found = to_json(
+        compare_runs(runs, name="s", objectives=names, baseline=names[0], metrics={"distance": LOWER})
+    )
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert [(best["objective"], best["trial"], best["value"]) for best in found["best"]] == [
+        ("one", 2, 7.0),
+        ("two", 2, 7.0),
+    ]
+    assert found["best"][0]["trials"]["pruned"] == ["one,trial=0"]
+    assert [run["trial"] for run in found["runs"]] == [0, 1, 2] * 2
 
 
 def test_csv_is_a_row_a_metric_and_objective_with_its_difference(comparison: Comparison) -> None:

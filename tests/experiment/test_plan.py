@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from genloss.errors import DefinitionError, ExperimentError
+from genloss.experiment import source
 from genloss.experiment.plan import Plan, plan, runs
 from genloss.training.devices import Device
 
@@ -66,6 +67,7 @@ def test_only_the_chosen_objectives_are_planned(planned: Planned) -> None:
     chosen = planned(objectives=["second"]).experiment
     assert [objective.name for objective in chosen.objectives] == ["second"]
     assert chosen.baseline == "second"
+    assert " --objective second" in source.command(chosen.model_dump(), "")
     both = planned(objectives=["second", "first"]).experiment
     assert [objective.name for objective in both.objectives] == ["first", "second"]
     assert both.baseline == "first"
