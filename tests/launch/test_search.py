@@ -201,6 +201,7 @@ def test_the_line_of_a_trial_gives_its_bits(done: tuple[Path, StudyResult], here
     assert events(same.folder, "status")[-1]["weights"] == events(own, "status")[-1]["weights"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_ends_as_if_it_had_not_been(here: Path, done: tuple[Path, StudyResult]) -> None:
     content = searching(fault="slow")
     del content["evaluation"]["every"]  # what is told of below is not a matter of pruning
