@@ -262,7 +262,7 @@ def probability_of_winning(wins: int, ties: int, seeds: int) -> tuple[float, flo
     Source: Clopper and Pearson 1934, The use of confidence or fiducial limits illustrated in the case of the
     binomial (Biometrika 26).
     """
-    from statsmodels.stats.proportion import proportion_confint
+    from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped]
 
     if not seeds:
         return math.nan, math.nan, math.nan
@@ -296,7 +296,7 @@ def needed_seeds(effect_size: float, comparisons: int) -> float:
     Returns:
         A whole number; infinite if it is more than 1,000; NaN where the effect is.
     """
-    from statsmodels.stats.power import TTestPower
+    from statsmodels.stats.power import TTestPower  # type: ignore[import-untyped]
 
     if math.isnan(effect_size):
         return math.nan

@@ -20,7 +20,7 @@ HOST = "127.0.0.1"
 PORT = 5000
 PATIENCE_SECONDS = 60.0
 GRACE_SECONDS = 5.0
-SETTLING_SECONDS = 10.0
+SETTLING_SECONDS = 30.0
 LISTENING = b"Uvicorn running on"
 """What the server writes once the port is its own."""
 
