@@ -41,8 +41,8 @@ NOTES = (
     "same held-out data. From moons to eight Gaussians it is 0.648 with 4,000 samples, above the paper's "
     "0.601 of OT-CFM, which the default therefore cannot reach. Where there are eight modes, most of the "
     "floor comes from how many points each happens to have; ours are drawn once, the same for all seeds.",
-    "Ten seeds, where the paper has five: with five, two of the four differences could not be told from 0, and "
-    "no exact test can decide (the least p of `genloss compare` is 0.062).",
+    "Ten seeds, where the paper has five: with five, two of the four differences could not be told from 0, "
+    "and no exact test can decide (the least p of `genloss compare` is 0.062).",
 )
 
 
