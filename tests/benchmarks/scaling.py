@@ -18,7 +18,7 @@ from tests.benchmarks import processes
 from tests.benchmarks.processes import Study, family, memory
 from tests.benchmarks.results import Bound, Figure, Section, in_turns
 
-STEPS, RUNS, ROUNDS = (1000, 10_000, 100_000), (1, 10, 50, 200), 1
+STEPS, RUNS, ROUNDS = (1000, 10_000, 100_000), (1, 10, 50, 200), 3
 STEPS_OF_MANY_RUNS = 50
 MILLION = 1_000_000
 ROLES = ("launcher", "worker", "tracker")
