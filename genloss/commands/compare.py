@@ -62,8 +62,9 @@ def command(
     decide. Values of different losses are never compared.
 
     --json has all of it, under the keys name, description, studies, objectives, baseline, metric, answer,
-    metrics, summaries, differences, pairs, costs, runs, allowed and notes. What cannot be said is null, in
-    CSV empty; what is infinite is the text Infinity or -Infinity, as seeds needed that are more than 1,000.
+    best, metrics, summaries, differences, pairs, costs, runs, allowed and notes. What cannot be said is null,
+    in CSV empty; what is infinite is the text Infinity or -Infinity, as seeds needed that are more than
+    1,000. Only a search has best trials.
 
     \b
     Examples:
