@@ -4,8 +4,9 @@
 
 Without names, all of them. Each is run by `genloss.run` in a folder of its own. The table is printed, and it
 replaces the section of that name in RESULTS.md, with command, machine, versions and date. `--full` takes the
-budget of the source, where the default is a shortened one. With `--set`, nothing is written: it is for
-trials. The exit code is 1 if something that must hold does not. How a check is added: see `checks`.
+budget of the source, where the default is a shortened one, and has a section of its own. With `--set`,
+nothing is written: it is for trials. The exit code is 1 if something that must hold does not. How a check is
+added: see `checks`.
 """
 
 from __future__ import annotations
@@ -62,9 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         begin, computed = time.monotonic(), processor_seconds()
         result, rows = run(check, overrides, asked.keep)
         minutes, computed = (time.monotonic() - begin) / 60, (processor_seconds() - computed) / 60
-        said = f"`python experiments/published/check.py {name}{' --full' if asked.full else ''}`"
+        title = f"{name} --full" if asked.full and check.full else name
+        said = f"`python experiments/published/check.py {title}`"
         said += f", {minutes:.1f} minutes, {computed:.1f} of processor time; {here()}"
-        text = section(check, rows, result, said)
+        text = section(title, check, rows, result, said)
         print(text, end="\n\n")  # noqa: T201 - it is a command
         if not asked.set:
             RESULTS.write_text(merged(RESULTS.read_text() if RESULTS.exists() else "", text))
@@ -87,19 +89,20 @@ def run(
         return result, check.rows(result)
 
 
-def section(check: Check, rows: Sequence[Row], result: genloss.StudyResult, said: str) -> str:
+def section(title: str, check: Check, rows: Sequence[Row], result: genloss.StudyResult, said: str) -> str:
     """A part of RESULTS.md."""
     sources = "Source: " + "; ".join(map(str, check.sources)) + "."
     failed = [f"**{result.summary()}.**"] if result.exit_code else []
-    parts = [f"## {check.experiment}", check.about, sources, table(rows), *failed, *check.notes, f"*{said}*"]
+    parts = [f"## {title}", check.about, sources, table(rows), *failed, *check.notes, f"*{said}*"]
     return "\n\n".join(part.strip() for part in parts)
 
 
 def merged(text: str, section: str) -> str:
-    """The file's text with this section in the place of the one with the same heading; a new one behind."""
+    """The file's text with this section in the place of the one with its heading; in the checks' order."""
     sections = {heading(part): part.strip() for part in re.split(r"^(?=## )", text, flags=re.MULTILINE)[1:]}
     sections[heading(section)] = section.strip()
-    return "\n\n".join([HEAD.strip(), *sections.values()]) + "\n"
+    order = [f"## {name}{full}" for name in all_checks() for full in ("", " --full")]
+    return "\n\n".join([HEAD.strip(), *(sections[title] for title in order if title in sections)]) + "\n"
 
 
 def heading(section: str) -> str:

@@ -107,10 +107,12 @@ def test_somebodys_measurement_is_beside_ours_and_nothing_is_claimed(module: Imp
 
 def test_a_section_replaces_the_one_of_its_name(module: Import) -> None:
     check = module("check")
-    text = check.merged(check.merged("", "## a\n\nold"), "## b\n\nother")
-    text = check.merged(text, "## a\n\nnew\n")
+    full, default, other = "## mode_collapse_ring --full", "## mode_collapse_ring", "## dirac_gan"
+    text = ""
+    for section in (f"{full}\n\nfull", f"{default}\n\nold", f"{other}\n\nother", f"{default}\n\nnew\n"):
+        text = check.merged(text, section)
     assert text.startswith("# How far genloss is")
-    assert text.endswith("## a\n\nnew\n\n## b\n\nother\n")
+    assert text.endswith(f"{other}\n\nother\n\n{default}\n\nnew\n\n{full}\n\nfull\n")
     assert "old" not in text
 
 
@@ -145,6 +147,6 @@ def test_modes_are_counted_beside_the_papers(kind: str, tmp_path: Path, module: 
     assert result.exit_code == 0, result.summary()
     assert len(rows) == 14
     assert rows[0].expected == {"ring": "6.3 ± 0.5", "grid": "17.3 ± 0.8"}[kind]
-    text = check.section(of, rows, result, "said")
+    text = check.section(f"mode_collapse_{kind}", of, rows, result, "said")
     assert text.startswith(f"## mode_collapse_{kind}\n")
     assert "arXiv:1712.04086, Table 1" in text

@@ -35,14 +35,15 @@ FULL = {"training.steps": 19_000, "evaluation.samples": 10_000, "seeds": SEEDS}
 NOTES = (
     "σ and the scales of the distributions are taken from the experiments in the authors' repository "
     "(atong01/conditional-flow-matching, folder `runner`); its tutorials have other scales.",
-    "The distances need not be the paper's: the default trains for 100 of its 1,000 epochs and takes 4,000 "
-    "of its 10,000 samples. `--full` has the paper's numbers of both, and had not been run when this was "
-    "written. A distance between finitely many points is never 0: the floor is that of training data to the "
-    "same held-out data. From moons to eight Gaussians it is 0.648 with 4,000 samples, above the paper's "
-    "0.601 of OT-CFM, which the default therefore cannot reach. Where there are eight modes, most of the "
-    "floor comes from how many points each happens to have; ours are drawn once, the same for all seeds.",
-    "Ten seeds, where the paper has five: with five, two of the four differences could not be told from 0, "
-    "and no exact test can decide (the least p of `genloss compare` is 0.062).",
+    "The default's distances need not be the paper's: it trains for 100 of its 1,000 epochs and takes 4,000 "
+    "of its 10,000 samples; `--full` has the paper's numbers of both. A distance between finitely many "
+    "points is never 0: the floor is that of training data to the same held-out data. From moons to eight "
+    "Gaussians it is 0.648 with 4,000 samples, above the paper's 0.601 of OT-CFM, which the default "
+    "therefore cannot reach. Where there are eight modes, most of the floor comes from how many points each happens to "
+    "have; ours are drawn once, the same for all seeds.",
+    "The default has ten seeds; the paper and `--full` have five. With five of the default's budget, two of "
+    "the four differences could not be told from 0, and no exact test can decide (the least p of "
+    "`genloss compare` is 0.062).",
 )
 
 
