@@ -39,8 +39,8 @@ NOTES = (
     "of its 10,000 samples; `--full` has the paper's numbers of both. A distance between finitely many "
     "points is never 0: the floor is that of training data to the same held-out data. From moons to eight "
     "Gaussians it is 0.648 with 4,000 samples, above the paper's 0.601 of OT-CFM, which the default "
-    "therefore cannot reach. Where there are eight modes, most of the floor comes from how many points each happens to "
-    "have; ours are drawn once, the same for all seeds.",
+    "therefore cannot reach. Where there are eight modes, most of the floor comes from how many points each "
+    "happens to have; ours are drawn once, the same for all seeds.",
     "The default has ten seeds; the paper and `--full` have five. With five of the default's budget, two of "
     "the four differences could not be told from 0, and no exact test can decide (the least p of "
     "`genloss compare` is 0.062).",
