@@ -29,6 +29,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudyFolder]:
         os.chdir(before)
 
 
+@pytest.mark.slow
 def test_the_printed_page_shows_six_groups_and_draws_the_generator_s_total(
     study: StudyFolder, tmp_path: Path
 ) -> None:
