@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genloss.errors import DeviceError
+from genloss.training.machine import cores, memory
 
 if TYPE_CHECKING:
     import torch
+
+WORKER = 256 * 2**20
+"""Bytes of memory that a worker takes before it trains anything, at least: Python, torch and genloss."""
 
 
 @dataclass(frozen=True)
@@ -38,37 +42,63 @@ class Device:
         return f"device {self.name} ({self.reason}), {workers} of {threads}{each}"
 
 
-def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def requested() -> int | None:
+    """The threads that `OMP_NUM_THREADS` asks for, if it does."""
+    said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(said) if said.isdecimal() and int(said) > 0 else None
 
 
-def choose(names: Sequence[str], *, runs: int, workers: int | None = None) -> tuple[Device, ...]:
+def choose(
+    names: Sequence[str], *, runs: int, workers: int | None = None, threads: int | None = None
+) -> tuple[Device, ...]:
     """The devices that `names` mean here.
 
     Several small runs side by side keep a machine busier than one run of many threads, so the CPU gets as
     many workers as cores (or runs, if they are fewer), and the cores are shared out among them. Another
-    device gets one worker. A run's threads decide the order of sums, and so its last bits: `workers` settles
-    them, however many runs there are.
+    device gets one worker. A share is what a run may have at most; `busy` leaves what its work keeps busy.
 
     Args:
         names: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
         runs: how many runs there are to train.
         workers: processes per device, if the user says so.
+        threads: of each worker, if the user says so.
 
     Raises:
-        DeviceError: a device that is not there.
+        DeviceError: a device that is not there, or more workers than there is memory for.
     """
     chosen = dict(_resolve(name) for name in names)
-    shared = shares(chosen, runs=runs, workers=workers)
+    shared = shares(chosen, runs=runs, workers=workers, threads=threads)
+    limit, count = memory(), sum(count for count, _ in shared.values())
+    if limit is not None and count > max(1, limit // WORKER):
+        raise DeviceError(
+            f"{count} workers need {count * WORKER / 2**30:.0f} GiB before they train anything, and this "
+            f"machine has {limit / 2**30:.1f} GiB",
+            hint=f"`workers` may be {max(1, limit // WORKER // len(shared))} here; more than cores, of which "
+            f"there are {cores()}, train no sooner",
+        )
     return tuple(Device(name, reason, *shared[name]) for name, reason in chosen.items())
 
 
-def shares(names: Collection[str], *, runs: int, workers: int | None = None) -> dict[str, tuple[int, int]]:
+def shares(
+    names: Collection[str], *, runs: int, workers: int | None = None, threads: int | None = None
+) -> dict[str, tuple[int, int]]:
     """For each device its workers, and the threads of each; see `choose`."""
-    counts = {name: workers or (min(cores(), runs) if name == "cpu" else 1) for name in names}
-    threads = max(1, cores() // sum(counts.values()))
-    return {name: (min(count, runs), threads) for name, count in counts.items()}
+    side_by_side = max(1, cores() // (threads or 1))
+    counts = {name: workers or (min(side_by_side, runs) if name == "cpu" else 1) for name in names}
+    each = threads or max(1, cores() // sum(counts.values()))
+    return {name: (min(count, runs), each) for name, count in counts.items()}
+
+
+def busy(devices: Sequence[Device], threads: int) -> tuple[Device, ...]:
+    """The devices, those on the CPU with no more threads than a step's work keeps busy.
+
+    A thread that waits for the others keeps its core, and where another process has that, all threads wait:
+    beside one busy process a core, a small model takes five times as long with two threads as with one.
+    """
+    return tuple(
+        replace(device, threads=min(device.threads, threads)) if device.name == "cpu" else device
+        for device in devices
+    )
 
 
 def guess(names: Sequence[str]) -> list[str]:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
-from genloss.contracts.dataset import Data
+from genloss.contracts.dataset import Data, digest
+from genloss.contracts.examples import Examples
 from genloss.contracts.metric import MODEL_METHODS, MetricDefinition
 from genloss.contracts.model import Model
+from genloss.contracts.shapes import check_dtype
+from genloss.contracts.stored import Stored, Where
 from genloss.experiment.schema import Evaluation
 from genloss.training import pictures, seeds, texts
-from genloss.training.batches import gather, whole
+from genloss.training.batches import CPU, chosen, gather, labels, length, whole
+from genloss.training.finite import Watched
 from genloss.training.trainer import Trainer
 
 SAMPLE_CHUNK = 1024
@@ -33,11 +40,17 @@ class Judge:
     def numbers(self, offered: Mapping[str, Any]) -> dict[str, float]:
         """The metric's numbers, of what it asks for."""
         asked = {
-            name: offered[name]
+            name: self.given(name, offered[name])
             for name, q in self.metric.quantities.items()
             if name in offered or not q.optional
         }
         return self.metric.numbers(self.metric(**asked, **self.options))
+
+    def given(self, name: str, offered: Any) -> Any:
+        """What is offered in the form in which the metric wants it."""
+        if isinstance(offered, Examples) and name not in self.metric.streamed:
+            return offered.whole
+        return offered
 
 
 def judges(settings: Evaluation, metrics: Mapping[str, MetricDefinition[Any]]) -> list[Judge]:
@@ -51,16 +64,36 @@ def judges(settings: Evaluation, metrics: Mapping[str, MetricDefinition[Any]]) -
 def offered_by_data(
     data: Data, wanted: Collection[str], *, device: torch.device, dtype: torch.dtype, cache: Path
 ) -> dict[str, Any]:
-    """What metrics may ask for that no model is needed for; a part of the data only if it is wanted."""
+    """What metrics may ask for that no model is needed for."""
     offered: dict[str, Any] = {name: _moved(value, device, dtype) for name, value in data.truth.items()}
     offered |= {"truth": data.truth, "cache": cache}
     for name, part in (("train", data.train), ("held_out", data.held_out)):
         if name in wanted or f"{name}_labels" in wanted:
-            fields = gather(part, device=device, dtype=dtype)
-            offered[name] = fields["x"]
-            if "label" in fields:
-                offered[f"{name}_labels"] = fields["label"]
+            offered[name] = examples(data, name, device=device, dtype=dtype)
+        if f"{name}_labels" in wanted and (label := labels(part)) is not None:
+            offered[f"{name}_labels"] = label.to(device)
     return offered
+
+
+def examples(
+    data: Data, name: str, *, device: torch.device, dtype: torch.dtype, field: str = "x"
+) -> Examples:
+    """A field of `train` or `held_out`, as metrics read it.
+
+    Where a Dataset draws for an example that is read, it draws the same each time.
+    """
+    part = data.train if name == "train" else data.held_out
+
+    def read(where: Where) -> Tensor:
+        found = gather if isinstance(where, slice) and where == slice(None) else partial(chosen, where=where)
+        draws = isinstance(part, Dataset) and not isinstance(part, Stored)
+        with seeds.forked(0, device) if draws else nullcontext():
+            return found(part, device=device, dtype=dtype)[field]
+
+    def content() -> str:
+        return f"{name} {data.digest}" if isinstance(part, Dataset) else digest({field: part[field]})
+
+    return Examples(length(part), read, content)
 
 
 def asked_for(judges: Sequence[Judge]) -> set[str]:
@@ -74,17 +107,16 @@ def floor(judge: Judge, data: Data, samples: int, cache: Path) -> dict[str, floa
     A metric that asks for `log_likelihood` gets the data's exact density; where that is not known, it has
     no floor.
     """
-    cpu = torch.device("cpu")
     wanted = asked_for([judge]) | {"train"}
-    offered = offered_by_data(data, wanted, device=cpu, dtype=torch.float32, cache=cache)
+    offered = offered_by_data(data, wanted, device=CPU, dtype=torch.float32, cache=cache)
+    if "log_density" in offered:
+        offered["log_likelihood"] = offered["log_density"]
+    if not all(name in {*offered, "samples"} or q.optional for name, q in judge.metric.quantities.items()):
+        return {}
     # Drawn by lot: the training set may be sorted.
     order = torch.randperm(len(offered["train"]), generator=torch.Generator().manual_seed(0))
     offered["samples"] = offered["train"][order[:samples]]
-    if "log_density" in offered:
-        offered["log_likelihood"] = offered["log_density"]
-    if not all(name in offered or q.optional for name, q in judge.metric.quantities.items()):
-        return {}
-    with torch.no_grad(), seeds.forked(0, cpu):
+    with torch.no_grad(), seeds.forked(0, CPU):
         return judge.numbers(offered)
 
 
@@ -100,6 +132,11 @@ class Evaluator:
         seed: the run's.
         cache: a folder for what depends on the data alone.
         artifacts: where pictures and texts go.
+        progress: told what is begun: a batch, a chunk of samples, a metric. An error that it raises ends the
+            evaluation, which leaves no trace.
+
+    Attributes:
+        notes: what is to be said of the last evaluation, such as samples that are not finite.
     """
 
     def __init__(
@@ -112,8 +149,11 @@ class Evaluator:
         seed: int,
         cache: Path,
         artifacts: Path,
+        progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._settings = settings
+        self._progress = progress
+        self.notes: list[str] = []
         self._judges = judges(settings, metrics)
         self._data = data
         self._trainer = trainer
@@ -123,12 +163,15 @@ class Evaluator:
             self._offered = offered_by_data(
                 data, asked_for(self._judges), device=trainer.device, dtype=trainer.dtype, cache=cache
             )
-            batch = next(whole(data.held_out, REFERENCE, device=trainer.device, dtype=trainer.dtype))
-        self._reference = batch["x"]
-        self._sources = None
-        if carrier(trainer.judged) is not None:
-            fields = gather(data.held_out, device=trainer.device, dtype=trainer.dtype)
-            self._sources = fields["source"]
+            self._reference = None
+            if pictures.shows_reference(data.spec):
+                batch = next(whole(data.held_out, REFERENCE, device=trainer.device, dtype=trainer.dtype))
+                self._reference = batch["x"]
+            self._sources = None
+            if carrier(trainer.judged) is not None:
+                self._sources = examples(
+                    data, "held_out", device=trainer.device, dtype=trainer.dtype, field="source"
+                )
 
     def evaluate(self) -> tuple[dict[str, float], Path | None]:
         """The numbers by MLflow key, and a file that shows samples, if the data can be shown."""
@@ -137,11 +180,17 @@ class Evaluator:
         with seeds.forked(self._seed, self._trainer.device):
             numbers = {f"held_out/{key}": value for key, value in self._held_out().items()}
             with torch.no_grad():
-                samples = sample(model, self._settings.samples, self._sources)
+                said = partial(self._progress, "sampling")
+                samples = sample(model, self._settings.samples, self._sources, said)
+                check_dtype(f"what model `{model.name}` samples", samples, self._trainer.dtype)
                 offered = {**self._offered, "model": model, "samples": samples}
                 offered |= {name: getattr(model, name) for name in MODEL_METHODS if hasattr(model, name)}
+                watched = Watched(offered)
                 for judge in self._judges:
-                    numbers |= {f"eval/{name}": value for name, value in judge.numbers(offered).items()}
+                    self._progress(f"metric `{judge.metric.name}`")
+                    numbers |= {f"eval/{name}": value for name, value in watched.numbers(judge).items()}
+                self.notes = watched.notes(self._trainer.step)
+        self._progress("showing samples")
         return numbers, self._show(samples)
 
     def _show(self, samples: Tensor) -> Path | None:
@@ -159,6 +208,7 @@ class Evaluator:
         counts: dict[str, int] = {}
         batch_size = trainer.training.batch_size
         for batch in whole(self._data.held_out, batch_size, device=trainer.device, dtype=trainer.dtype):
+            self._progress("the held-out loss")
             size = len(batch["x"])
             for player in trainer.players:
                 turn = player.turn(trainer.judged, batch, player.objective.needs)
@@ -172,18 +222,29 @@ class Evaluator:
         return {key: float(total) / counts[key] for key, total in sums.items()}
 
 
-def sample(model: Model, count: int, sources: Tensor | None = None) -> Tensor:
+def sample(
+    model: Model,
+    count: int,
+    sources: Tensor | Examples | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> Tensor:
     """Samples in chunks, so that memory does not grow with their number.
 
     A model that carries sources to the data is given some of those, drawn by lot; each once, unless more are
-    asked for than there are.
+    asked for than there are. `progress` is called before each chunk.
     """
     carry = carrier(model)
+    chunks = []
     if carry is not None and sources is not None:
-        order = torch.randperm(len(sources))[torch.arange(count) % len(sources)].to(sources.device)
-        return torch.cat([carry(sources[chunk]) for chunk in torch.split(order, SAMPLE_CHUNK)])
-    sizes = [SAMPLE_CHUNK] * (count // SAMPLE_CHUNK) + [count % SAMPLE_CHUNK]
-    return torch.cat([model.sample(size) for size in sizes if size])
+        order = torch.randperm(len(sources))[torch.arange(count) % len(sources)]
+        for chunk in torch.split(order, SAMPLE_CHUNK):
+            progress()
+            chunks.append(carry(sources[chunk]))
+        return torch.cat(chunks)
+    for begin in range(0, count, SAMPLE_CHUNK):
+        progress()
+        chunks.append(model.sample(min(SAMPLE_CHUNK, count - begin)))
+    return torch.cat(chunks)
 
 
 def carrier(model: Model) -> Callable[[Tensor], Tensor] | None:

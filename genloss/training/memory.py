@@ -36,7 +36,7 @@ class PeakMemory:
                 self._began_anew = True
         elif device == "cpu":
             with suppress(OSError):
-                CLEAR.write_text(RESET_PEAK)
+                CLEAR.write_text(RESET_PEAK, encoding="utf-8")
                 self._began_anew = True
             self._before = _process_peak()
 
@@ -55,7 +55,7 @@ class PeakMemory:
             return None
         if self._began_anew:
             with suppress(OSError, ValueError, StopIteration):
-                lines = STATUS.read_text().splitlines()
+                lines = STATUS.read_text(encoding="utf-8").splitlines()
                 return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
         peak = _process_peak()
         return peak if peak > self._before else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from genloss.errors import ContractError
 
@@ -46,13 +48,17 @@ def _mixed(forward: Callable[..., Any], device: str) -> Callable[..., Any]:
     return mixed
 
 
-def _full(value: Any) -> Any:
+def _full(output: Any) -> Any:
+    """An output with its tensors of bfloat16 as float32, in whatever holds them."""
+    return tree_map(_full_leaf, output)
+
+
+def _full_leaf(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.float() if value.dtype == torch.bfloat16 else value
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*map(_full, value))
-    if isinstance(value, list | tuple):
-        return type(value)(map(_full, value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):  # one that no library has registered
+        parts = {part.name: getattr(value, part.name) for part in dataclasses.fields(value) if part.init}
+        return dataclasses.replace(value, **{name: _full(part) for name, part in parts.items()})
     return value
 
 
@@ -65,6 +71,54 @@ def compile_networks(model: nn.Module) -> None:
     for network in networks(model):
         # Module.compile would pass over torch's own containers, such as Sequential.
         network.forward = torch.compile(network.forward, backend=COMPILER)
+
+
+@contextmanager
+def differentiated_once(model: nn.Module) -> Iterator[None]:
+    """Lets gradients by the networks' inputs be differentiated as little as torch.compile lets them.
+
+    So what it cannot do is found without a compiler.
+    """
+    forwards = {network: network.forward for network in networks(model)}
+    try:
+        for network, forward in forwards.items():
+            network.forward = _once(forward)
+        yield
+    finally:
+        for network, forward in forwards.items():
+            network.forward = forward
+
+
+class _Once(torch.autograd.Function):
+    """The identity, whose gradient cannot be differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:  # noqa: ARG004 - torch's
+        return tensor.view_as(tensor)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:  # noqa: ARG004 - torch's
+        return _Refused.apply(gradient)  # type: ignore[no-untyped-call]
+
+
+class _Refused(_Once):
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:  # noqa: ARG004 - torch's
+        raise RuntimeError("no double backward")
+
+
+def _once(forward: Callable[..., Any]) -> Callable[..., Any]:
+    def marked(value: Any) -> Any:
+        if isinstance(value, Tensor) and value.requires_grad:
+            return _Once.apply(value)  # type: ignore[no-untyped-call]
+        return value
+
+    @functools.wraps(forward)
+    def once(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = tree_map(marked, (args, kwargs))
+        return forward(*args, **kwargs)
+
+    return once
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from genloss.contracts.definition import Quantity
 from genloss.contracts.loss import Loss
 from genloss.contracts.model import Turn
-from genloss.contracts.shapes import check_arguments, check_value
+from genloss.contracts.shapes import check_arguments, check_dtype, check_value
 from genloss.errors import ContractError
 from genloss.experiment.schema import Schedule, Term
 from genloss.training import schedules
@@ -51,13 +51,19 @@ class BoundTerm:
         quantities = {parameter: getattr(turn, source) for parameter, source in self.bindings.items()}
         return self.function(**quantities, **options)
 
-    def check(self, turn: Turn[Any]) -> None:
+    def check(self, turn: Turn[Any], dtype: torch.dtype) -> None:
         """Compares what the loss gets and gives with its annotations.
+
+        Args:
+            turn: of a first batch.
+            dtype: what floating-point quantities have.
 
         Raises:
             ContractError: they disagree, or a mistake in the loss showed itself.
         """
         quantities = {parameter: getattr(turn, source) for parameter, source in self.bindings.items()}
+        for parameter, value in quantities.items():
+            check_dtype(f"the quantity `{self.bindings[parameter]}`", value, dtype)
         check_arguments(self.loss, quantities)
         check_value(self.loss, self.value(turn, 0), len(turn.x))
 
@@ -101,14 +107,14 @@ class Objective:
         assert total is not None, "each player has a term with `every: 1`"
         return total, values
 
-    def check(self, turn: Turn[Any], parameters: Sequence[Tensor]) -> None:
+    def check(self, turn: Turn[Any], parameters: Sequence[Tensor], dtype: torch.dtype) -> None:
         """Compares the first batch with all that the losses' signatures say, and looks for a gradient.
 
         Raises:
             ContractError: they disagree, or no loss depends on the player's parameters.
         """
         for term in self.terms:
-            term.check(turn)
+            term.check(turn, dtype)
         total, _ = self(turn, 0)
         if not total.requires_grad or not any(
             gradient is not None

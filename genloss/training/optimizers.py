@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genloss.errors import DefinitionError
+
 UNSUPPORTED = {
     "lbfgs": "it evaluates the loss several times in a step",
     "sparseadam": "it takes sparse gradients only",
@@ -30,14 +32,41 @@ def classes() -> dict[str, type[torch.optim.Optimizer]]:
 
 
 def build(name: str, parameters: Sequence[Tensor], **options: Any) -> torch.optim.Optimizer:
-    """The optimizer, fused where torch has it so and the user does not say otherwise."""
+    """The optimizer, fused where torch has it so and the user does not say otherwise.
+
+    Its fused kernels on the CPU ignore strides: of a parameter that is a part of a larger tensor, they would
+    change what lies between its elements.
+
+    Raises:
+        DefinitionError: the user wants it fused all the same.
+    """
     optimizer = classes()[name]
     known = inspect.signature(optimizer).parameters
-    fusable = all(p.device.type in FUSED_DEVICES and p.is_floating_point() for p in parameters)
+    dense = all(torch.empty_like(p).stride() == p.stride() for p in parameters)
+    if options.get("fused") and not dense:
+        raise DefinitionError(
+            f"the optimizer `{name}` cannot be fused: a parameter is a part of a larger tensor",
+            hint="leave `fused` out, or make the parameter of a copy: `nn.Parameter(part.clone())`",
+        )
+    fusable = dense and all(p.device.type in FUSED_DEVICES and p.is_floating_point() for p in parameters)
     if "fused" in known and fusable and not options.keys() & {"fused", "foreach", "differentiable"}:
         options = {**options, "fused": True}
     with _uncompiled():
         return optimizer(parameters, **options)
+
+
+def assign(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], *, copy: bool = False) -> None:
+    """Gives each parameter its gradient, in memory as the parameter is; copied where it is not, or if asked.
+
+    Gradients come as they were computed: that of `W.sum()` is one number with strides of 0, that of a weight
+    that was permuted is permuted. Torch's fused kernels on the CPU take no notice of that.
+    """
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        if gradient is not None and (copy or gradient.stride() != parameter.stride()):
+            dense = gradient.to_dense() if gradient.is_sparse else gradient
+            parameter.grad = torch.empty_like(parameter).copy_(dense)
+        else:
+            parameter.grad = gradient
 
 
 def update(optimizer: torch.optim.Optimizer) -> Callable[[], Any]:

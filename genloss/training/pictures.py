@@ -16,6 +16,11 @@ SMALLEST_SIDE = 40
 """Pixels: a smaller image is enlarged by a whole factor, so that its pixels can be seen."""
 
 
+def shows_reference(data: DataSpec) -> bool:
+    """Whether real examples are drawn behind samples of this kind."""
+    return data.kind == "points" and data.event_shape == (2,)
+
+
 def draw(samples: Tensor, data: DataSpec, path: Path, *, reference: Tensor | None = None) -> bool:
     """Writes a PNG of samples `[count, *event]`; says whether this kind of data can be drawn.
 
@@ -29,7 +34,7 @@ def draw(samples: Tensor, data: DataSpec, path: Path, *, reference: Tensor | Non
         path.parent.mkdir(parents=True, exist_ok=True)
         grid(samples[: GRID * GRID], data.value_range or (0.0, 1.0)).save(path)
         return True
-    if data.kind == "points" and data.event_shape == (2,):
+    if shows_reference(data):
         path.parent.mkdir(parents=True, exist_ok=True)
         _scatter(samples, reference, path)
         return True

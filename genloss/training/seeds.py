@@ -1,4 +1,5 @@
-"""One seed gives independent random streams: for weights, data order, noise and evaluation.
+"""One seed gives independent random streams: for weights, data order with what a data set draws, noise and
+evaluation.
 
 Whatever a stream is for, all generators that are shared by a process are seeded with it: Torch's, on the
 device too, NumPy's and Python's.
@@ -20,14 +21,40 @@ Stream = Literal["weights", "order", "noise", "evaluation"]
 
 def derive(seed: int, stream: Stream) -> int:
     """A 63-bit seed for one stream; neighbouring seeds give unrelated streams."""
-    return int.from_bytes(hashlib.sha256(f"genloss {stream} {seed}".encode()).digest()[:8], "big") >> 1
+    return _hashed(f"genloss {stream} {seed}")
+
+
+def of_example(epoch: int, place: int) -> int:
+    """A 63-bit seed for what a data set draws for the example at this place of an epoch."""
+    return _hashed(f"genloss example {epoch} {place}")
+
+
+def _hashed(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def sow(seed: int) -> None:
     """Seeds the generators that a process shares."""
     torch.manual_seed(seed)
+    sow_host(seed)
+
+
+def sow_host(seed: int) -> None:
+    """Seeds those of the host alone."""
+    torch.default_generator.manual_seed(seed)
     np.random.seed([seed & 0xFFFFFFFF, seed >> 32])
     random.seed(seed)
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """The generators of the host are afterwards as they were."""
+    host = torch.device("cpu")
+    before = state(host)
+    try:
+        yield
+    finally:
+        restore(before, host)
 
 
 @contextmanager

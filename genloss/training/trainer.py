@@ -37,6 +37,7 @@ from genloss.record.journal import Column
 from genloss.record.recorder import Recorder
 from genloss.training import networks, optimizers, seeds, states
 from genloss.training.batches import Batches
+from genloss.training.modes import Modes
 from genloss.training.objective import Objective
 
 NORM_EVERY = 20
@@ -54,7 +55,10 @@ class Player:
         parameters: of its networks and of its losses.
         updates: how many it has in a step.
         update: takes a step of its optimizer.
+        skipped: updates that were not made, as the gradient was not finite.
     """
+
+    skipped: Tensor
 
     def __init__(
         self,
@@ -86,11 +90,11 @@ class Player:
         turn = self.turn(model, batch, self.objective.needs)
         total, values = self.objective(turn, step)
         gradients = torch.autograd.grad(total, self.parameters, allow_unused=True)
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = gradient
+        # Clipping scales in place, and two gradients may be one tensor.
+        optimizers.assign(self.parameters, gradients, copy=self.clip is not None)
         norm = None
         if self.clip is not None or step % NORM_EVERY == 0:
-            norm = torch.nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
+            norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         if self.clip is not None and norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.clip, norm)
         return [*values, total, None if step % NORM_EVERY else norm]
@@ -148,6 +152,8 @@ class Trainer:
             objective.modules.to(device, self.dtype)
             player = training.players.get(name, PlayerConfig())
             self.players.append(Player(name, module, turns[name], objective, player, training.optimizer))
+            self.players[-1].skipped = torch.zeros((), device=device, dtype=self.dtype)
+        self.modes = [Modes(self.model), *(Modes(player.objective.modules) for player in self.players)]
         self.groups = [self.players] if training.order == "simultaneous" else [[p] for p in self.players]
         self.training = training
         self.batches = batches
@@ -155,6 +161,7 @@ class Trainer:
         self.step = 0
         self.should_stop = should_stop
         self.seed = seed
+        self._built = {name: states.built(module) for name, module in self._modules().items()}
 
     @property
     def judged(self) -> Model:
@@ -163,7 +170,10 @@ class Trainer:
 
     def columns(self) -> list[Column]:
         """What each step records."""
-        return [column for player in self.players for column in player.columns()]
+        columns = [column for player in self.players for column in player.columns()]
+        if self.training.on_nonfinite == "skip":
+            columns += [Column(f"{player.name}/skipped_updates") for player in self.players]
+        return columns
 
     def check(self) -> None:
         """Compares a first batch with what the losses' signatures say; changes nothing.
@@ -176,13 +186,12 @@ class Trainer:
         with seeds.forked(0, self.device), networks.explained():
             for player in self.players:
                 turn = player.turn(self.model, batch, player.objective.needs)
-                player.objective.check(turn, player.parameters)
+                player.objective.check(turn, player.parameters, self.dtype)
 
     def mode(self, *, training: bool) -> None:
-        """Puts the model and the losses into training or evaluation mode."""
-        self.model.train(training)
-        for player in self.players:
-            player.objective.modules.train(training)
+        """Puts all into training or evaluation mode; what was built in the latter stays in it."""
+        for modes in self.modes:
+            modes.set(training=training)
 
     def train(self, recorder: Recorder, due: Mapping[int, Sequence[Callable[[], None]]]) -> None:
         """Trains to the last step; `due` is what to do once so many steps are done.
@@ -224,10 +233,14 @@ class Trainer:
                     for player in group:
                         if not skip or player.has_finite_gradient():
                             player.update()
+                        else:
+                            player.skipped = player.skipped + 1
                     updates.append(list(chain.from_iterable(values)))
                 row += updates[0] if len(updates) == 1 else mean(updates)
             if self.average is not None:
                 self.average.update_parameters(self.model)
+            if skip:
+                row += [player.skipped for player in self.players]
             recorder.write(row)
             self.step += 1
 
@@ -235,10 +248,13 @@ class Trainer:
         """All that decides how training goes on; its tensors are those of the trainer."""
         return {
             "step": self.step,
-            "modules": {name: states.of(module) for name, module in self._modules().items()},
+            "modules": {
+                name: states.of(module, self._built[name]) for name, module in self._modules().items()
+            },
             "optimizers": {player.name: optimizers.state_dict(player.optimizer) for player in self.players},
             "batches": self.batches.state_dict(),
             "generators": seeds.state(self.device),
+            "skipped": {player.name: player.skipped for player in self.players},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -248,6 +264,7 @@ class Trainer:
             states.load(module, state["modules"][name], self.device)
         for player in self.players:
             optimizers.load_state_dict(player.optimizer, state["optimizers"][player.name])
+            player.skipped = state["skipped"][player.name].to(self.device)
         self.batches.load_state_dict(state["batches"])
         seeds.restore(state["generators"], self.device)
 

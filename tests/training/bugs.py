@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 import genloss
+from genloss.errors import RequestError
 
 
 class Large(Dataset[dict[str, Tensor]]):
@@ -29,7 +30,9 @@ class Large(Dataset[dict[str, Tensor]]):
 
 @genloss.dataset
 def points(
-    *, bug: Literal["none", "typo", "nothing", "array", "part", "field", "nan", "large"] = "none"
+    *,
+    bug: Literal["none", "typo", "nothing", "array", "part", "field", "nan", "large"] = "none",
+    classes: int | None = None,
 ) -> genloss.Data:
     """Points in the plane."""
     if bug == "large":
@@ -45,7 +48,15 @@ def points(
     if bug == "nan":
         x[17:19, 1] = float("nan")
     part: Any = x if bug == "part" else {"x": x.numpy() if bug == "field" else x}
-    return genloss.Data(genloss.DataSpec((2,), "points", size=100), part, part)
+    if classes is not None:
+        part["label"] = torch.arange(100) % classes
+    return genloss.Data(genloss.DataSpec((2,), "points", size=100, classes=classes), part, part)
+
+
+@genloss.dataset
+def labelled(*, labels: bool = False) -> genloss.Data:
+    """Points that have labels when they are asked for."""
+    return points(classes=2 if labels else None)
 
 
 @genloss.loss(family="test", unit="data", source="this file")
@@ -77,6 +88,8 @@ class LineTurn(genloss.Turn["Line"]):
         """The reconstruction."""
         network = self.model.netwrk if self.model.bug == "turn" else self.model.network
         x_hat: Tensor = network(self.x)
+        if self.model.bug == "label":
+            x_hat = x_hat + 0 * self.batch["label"][:, None]
         return x_hat
 
 
@@ -87,17 +100,26 @@ class Line(genloss.Model):
         self,
         data: genloss.DataSpec,
         *,
-        bug: Literal["none", "typo", "turn", "turns", "sample", "reconstruct"] = "none",
+        bug: Literal[
+            "none", "typo", "turn", "turns", "label", "sample", "reconstruct", "unowned", "foreign"
+        ] = "none",
+        pretrained: Literal["none", "loaded", "computed"] = "none",
     ) -> None:
         super().__init__(data)
         self.bug = bug
         self.network = nn.Liner(2, 2) if bug == "typo" else nn.Linear(2, 2)
+        self.wte = nn.Embedding(3, 2) if bug == "unowned" else None
+        if pretrained == "loaded":
+            weights = {"weight": np.eye(2, dtype="f"), "bias": np.zeros(2, dtype="f")}
+            self.network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+        if pretrained == "computed":
+            nn.init.constant_(self.network.weight, float(torch.ones(2).norm()))
 
     def turns(self) -> Mapping[str, type[genloss.Turn[Any]]]:
         return {"network": NoTurn if self.bug == "turns" else LineTurn}  # type: ignore[name-defined]
 
     def players(self) -> Mapping[str, nn.Module]:
-        return {"network": self.network}
+        return {"network": nn.Linear(2, 2) if self.bug == "foreign" else self.network}
 
     def sample(self, count: int) -> Tensor:
         return torch.randn(count, 3 if self.bug == "sample" else 2)
@@ -123,6 +145,24 @@ def spread(
     return float(samples.std())
 
 
+def _needs_classes(train_labels: Tensor | None) -> None:
+    if train_labels is None or len(train_labels.unique()) < 2:
+        raise RequestError("there is one class", hint="use data of two")
+
+
+@genloss.metric(unit="1", higher_is_better=True)
+def tried_with_labels(samples: Float[Tensor, "samples *event"], train_labels: Tensor | None = None) -> float:
+    """Fails, as a metric does whose author has tried it without labels alone."""
+    return 0.0 if train_labels is None else float(train_labels.maen())  # type: ignore[attr-defined]
+
+
+@genloss.metric(unit="1", higher_is_better=True, check=_needs_classes)
+def checked(samples: Float[Tensor, "samples *event"], train_labels: Tensor | None = None) -> float:
+    """Would take long with labels, and so is tried without them."""
+    assert train_labels is None, "this takes long"
+    return 0.0
+
+
 @genloss.hookimpl
 def genloss_losses() -> Any:
     yield cubed_error
@@ -136,8 +176,11 @@ def genloss_models() -> Any:
 @genloss.hookimpl
 def genloss_datasets() -> Any:
     yield points
+    yield labelled
 
 
 @genloss.hookimpl
 def genloss_metrics() -> Any:
     yield spread
+    yield tried_with_labels
+    yield checked

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 import genloss
+from genloss.contracts.model import ModelDefinition
 from genloss.experiment.schema import Choice, Objective, Term, Training
 from genloss.record.journal import Values
 from genloss.record.recorder import Recorder
@@ -46,6 +47,7 @@ def trainer(
     model: str = "gan",
     options: Mapping[str, Any] | None = None,
     losses: Mapping[str, Any] | None = None,
+    models: Mapping[str, type[genloss.Model]] | None = None,
     data: torch.Tensor | None = None,
     seed: int = 0,
     device: torch.device = CPU,
@@ -70,7 +72,7 @@ def trainer(
         device=device,
         dtype=DTYPES[settings.precision],
     )
-    definition = known.models[model]
+    definition = ModelDefinition(models[model]) if models else known.models[model]
     return Trainer(
         lambda: definition.build(spec, **({"latent_dim": 2, "hidden": (8,)} if options is None else options)),
         config,

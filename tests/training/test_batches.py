@@ -4,8 +4,10 @@ import itertools
 
 import pytest
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
+from genloss.contracts.stored import Stored
 from genloss.errors import DefinitionError
 from genloss.training import batches as module
 from genloss.training.batches import Batches, Order, gather, length, whole
@@ -37,12 +39,21 @@ class Items(Dataset):
         return {name: tensor[index] for name, tensor in self.tensors.items()}
 
 
-@pytest.fixture(params=["on the device", "moved batch by batch", "dataset"])
+def stored(size=SIZE):
+    """The same as it might lie in a file, in another order."""
+    order = torch.arange(size).flip(0)
+    kept = {name: tensor[order] for name, tensor in fields(size).items()}
+    kept["x"] = (2 * kept["x"]).to(torch.int16)
+    kept["label"] = kept["label"].to(torch.uint8)
+    return Stored(kept, {"x": lambda x: x.double() / 2, "label": Tensor.long}, indices=order)
+
+
+@pytest.fixture(params=["on the device", "moved batch by batch", "stored", "dataset"])
 def data(request, monkeypatch):
     """The same data in all the ways in which it can come."""
-    if request.param == "moved batch by batch":
-        monkeypatch.setattr(module, "DEVICE_LIMIT", 0)
-    return Items(fields()) if request.param == "dataset" else fields()
+    if request.param in ("moved batch by batch", "stored"):
+        monkeypatch.setattr(module, "SMALL", 0)
+    return {"stored": stored, "dataset": lambda: Items(fields())}.get(request.param, fields)()
 
 
 def stream(data, *, seed=7, batch_size=5, dtype=torch.float32):

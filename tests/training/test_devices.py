@@ -1,6 +1,5 @@
 """Devices: what a name means here, and how the cores are shared out."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ import torch
 
 from genloss.errors import DeviceError
 from genloss.training import devices
-from genloss.training.devices import Device, choose, cores, describe, guess, shares
+from genloss.training.devices import Device, busy, choose, describe, guess, requested, shares
 
 
 @pytest.fixture
@@ -137,15 +136,48 @@ class TestSharing:
         chosen = choose(["cuda", "cpu"], runs=48)
         assert [(device.workers, device.threads) for device in chosen] == [(1, 1), (8, 1)]
 
-    @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="macOS binds no process to cores")
-    def test_cores_are_those_that_the_process_may_use(self):
-        allowed = os.sched_getaffinity(0)
-        try:
-            os.sched_setaffinity(0, {min(allowed)})
-            assert cores() == 1
-        finally:
-            os.sched_setaffinity(0, allowed)
-        assert cores() == len(allowed)
+    @pytest.mark.parametrize(
+        ("threads", "workers", "runs", "expected"),
+        [
+            (1, None, 3, (3, 1)),
+            (4, None, 9, (2, 4)),
+            (8, None, 9, (1, 8)),
+            (16, None, 9, (1, 16)),
+            (3, 5, 9, (5, 3)),
+        ],
+    )
+    def test_the_user_may_say_how_many_threads(self, machine, threads, workers, runs, expected):
+        machine(cores=8)
+        (device,) = choose(["cpu"], runs=runs, workers=workers, threads=threads)
+        assert (device.workers, device.threads) == expected
+
+    def test_a_small_model_never_gets_all_cores(self, machine):
+        machine(cores=64, gpus=1)
+        devices = choose(["cpu"], runs=1)
+        assert devices[0].threads == 64
+        assert [busy(devices, work)[0].threads for work in (1, 3, 1000)] == [1, 3, 64]
+        gpu = choose(["cuda"], runs=1)
+        assert busy(gpu, 1) == gpu
+
+    @pytest.mark.parametrize(
+        ("said", "threads"), [("4", 4), (" 2,1 ", 2), ("", None), ("0", None), ("many", None), ("-1", None)]
+    )
+    def test_the_usual_variable_counts(self, monkeypatch, said, threads):
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+        assert requested() == threads
+        monkeypatch.delenv("OMP_NUM_THREADS")
+        assert requested() is None
+
+    def test_more_workers_than_there_is_memory_for(self, machine, monkeypatch):
+        machine(cores=8)
+        monkeypatch.setattr(devices, "memory", lambda: 2**31)
+        assert choose(["cpu"], runs=100, workers=8)[0].workers == 8
+        assert choose(["cpu"], runs=8, workers=1000)[0].workers == 8, "no more than there are runs"
+        with pytest.raises(
+            DeviceError, match=r"^100 workers need 25 GiB .* this machine has 2.0 GiB"
+        ) as caught:
+            choose(["cpu"], runs=1000, workers=100)
+        assert caught.value.hint.startswith("`workers` may be 8 here")
 
 
 @pytest.mark.parametrize(

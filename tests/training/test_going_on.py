@@ -257,7 +257,7 @@ def test_nothing_of_it_is_lost_in_reading_the_data_for_evaluations(tmp_path: Pat
             evaluator = Evaluator(
                 settings, known, data, trainer=trained, seed=3, cache=tmp_path, artifacts=tmp_path
             )
-            read.append(evaluator._offered["train"])
+            read.append(evaluator._offered["train"].whole)
             assert (draw() == expected) == (seed == 7)
     assert torch.equal(*read)
 

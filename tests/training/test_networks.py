@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -72,6 +77,115 @@ def test_features_by_layer_come_in_full_precision() -> None:
     player = trained.players[1]
     turn = player.turn(trained.model, trained.batches.first(), frozenset({"fake_features"}))
     assert [feature.dtype for feature in turn.fake_features] == [torch.float32] * len(turn.fake_features)
+
+
+@dataclass
+class Output:
+    logits: Tensor
+    hidden: dict[str, tuple[Tensor, ...]]
+    step: int = 3
+
+
+class Pair(NamedTuple):
+    first: Tensor
+    second: list[Output]
+
+
+def outputs(x: Tensor) -> dict[str, Any]:
+    """The same tensor in each thing that networks return."""
+    output = Output(x, {"layers": (x, x)})
+    return {
+        "tensor": x,
+        "list": [x, (x, None, 3)],
+        "dict": {"a": OrderedDict(b=x)},
+        "named tuple": Pair(x, [output]),
+        "dataclass": output,
+    }
+
+
+@pytest.mark.parametrize("kind", list(outputs(torch.zeros(1))))
+def test_outputs_come_in_full_precision_in_whatever_holds_them(kind: str) -> None:
+    comes_in_full_precision(lambda x: outputs(x)[kind])
+
+
+@pytest.mark.slow  # has what only the extra `dev` has
+def test_outputs_of_transformers_come_in_full_precision() -> None:
+    library = pytest.importorskip("transformers.modeling_outputs", reason="needs transformers")
+    comes_in_full_precision(lambda x: library.CausalLMOutput(loss=x, logits=x, hidden_states=(x, x)))
+
+
+@pytest.mark.slow  # has what only the extra `dev` has
+def test_outputs_of_diffusers_come_in_full_precision() -> None:
+    library = pytest.importorskip("diffusers.utils.outputs", reason="needs diffusers")
+    sampled = dataclass(type("Sampled", (library.BaseOutput,), {"__annotations__": {"sample": Tensor}}))
+    comes_in_full_precision(lambda x: sampled(sample=x))
+
+
+def comes_in_full_precision(output: Callable[[Tensor], Any]) -> None:
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(2, 2)
+
+        def forward(self, x: Tensor) -> Any:
+            return output(self.linear(x))
+
+    model = nn.Module()
+    model.network = Network()
+    x = torch.randn(3, 2)
+    before = {str(tensor.dtype) for tensor in found(model.network(x))}
+    networks.compute_in_bfloat16(model, torch.device("cpu"))
+    after = found(model.network(x))
+    assert before == {"torch.float32"}
+    assert type(model.network(x)) is type(output(x))
+    assert {tensor.dtype for tensor in after} == {torch.float32}
+    assert all(torch.equal(tensor, tensor.bfloat16().float()) for tensor in after), "it was bfloat16"
+
+
+def found(value: Any) -> list[Tensor]:
+    """All tensors in an output, by attribute and by key."""
+    if isinstance(value, Tensor):
+        return [value]
+    parts = list(value.values()) if isinstance(value, dict) else []
+    parts += vars(value).values() if hasattr(value, "__dict__") else []
+    parts += list(value) if isinstance(value, list | tuple) else []
+    return [tensor for part in parts for tensor in found(part)]
+
+
+class BareTurn(genloss.Turn["Bare"]):
+    @cached_property
+    def x_hat(self) -> Float[Tensor, "batch *event"]:
+        """What the network gives, as it comes."""
+        return self.model.network(self.x).x_hat
+
+
+class BareNetwork(nn.Linear):
+    def forward(self, x: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(x_hat=super().forward(x))
+
+
+class Bare(genloss.Model):
+    """Its network's output is an object of which nothing is known."""
+
+    def __init__(self, data: genloss.DataSpec) -> None:
+        super().__init__(data)
+        self.network = BareNetwork(2, 2)
+
+    def turns(self) -> Any:
+        return {"network": BareTurn}
+
+    def players(self) -> Any:
+        return {"network": self.network}
+
+
+def test_a_quantity_of_another_precision_than_the_runs_is_refused() -> None:
+    settings: Any = {"model": "bare", "models": {"bare": Bare}, "options": {}}
+    trainer({"network": (term("squared_error"),)}, **settings).check()
+    trained = trainer({"network": (term("squared_error"),)}, precision="bfloat16", **settings)
+    with pytest.raises(
+        ContractError, match=r"`x_hat` is bfloat16 \[16, 2\], and the run computes in float32"
+    ):
+        trained.check()
 
 
 @pytest.fixture

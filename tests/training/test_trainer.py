@@ -328,6 +328,18 @@ def test_skip_leaves_the_player_as_it_was_and_trains_the_others(order: str) -> N
     assert not same(weights_of(trained, 0), before["discriminator"])
     steps = [{float(state["step"]) for state in p.optimizer.state.values()} for p in trained.players]
     assert steps == [{20.0}, {11.0}]
+    skipped = rows.of(trained, "generator/skipped_updates")
+    assert skipped.tolist() == [0.0] * 11 + [float(n) for n in range(1, 10)]
+    assert not rows.of(trained, "discriminator/skipped_updates").any()
+
+
+def test_skipped_updates_are_counted_on_after_a_checkpoint(tmp_path: Any) -> None:
+    whole, first, second = (broken_at_step_11(on_nonfinite="skip") for _ in range(3))
+    expected = train(whole, fail_on_nonfinite=False)
+    due = {15: [lambda: checkpoint.save(tmp_path, first.step, first.state_dict())]}
+    train(first, due, fail_on_nonfinite=False)
+    second.load_state_dict(checkpoint.load(tmp_path).state)
+    np.testing.assert_array_equal(train(second, fail_on_nonfinite=False).values, expected.values[15:])
 
 
 def weights_of(trained: Any, player: int) -> dict[str, torch.Tensor]:
@@ -346,7 +358,9 @@ def test_continue_goes_on_with_what_there_is() -> None:
 def test_skip_and_continue_change_nothing_while_all_is_finite() -> None:
     expected = train(trainer(WGAN_GP)).values
     for policy in ("skip", "continue"):
-        assert np.array_equal(train(trainer(WGAN_GP, on_nonfinite=policy)).values, expected)
+        values = train(trainer(WGAN_GP, on_nonfinite=policy)).values
+        assert np.array_equal(values[:, : expected.shape[1]], expected)
+        assert not values[:, expected.shape[1] :].any()  # updates that were skipped
 
 
 @genloss.loss(family="test", unit="1", source="a test")

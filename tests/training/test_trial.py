@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -117,6 +118,11 @@ def test_a_bug_is_told_with_the_plugin_s_line_and_keeps_its_traceback(
             "dataset `points`: `x` of its `train` has values that are not finite, in 2 of 100 examples; "
             "the first is number 17",
         ),
+        (
+            "model.bug=foreign",
+            "`network` of model `line` trains a parameter that is not the model's, and would not be saved "
+            "with it",
+        ),
         ("model.bug=sample", "`sample(2)` of model `line` gives the shape [2, 3], not [2, 2]"),
         (
             "model.bug=reconstruct",
@@ -141,6 +147,21 @@ def test_what_breaks_a_contract_is_one_message(refused: Refused, override: str, 
     assert not isinstance(error, PluginError)
     assert error.message == message
     assert error.where is not None
+
+
+def test_parameters_of_no_player_are_named(planned: Planned, tmp_path: Path) -> None:
+    assert planned().remarks == ()
+    (remark,) = planned("model.bug=unowned", "objectives.other={network: cubed_error}").remarks
+    assert remark.message == "`wte.weight` belongs to no player and would not be trained"
+    assert str(remark.where) == f"{tmp_path / 'bugs.yaml'}:3:8"
+
+
+@pytest.mark.parametrize("pretrained", ["loaded", "computed"])
+def test_pretrained_weights_do_not_stand_in_the_way(planned: Planned, pretrained: str) -> None:
+    """On torch's meta device, loading them is a warning, and computing with them an error."""
+    before = torch.get_rng_state()
+    assert planned(f"model.pretrained={pretrained}").remarks == ()
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_metric_of_numbers_is_not_for_tokens() -> None:
@@ -189,3 +210,46 @@ def test_what_the_cpu_cannot_do_is_no_mistake_where_nothing_is_trained_on_it(
     monkeypatch.setattr("genloss.training.devices.choose", lambda *_, **__: gpu)
     assert planned(kernel)
     assert refused("objectives.plain.network.cubed_error.bug=typo")
+
+
+def test_a_metric_is_tried_with_what_it_may_leave_out(planned: Planned, refused: Refused) -> None:
+    metrics = "evaluation.metrics=[tried_with_labels]"
+    assert planned(metrics)
+    assert "has no attribute 'maen'" in refused(metrics, "data.classes=2").message
+
+
+def test_a_metric_s_own_check_sees_all_labels(planned: Planned, refused: Refused) -> None:
+    metrics = "evaluation.metrics=[checked]"
+    assert planned(metrics, "data.classes=2")
+    for data in ("data.classes=1", "data.bug=none"):
+        error = refused(metrics, data)
+        assert (error.message, error.hint) == ("there is one class", "use data of two")
+        assert error.where is not None
+
+
+def test_data_of_one_class_and_the_features_of_a_classifier(tmp_path: Path) -> None:
+    """Which would fail at the end of each run, and again after `resume`."""
+    np.savez(tmp_path / "data.npz", x=np.random.default_rng(0).random((80, 4, 4)), y=np.full(80, 3))
+    experiment = {
+        "name": "one-class",
+        "data": {"name": "arrays", "path": str(tmp_path / "data.npz"), "train": "x", "labels": "y"},
+        "model": "autoencoder",
+        "objectives": {"plain": {"network": "squared_error"}},
+        "training": {"steps": 10, "batch_size": 8},
+        "seeds": [0],
+        "evaluation": {"samples": 60, "metrics": ["frechet_distance"]},
+    }
+    with pytest.raises(RequestError, match="all labels are the same") as caught:
+        plan(experiment)
+    assert caught.value.hint == "say `features: data`"
+    assert plan(experiment, overrides=["evaluation.metrics=[{frechet_distance: {features: data}}]"])
+
+
+def test_a_field_that_the_data_does_not_have(planned: Planned, refused: Refused) -> None:
+    label = "model.bug=label"
+    assert planned(label, "data.classes=2")
+    error = refused(label)
+    assert error.message == "the model asks a batch for `label`, and this data has `x` alone"
+    assert "dataset `points` has no option that gives it" in str(error.hint)
+    assert planned(label, "data={name: labelled, labels: true}")
+    assert refused(label, "data=labelled").hint == "dataset `labelled` gives it by its option `labels`"
