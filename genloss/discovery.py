@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import importlib.util
-import sys
+import importlib
 from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from genloss.errors import ExperimentError
+from genloss import neighbours
+from genloss.code import Code, read
 from genloss.plugin import GROUP, Plugin
 
 
@@ -47,41 +46,14 @@ def _importer(entry: EntryPoint) -> Callable[[], ModuleType]:
     return load
 
 
-def file_plugin(path: Path) -> Plugin:
+def file_plugin(file: Path | Code) -> Plugin:
     """The plugin in one file.
 
     Raises:
         ExperimentError: there is no such file.
     """
-    version = file_digest(path)
-
-    def load() -> ModuleType:
-        name = f"genloss_plugin_{path.stem}_{version}"
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None:
-            raise ImportError("not a Python file")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            # Its loader might take bytecode that is of an earlier version, if that is but a second old.
-            exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), vars(module))
-        except BaseException:
-            del sys.modules[name]
-            raise
-        return module
-
-    return Plugin(path.name, version, str(path), load)
-
-
-def file_digest(path: Path) -> str:
-    """The start of a plugin file's SHA-256, which is its version.
-
-    Raises:
-        ExperimentError: there is no such file.
-    """
-    if not path.is_file():
-        raise ExperimentError(f"there is no plugin file `{path}`")
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    code = file if isinstance(file, Code) else read(file)
+    return Plugin(code.path.name, code.version, str(code.path), lambda: neighbours.load(code), code=code)
 
 
 def collect(plugins: Iterable[Plugin]) -> None:

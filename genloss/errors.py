@@ -36,6 +36,16 @@ class Location:
         return ":".join(str(part) for part in (self.source, self.line, self.column) if part is not None)
 
 
+def described(message: str, where: Location | None, hint: str | None) -> str:
+    """What is shown of an error or a remark: its sentence, its place and what to do next, a line each."""
+    lines = [message]
+    if where is not None:
+        lines.append(f"  --> {where}")
+    if hint:
+        lines.append(f"hint: {hint}")
+    return "\n".join(lines)
+
+
 class GenlossError(Exception):
     """The base of all errors that a person is meant to read.
 
@@ -52,12 +62,14 @@ class GenlossError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        lines = [self.message]
-        if self.where is not None:
-            lines.append(f"  --> {self.where}")
-        if self.hint:
-            lines.append(f"hint: {self.hint}")
-        return "\n".join(lines)
+        return described(self.message, self.where, self.hint)
+
+
+class CalledWhileLoading(BaseException):
+    """A plugin's code called what itself loads plugins: it would be loaded again, without end.
+
+    No `Exception`, so that it comes to whoever loads the plugin.
+    """
 
 
 class RequestError(GenlossError):
@@ -116,6 +128,29 @@ class RecordError(GenlossError):
 
 class TrackingError(GenlossError):
     """MLflow's store cannot be used."""
+
+
+FOREIGN: tuple[type[BaseException], ...] = (Exception, SystemExit)
+"""What a plugin's code may raise that is its own mistake; `sys.exit` in a loss ends no process of genloss."""
+
+
+def said(error: BaseException) -> str:
+    """What an error says, as text that can be written: its `__str__` may raise, or give half characters."""
+    try:
+        text = str(error)
+    except FOREIGN as failure:
+        return f"(its message cannot be made: its `__str__` raises {type(failure).__name__})"
+    return writable(text)
+
+
+def told(error: BaseException) -> str:
+    """An error as Python ends a traceback with: `KeyError: 'x'`."""
+    return f"{type(error).__name__}: {said(error)}".removesuffix(": ")
+
+
+def writable(text: str) -> str:
+    """The text without what no encoding has: halves of surrogate pairs."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

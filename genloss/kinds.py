@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 KINDS = ("losses", "models", "datasets", "metrics")
+HOOKS = tuple(f"genloss_{kind}" for kind in KINDS)
 
 
 def singular(kind: str) -> str:

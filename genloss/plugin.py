@@ -22,14 +22,28 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from genloss import __version__, hookspecs
-from genloss.errors import DefinitionError, GenlossError
-from genloss.kinds import KINDS
+from genloss.code import Code
+from genloss.errors import FOREIGN, CalledWhileLoading, DefinitionError, GenlossError, told
+from genloss.kinds import HOOKS, KINDS
 
 if TYPE_CHECKING:
     from genloss.contracts.definition import Definition
 
 GROUP = "genloss"
-HOOKS = tuple(f"genloss_{kind}" for kind in KINDS)
+
+
+_loading: list[str] = []
+"""The sources of plugins that are being loaded now."""
+
+
+def refuse_while_loading(call: str) -> None:
+    """Raises where it is a plugin that calls, as it is loaded.
+
+    Raises:
+        CalledWhileLoading: it is.
+    """
+    if _loading:
+        raise CalledWhileLoading(f"it calls `{call}` while it is loaded")
 
 
 @dataclass
@@ -38,7 +52,7 @@ class Plugin:
 
     Attributes:
         name: the distribution's name, or the file's; what stands before the colon in `distribution:name`.
-        version: the distribution's version, or the start of the file's SHA-256.
+        version: the distribution's version, or the start of the SHA-256 of the file and its neighbours.
         source: the module or the path that it is loaded from.
         requires: what the distribution requires, as its metadata say it.
         hooks: those that it implements, once it has been registered.
@@ -47,6 +61,7 @@ class Plugin:
         hint: what would mend it, where that is known.
         notes: what it did while it was loaded, and should not: printing, warning.
         offers: what it offers, by kind, once its hooks have been called.
+        code: of a file, what is run.
     """
 
     name: str
@@ -60,6 +75,7 @@ class Plugin:
     hint: str | None = None
     notes: list[str] = field(default_factory=list)
     offers: dict[str, list[Definition]] = field(default_factory=dict)
+    code: Code | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
@@ -81,14 +97,19 @@ class Plugin:
     def _isolated(self, step: Callable[[], None]) -> None:
         if self.error is not None:
             return
+        _loading.append(self.source)
         try:
             with _kept_quiet(self.notes):
                 step()
+        except CalledWhileLoading as refusal:
+            self.error = str(refusal)
+            self.hint = 'put the call behind `if __name__ == "__main__":`'
         except GenlossError as error:
             self.error, self.hint = _one_line(error.message), error.hint
-        except (Exception, SystemExit) as error:
-            said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            self.error = _one_line(said) + _place(error)
+        except FOREIGN as error:
+            self.error = _one_line(told(error)) + _place(error)
+        finally:
+            _loading.pop()
 
     def _register(self) -> None:
         self._check_version()

@@ -9,10 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from genloss.discovery import collect, file_digest, file_plugin, installed_plugins
+from genloss.code import Code, read
+from genloss.discovery import collect, file_plugin, installed_plugins
 from genloss.errors import CatalogueError, DefinitionError, did_you_mean
 from genloss.kinds import KINDS, singular
-from genloss.plugin import Plugin
+from genloss.plugin import Plugin, refuse_while_loading
 
 if TYPE_CHECKING:
     from genloss.contracts.dataset import DatasetDefinition
@@ -145,15 +146,21 @@ def catalogue(*files: str | Path) -> Catalogue:
         ExperimentError: a file that is not there.
         DefinitionError: a file that is broken.
     """
+    refuse_while_loading("genloss.catalogue")
     paths = dict.fromkeys(Path(file).resolve() for file in files)
-    return _catalogue(tuple((path, file_digest(path)) for path in paths))
+    return of_code(*map(read, paths))
+
+
+def of_code(*codes: Code) -> Catalogue:
+    """What the installed plugins, and these plugin files as they were read, offer; see `catalogue`."""
+    return _catalogue(codes)
 
 
 @cache
-def _catalogue(files: tuple[tuple[Path, str], ...]) -> Catalogue:
+def _catalogue(codes: tuple[Code, ...]) -> Catalogue:
     """Read once for the same content of the files: in a notebook, they are edited between two runs."""
-    sources = [str(path) for path, _ in files]
-    plugins = installed_plugins() + [file_plugin(path) for path, _ in files]
+    sources = [str(code.path) for code in codes]
+    plugins = installed_plugins() + [file_plugin(code) for code in codes]
     collect(plugins)
     for plugin in plugins:
         what = f"plugin `{plugin}` ({plugin.source})"
@@ -163,7 +170,7 @@ def _catalogue(files: tuple[tuple[Path, str], ...]) -> Catalogue:
         if plugin.error is not None:
             said.append(f"could not be loaded: {plugin.problem}")
         for message in said:
-            warnings.warn(f"{what} {message}", PluginWarning, stacklevel=3)
+            warnings.warn(f"{what} {message}", PluginWarning, stacklevel=4)
     return Catalogue(
         Definitions("losses", plugins),
         Definitions("models", plugins),

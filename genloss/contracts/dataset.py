@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, ParamSpec, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from genloss.contracts.definition import NO_EXEMPTION, Definition, check_name, read_options
+from genloss.contracts.stored import SMALL, Stored, pieces
 from genloss.errors import DefinitionError
 
 P = ParamSpec("P")
@@ -38,6 +42,7 @@ class DataSpec:
         alphabet: the text of each token, so that sequences of them can be shown; of tokens that have one.
         source: whether there is a field `source` besides `x`: examples of the distribution that a flow
             carries to the data, in the place of noise.
+        classes: how many classes the field `label` tells apart, 0 … classes - 1; of data that have labels.
 
     Raises:
         DefinitionError: the alphabet is not one text for each token of the vocabulary.
@@ -50,6 +55,7 @@ class DataSpec:
     vocabulary: int | None = None
     alphabet: tuple[str, ...] | None = None
     source: bool = False
+    classes: int | None = None
 
     def __post_init__(self) -> None:
         if self.alphabet is None:
@@ -67,26 +73,59 @@ class DataSpec:
             )
 
 
+class _Digest:
+    """The digest that was given, or that of the content, computed when it is first asked for."""
+
+    @overload
+    def __get__(self, data: None, owner: type) -> _Given: ...
+    @overload
+    def __get__(self, data: Data, owner: type) -> str: ...
+    def __get__(self, data: Data | None, owner: type) -> _Given:
+        if data is None:
+            return ""
+        given = data.__dict__["digest"]
+        if not isinstance(given, str):
+            data.__dict__["digest"] = given = given()
+        elif not given:
+            # No part lacks a digest but those of which it can be computed.
+            parts = [part for part in (data.train, data.held_out) if isinstance(part, Mapping | Stored)]
+            data.__dict__["digest"] = given = digest(*parts)
+        return str(given)
+
+    def __set__(self, data: Data, value: _Given) -> None:
+        data.__dict__["digest"] = value
+
+
+_Given = str | Callable[[], str]
+
+
 @dataclass(frozen=True)
 class Data:
     """Training and held-out data, and what is known about where they come from.
 
     Attributes:
         spec: see `DataSpec`.
-        train: named tensors with the examples first (`x`, and what goes with it), or a torch map-style
-            Dataset whose items are such mappings for one example.
+        train: named tensors with the examples first (`x`, and what goes with it); or a torch map-style
+            Dataset whose items are such mappings for one example, such as `Stored`, which is for large data.
+            A `Stored` that is small becomes the tensors that it gives. A Dataset with labels may have them as
+            an attribute `labels`, int64 `[examples]`, so that none has to be read for its label. An item may
+            draw (a flip, a crop) from torch's, NumPy's or Python's own generator: each has a random stream of
+            its own.
         held_out: the same, of examples that are not trained on.
         truth: what is known exactly, by name, for metrics to ask for: `modes` `[modes, *event]` and
             `mode_scale` (standard deviation of a mode, in the data's unit), `log_density` (a function from
             `[batch, *event]` to nats), `entropy_rate` (nats per token).
-        digest: identifies the content; computed for tensors.
+        digest: identifies the content, or a function that gives what does, called when it is first needed;
+            computed for tensors and for `Stored`.
+        notes: what `genloss plan` says of how it was read, a line each: what was counted, what was left out.
     """
 
     spec: DataSpec
     train: Fields | Dataset[Any]
     held_out: Fields | Dataset[Any]
     truth: Mapping[str, Any] = field(default_factory=dict)
-    digest: str = ""
+    digest: _Digest = _Digest()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if _size(self.train, "train", self.spec) != self.spec.size:
@@ -95,17 +134,33 @@ class Data:
                 f"{_size(self.train, 'train', self.spec)}"
             )
         _size(self.held_out, "held_out", self.spec)
-        if not self.digest:
-            if isinstance(self.train, Dataset) or isinstance(self.held_out, Dataset):
+        for name in ("train", "held_out"):
+            part = getattr(self, name)
+            if isinstance(part, Stored):
+                if part.nbytes <= SMALL:
+                    object.__setattr__(self, name, part.whole())
+            elif isinstance(part, Dataset) and not self.__dict__["digest"]:
                 raise DefinitionError("a dataset that is no tensor must give its `digest`")
-            object.__setattr__(self, "digest", digest(self.train, self.held_out))
+
+
+@contextmanager
+def _generators_kept() -> Iterator[None]:
+    """The generators that a process shares are afterwards as they were."""
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
 
 
 def _size(part: Fields | Dataset[Any], name: str, spec: DataSpec) -> int:
     """The number of examples in a part of the data, which is checked against the spec."""
     if isinstance(part, Dataset):
         size = len(part)  # type: ignore[arg-type]
-        item = part[0] if size else {}
+        with _generators_kept():  # it may draw for each example
+            item = part[0] if size else {}
         if not isinstance(item, Mapping):
             raise DefinitionError(
                 f"an item of the data's `{name}` is a {type(item).__name__}",
@@ -139,6 +194,15 @@ def _size(part: Fields | Dataset[Any], name: str, spec: DataSpec) -> int:
             f"[{name}, {', '.join(map(str, spec.event_shape))}]",
             hint="a field `source` has the shape of `x`",
         )
+    label = fields.get("label")
+    if spec.classes is not None and label is not None:
+        least, greatest = label.min().item(), label.max().item()
+        if least < 0 or greatest >= spec.classes:
+            raise DefinitionError(
+                f"the data's spec says that there are {spec.classes} classes, and the labels of its `{name}` "
+                f"lie in {least} … {greatest}",
+                hint="labels are 0 … classes - 1",
+            )
     lengths = {field: len(tensor) for field, tensor in fields.items()}
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"`{field}` {length}" for field, length in lengths.items())
@@ -146,13 +210,22 @@ def _size(part: Fields | Dataset[Any], name: str, spec: DataSpec) -> int:
     return size
 
 
-def digest(*parts: Fields) -> str:
-    """SHA-256 of names, shapes, dtypes and bytes, in hexadecimal."""
+def digest(*parts: Fields | Stored) -> str:
+    """SHA-256 of names, shapes, dtypes and bytes, in hexadecimal: those of the converted examples."""
     sha = hashlib.sha256()
-    for fields in parts:
-        for name, tensor in sorted(fields.items()):
-            sha.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            sha.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    for part in parts:
+        for name, tensor in sorted((part.fields if isinstance(part, Stored) else part).items()):
+            if isinstance(part, Stored):
+                field = part.only(name)
+                example = field.read(slice(0, 1))[name]
+                shape, dtype = (len(part), *example.shape[1:]), example.dtype
+                chunks: Iterable[Tensor] = (chunk[name] for chunk in field.chunks())
+            else:
+                shape, dtype, chunks = tuple(tensor.shape), tensor.dtype, [tensor]
+            sha.update(f"{name} {shape} {dtype}".encode())
+            for chunk in chunks:
+                for piece in pieces(chunk.detach()):
+                    sha.update(piece.cpu().view(torch.uint8).numpy().data)
     return sha.hexdigest()
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MISSING = inspect.Parameter.empty
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-RESERVED_NAMES = ("total", "gradient_norm", "with")
+RESERVED_NAMES = ("total", "gradient_norm", "skipped_updates", "with")
 """No loss and no term has one of these, which columns and keys of the YAML have."""
 
 NO_EXEMPTION: Mapping[str, str] = types.MappingProxyType({})
@@ -149,12 +149,22 @@ class Option:
         """
         from pydantic import ValidationError
 
+        if (number := _too_large(value)) is not None:
+            raise ValueError(f"expected an integer of 64 bits at most, got {number}")
         try:
             # JSON's strict mode is what YAML's authors expect: 1 is a float, "1" and true are not.
             given = json.dumps(value, default=os.fspath)
             return self._adapter.validate_json(given, strict=True)
         except (ValidationError, TypeError) as error:
             raise ValueError(f"expected {self.type}, got {json.dumps(value, default=str)}") from error
+
+
+def _too_large(value: Any) -> int | None:
+    """An integer of more than 64 bits in a value, which no tensor could have as its size, if there is one."""
+    if isinstance(value, list | tuple | dict):
+        items = value.values() if isinstance(value, dict) else value
+        return next((found for item in items if (found := _too_large(item)) is not None), None)
+    return value if isinstance(value, int) and not -(2**63) <= value < 2**63 else None
 
 
 class Definition:
@@ -176,6 +186,12 @@ class Definition:
         """The docstring's first line."""
         return self.doc.strip().split("\n", 1)[0]
 
+    @property
+    def implementation(self) -> Any:
+        """The function or class that a plugin's author wrote."""
+        parts = vars(self)
+        return parts.get("model") or parts.get("_implementation") or parts.get("_function")
+
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}>"
 
@@ -183,8 +199,11 @@ class Definition:
         """The options as the function wants them.
 
         Raises:
-            ValueError: a value that its option does not allow.
+            ValueError: there is no such option, or it does not allow the value.
         """
+        for name in options:
+            if name not in self.options:
+                raise ValueError(f"{self.kind} `{self.name}` has no option `{name}`")
         return {name: self.options[name].validate(value) for name, value in options.items()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Self, TypeVar, overload
@@ -73,6 +74,12 @@ class Turn(Generic[M]):
         """Number of examples in the training set."""
         return self.model.data.size
 
+    @_CachedQuantity
+    def x_range(self) -> float:
+        """Greatest less least possible value of an element of x; infinite where it is not known."""
+        bounds = self.model.data.value_range
+        return math.inf if bounds is None else bounds[1] - bounds[0]
+
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
         for name, attribute in list(vars(cls).items()):
@@ -105,6 +112,9 @@ class Model(nn.Module):
     `source` to `x` has `sample_from(source)`, which gives an example for each source; evaluations then call
     that with held-out sources, and not `sample`.
 
+    What is in evaluation mode when it is built (`.eval()`), such as a frozen network, stays in it; each
+    parameter belongs to a player, or is frozen (`.requires_grad_(False)`).
+
     Args:
         data: what is known about the data before any of it is seen.
 
@@ -112,12 +122,15 @@ class Model(nn.Module):
         name: the name in the YAML; the class's own in snake case by default.
         example_options: options with which the conformance suite builds it, as YAML would give them. The
             first are varied as well: each `Literal` and `bool` takes each of its values.
+        example_data: the data for which the conformance suite builds it, of a model that is for certain data
+            alone, such as images of one size; small data of each kind by default.
         exempt: the checks of the conformance suite that cannot hold for it, each with its reason.
         data: the same as the argument.
     """
 
     name: ClassVar[str]
     example_options: ClassVar[Sequence[Mapping[str, Any]]] = ({},)
+    example_data: ClassVar[Sequence[DataSpec]] = ()
     exempt: ClassVar[Mapping[str, str]] = NO_EXEMPTION
     data: DataSpec
 

@@ -61,6 +61,22 @@ def check_value(loss: Loss[Any], value: Any, batch: int) -> None:
         )
 
 
+def check_dtype(what: str, value: Any, dtype: torch.dtype) -> None:
+    """Raises where a floating-point tensor, or one in a list, is of another precision than the run's.
+
+    Raises:
+        ContractError: it is: a loss or metric of it would have fewer digits than it seems, or other ones.
+    """
+    for tensor in value if isinstance(value, list) else [value]:
+        if isinstance(tensor, Tensor) and tensor.is_floating_point() and tensor.dtype != dtype:
+            raise ContractError(
+                f"{what} is {describe_value(tensor)}, and the run computes in "
+                f"{str(dtype).removeprefix('torch.')}",
+                hint="what networks return in tensors, lists, mappings or dataclasses is brought to that; "
+                "convert what is kept elsewhere",
+            )
+
+
 def _split(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
     if get_origin(annotation) is Annotated:
         base, *constraints = get_args(annotation)

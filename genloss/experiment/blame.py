@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from genloss import neighbours
+from genloss.errors import told
 from genloss.experiment.nodes import one_line
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ def culprit(error: BaseException, definitions: Iterable[Definition]) -> Culprit 
 
 def describe(error: BaseException) -> str:
     """The error in one line, as Python ends a traceback with: `KeyError: 'x'`."""
-    return one_line(f"{type(error).__name__}: {error}".removesuffix(": "), 300)
+    return one_line(told(error), 300)
 
 
 def from_plugin(trace: TracebackType | None) -> TracebackType | None:
@@ -82,30 +84,27 @@ def _frames(trace: TracebackType | None) -> Iterable[tuple[FrameType, int]]:
         trace = trace.tb_next
 
 
-def _files(definition: Definition) -> str:
-    """What the names of its plugin's files begin with: a folder, or the only file."""
-    module = sys.modules[_code(definition).__module__]
+def _files(definition: Definition) -> tuple[str, ...]:
+    """What the names of its plugin's files begin with: a folder, or the files of a plugin file."""
+    name = definition.implementation.__module__
+    if files := neighbours.files(name):
+        return files
+    module = sys.modules[name]
     root = sys.modules.get(module.__name__.partition(".")[0], module)
     file = root.__file__ or ""
-    return file.removesuffix("__init__.py") if file.endswith(f"{os.sep}__init__.py") else file
+    return (file.removesuffix("__init__.py") if file.endswith(f"{os.sep}__init__.py") else file,)
 
 
 def _is_of(definition: Definition, frame: FrameType) -> bool:
     """Whether it runs the definition's function or class; or, for a model, one of its turns."""
     from genloss.contracts.model import Turn
 
-    code = _code(definition)
+    code = definition.implementation
     if inspect.isclass(code):
         own = frame.f_locals.get("self")
         return isinstance(own, code) or (definition.kind == "model" and isinstance(own, Turn))
     running: CodeType | None = getattr(inspect.unwrap(code), "__code__", None)
     return frame.f_code is running
-
-
-def _code(definition: Definition) -> Any:
-    """The function or class that a plugin's author wrote."""
-    parts = vars(definition)
-    return parts.get("model") or parts.get("_implementation") or parts.get("_function")
 
 
 def _short(file: str) -> str:

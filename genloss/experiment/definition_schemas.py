@@ -176,6 +176,15 @@ def optimizers(defs: Schema) -> Schema:
     return named_choice({"type": "string", "enum": list(classes())}, cases)
 
 
+def own_optimizer() -> Schema:
+    """A player's optimizer: one of torch, or arguments alone, for the one of all players."""
+    from genloss.training.optimizers import classes
+
+    arguments = {name for each in classes().values() for name in inspect.signature(each).parameters}
+    alone = mapping(dict.fromkeys(sorted(arguments - {"params"}), True), [], "arguments")
+    return {"anyOf": [refer("optimizer"), alone]}
+
+
 def _like(default: Any) -> Schema:
     """What may stand in place of an argument's default; anything where that does not tell."""
     if isinstance(default, bool):

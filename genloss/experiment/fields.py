@@ -12,6 +12,7 @@ from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from genloss.errors import ExperimentError, Location, did_you_mean
 from genloss.experiment.nodes import Node, one_line, show
+from genloss.experiment.scalars import resolved
 from genloss.experiment.schema import Cycle, Frozen, Number, Ramp, Schedule
 
 Reader = Callable[[Node, str], Any]
@@ -33,7 +34,13 @@ EXAMPLES = {
     "to": "1.0",
     "period": "100",
     "retry": "1",
+    "ema": "0.999",
+    "workers": "2",
+    "batch_size": "128",
 }
+
+SWITCHES = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+"""What YAML 1.1 read as a boolean, and YAML 1.2 reads as text."""
 
 
 def read_mapping(
@@ -84,19 +91,43 @@ def typed(annotation: Any) -> Reader:
     def read_value(node: Node, path: str) -> Any:
         try:
             # JSON's strict mode is what YAML's authors expect: 1 is a float, "1" and true are not.
-            return TypeAdapter(annotation).validate_json(json.dumps(node.plain), strict=True)
+            return adapter.validate_json(json.dumps(node.plain), strict=True)
         except ValidationError as error:
-            raise unexpected(node, path, *_expected(error.errors(include_url=False)[0], node, path)) from None
+            expected, hint = _expected(error.errors(include_url=False)[0], node, path)
+            bare = _unquoted(node)
+            if bare is not None and _is_valid(adapter, bare):
+                hint = f"write it without quotes: `{path.rpartition('.')[2]}: {node.value}`"
+            raise unexpected(node, path, expected, hint) from None
 
+    adapter = TypeAdapter[Any](annotation)
     return read_value
+
+
+def _is_valid(adapter: TypeAdapter[Any], value: Any) -> bool:
+    try:
+        adapter.validate_json(json.dumps(value), strict=True)
+    except ValidationError:
+        return False
+    return True
+
+
+def _unquoted(node: Node) -> Any:
+    """What a text would be without its quotes, if that is something else; else None."""
+    if not isinstance(node.value, str):
+        return None
+    try:
+        bare = resolved(node.value)
+    except ValueError:
+        return None
+    return None if isinstance(bare, str) else bare
 
 
 def unexpected(node: Node, path: str, expected: str, hint: str | None) -> ExperimentError:
     """An error that says what was expected at a path and what is there."""
     subject = f"`{path}`: " if path else ""
-    return ExperimentError(
-        f"{subject}expected {expected}, got {show(node.plain)}", where=node.where, hint=hint
-    )
+    # A text that looks like a number is shown in the quotes that make it a text.
+    got = node.plain if _unquoted(node) is None else json.dumps(node.plain)
+    return ExperimentError(f"{subject}expected {expected}, got {show(got)}", where=node.where, hint=hint)
 
 
 def suggestion(name: str, known: Collection[str]) -> str:
@@ -105,22 +136,30 @@ def suggestion(name: str, known: Collection[str]) -> str:
     return near or ("known here: " + ", ".join(f"`{key}`" for key in sorted(known)) if known else "")
 
 
-def _expected(error: Any, node: Node, path: str) -> tuple[str, str]:
+def _expected(error: Any, node: Node, path: str) -> tuple[str, str | None]:
     """What pydantic expected, in words, and a hint."""
     kind, context = error["type"], error.get("ctx", {})
     key = path.rpartition(".")[2]
     if kind.startswith("int"):
-        return "an integer", f"as in `{key}: 10`"
+        return "an integer", f"as in `{key}: {EXAMPLES.get(key, 10)}`"
     if kind in ("float_type", "float_parsing"):
-        return "a number", f"as in `{key}: 0.5`"
+        return "a number", f"as in `{key}: {EXAMPLES.get(key, 0.5)}`"
+    if kind.startswith("bool"):
+        said = str(node.value).lower()
+        return (
+            "`true` or `false`",
+            f"write `{key}: {SWITCHES.get(said, said if said == 'false' else 'true')}`",
+        )
     if kind in ("greater_than", "greater_than_equal"):
         sign, bound = (">", context["gt"]) if kind == "greater_than" else ("≥", context["ge"])
-        return f"a number {sign} {bound:g}", f"as in `{key}: {int(bound) + 1}`"
-    if kind == "less_than":
-        return f"a number < {context['lt']:g}", "as in `ema: 0.999`"
+        return f"a number {sign} {bound:g}", f"as in `{key}: {EXAMPLES.get(key, int(bound) + 1)}`"
+    if kind in ("less_than", "less_than_equal"):
+        sign, bound = ("<", context["lt"]) if kind == "less_than" else ("≤", context["le"])
+        said = f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
+        return f"a number {sign} {said}", f"as in `{key}: {EXAMPLES.get(key, min(bound, 100))}`"
     if kind == "literal_error":
         values = re.findall(r"'([^']*)'", context["expected"])
-        return "one of " + ", ".join(f"`{value}`" for value in values), suggestion(str(node.plain), values)
+        return "one of " + ", ".join(f"`{value}`" for value in values), did_you_mean(str(node.plain), values)
     if kind in ("string_too_long", "string_too_short"):
         return "a text of 1 to 500 characters", f"as in `{key}: my-experiment`"
     if kind == "string_pattern_mismatch":

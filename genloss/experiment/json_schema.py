@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import PositiveInt, TypeAdapter
+from pydantic import TypeAdapter
 
 from genloss.contracts.definition import RESERVED_NAMES
 from genloss.contracts.docstrings import explanations
@@ -22,6 +22,7 @@ from genloss.experiment.definition_schemas import (
     mapping,
     optimizers,
     or_schedule,
+    own_optimizer,
     pattern_of,
     refer,
     without_titles,
@@ -34,6 +35,7 @@ from genloss.experiment.schema import (
     Frozen,
     Name,
     Player,
+    Processes,
     Range,
     Retry,
     Schedule,
@@ -73,7 +75,8 @@ def experiment_schema(catalogue: Catalogue) -> Schema:
         "search": (_summary(Search), refer("search")),
         "seeds": ("A list of seeds, or their number.", _seeds()),
         "devices": ("`auto`, `cpu`, `cuda`, `cuda:1`, `mps`, or a list of them.", _devices()),
-        "workers": ("Processes per device; chosen by the device by default.", _value(PositiveInt | None)),
+        "workers": ("Processes per device; chosen by the device by default.", _value(Processes | None)),
+        "threads": ("CPU threads of each; chosen by a step's work by default.", _value(Processes | None)),
         "on_failure": (
             "What is done when a run fails; `{retry: n}` goes on from its newest checkpoint.",
             {"anyOf": [{"enum": ["continue", "stop"]}, _section(Retry)]},
@@ -100,7 +103,7 @@ def _definitions(catalogue: Catalogue) -> Schema:
     defs["data"] = choice_of(catalogue.datasets, defs)
     defs["model"] = choice_of(catalogue.models, defs)
     defs["optimizer"] = optimizers(defs)
-    player = _section(Player, {"optimizer": refer("optimizer")})
+    player = _section(Player, {"optimizer": own_optimizer()})
     players = {"type": "object", "additionalProperties": player}
     defs["training"] = _section(Training, {"optimizer": refer("optimizer"), "players": players})
     defs["metric"] = item_of(catalogue.metrics, defs)

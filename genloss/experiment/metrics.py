@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+import inspect
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,8 @@ from genloss.errors import ExperimentError, Location
 from genloss.experiment.fields import named_item
 from genloss.experiment.nodes import Node
 from genloss.experiment.offers import Offer
-from genloss.experiment.options import check_options, find
+from genloss.experiment.options import calling, check_options, find
+from genloss.experiment.remarks import Remark
 from genloss.experiment.schema import Choice, Evaluation
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from genloss.registry import Catalogue
 
 ALWAYS = ("samples", "held_out", "train", "model", "truth", "cache")
+TOLD = 2**30
+"""Bytes from which on it is told that a metric takes a part of the data as one tensor."""
+
 LABELS = ("held_out_labels", "train_labels")
 
 
@@ -61,8 +66,43 @@ def check_evaluation(
                 )
             origin[number] = choice.name
         _check_asked(metric, where, data, models)
+        _check_data(metric, options, where, data, evaluation.samples)
         metrics.append(choice.model_copy(update={"options": options}))
     return evaluation.model_copy(update={"metrics": tuple(metrics)})
+
+
+def metric_remarks(
+    evaluation: Evaluation, node: Node, *, catalogue: Catalogue, data: Data
+) -> Iterator[Remark]:
+    """What the metrics' checks remark; and each metric that asks for a large part of the data as one tensor.
+
+    Args:
+        evaluation: checked.
+        node: what it was read from.
+        catalogue: of the metrics.
+        data: the experiment's.
+    """
+    import torch
+
+    from genloss.training.batches import CPU, chosen, length
+
+    for index, choice in enumerate(evaluation.metrics):
+        metric = catalogue.metrics[choice.name]
+        where, _ = named_item(node.at("metrics", index))
+        if said := _check_data(metric, choice.options, where, data, evaluation.samples):
+            yield Remark(f"metric `{metric.name}`: {said}", where)
+        for name, part in (("train", data.train), ("held_out", data.held_out)):
+            if name not in metric.quantities or name in metric.streamed:
+                continue
+            x = chosen(part, slice(0, 1), device=CPU, dtype=torch.float32)["x"]
+            size = length(part) * x.nbytes
+            if size > TOLD:
+                yield Remark(
+                    f"metric `{metric.name}` asks for `{name}` as one tensor, which takes {size / 2**30:.1f} "
+                    "GiB in each worker",
+                    where=where,
+                    hint="hold less data out, leave the metric out, or let it ask for `genloss.Examples`",
+                )
 
 
 def _check_asked(
@@ -93,6 +133,30 @@ def _check_asked(
             where=where,
             hint=f"did its author mean `{near[0]}`?" if near else hint,
         )
+
+
+def _check_data(
+    metric: MetricDefinition[Any], options: Mapping[str, Any], where: Location, data: Data, samples: int
+) -> str | None:
+    """Calls the metric's own check, unless it asks for labels that only reading all examples would tell.
+
+    Returns:
+        What it remarks.
+    """
+    if metric.check is None:
+        return None
+    from genloss.training.batches import known_labels, length
+
+    counts = {"sample_count": samples, "held_out_count": length(data.held_out)}
+    given = {"spec": data.spec, **counts, **metric.validated(options)}
+    asked = inspect.signature(metric.check).parameters
+    for name, part in (("train_labels", data.train), ("held_out_labels", data.held_out)):
+        if name in asked:
+            given[name] = known_labels(part)
+            if given[name] is None and _has_labels(part):
+                return None
+    with calling(metric, "computed of this data", where):
+        return metric.check(**{name: given[name] for name in asked})
 
 
 def _has_labels(part: Any) -> bool:

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pydantic import PositiveInt
-
 from genloss.contracts.definition import RESERVED_NAMES
 from genloss.errors import ExperimentError
 from genloss.experiment.fields import Reader, join, read_mapping, read_number, section, typed, unexpected
 from genloss.experiment.nodes import Node
 from genloss.experiment.overlays import lay_over, put
-from genloss.experiment.schema import Choice, Name, Objective, Player, Term, Training, flattened
+from genloss.experiment.schema import Choice, Count, Name, Objective, Player, Term, Training, flattened
 
 TERM_KEYS = ("weight", "as", "bind", "every")
 
@@ -103,12 +101,24 @@ def read_choice(node: Node, path: str) -> Choice:
 
 def read_training(node: Node, path: str) -> Training:
     """The section `training`."""
-    return section(Training, node, path, {"optimizer": read_choice, "players": _players})
+    players = partial(_players, node.items.get("optimizer"))
+    return section(Training, node, path, {"optimizer": read_choice, "players": players})
 
 
-def _players(node: Node, path: str) -> dict[str, Player]:
-    player = partial(section, Player, readers={"optimizer": read_choice})
+def _players(shared: Node | None, node: Node, path: str) -> dict[str, Player]:
+    player = partial(section, Player, readers={"optimizer": partial(_own_optimizer, shared)})
     return read_mapping(node, path, dict.fromkeys(node.items, player))
+
+
+def _own_optimizer(shared: Node | None, node: Node, path: str) -> Choice:
+    """A player's optimizer; without a name, it is `training.optimizer` with some arguments of its own."""
+    if not isinstance(node.value, Mapping) or "name" in node.items:
+        return read_choice(node, path)
+    usual = Choice(**Training.model_fields["optimizer"].default.model_dump())
+    if shared is not None:
+        usual = read_choice(shared, "training.optimizer")
+    own = {key: child.plain for key, child in node.items.items()}
+    return Choice(name=usual.name, options=usual.options | own)
 
 
 Terms = list[tuple[Term, Node]]
@@ -150,7 +160,7 @@ def _term(node: Node, path: str) -> Term:
         "weight": read_number,
         "as": typed(Name),
         "bind": _bind,
-        "every": typed(PositiveInt),
+        "every": typed(Count),
     }
     own = {key: readers[key](child, join(path, key)) for key, child in options.items() if key in readers}
     given = own.pop("as", None)

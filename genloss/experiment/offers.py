@@ -1,15 +1,18 @@
-"""What models offer to losses: each is built for the data on torch's meta device, which costs nothing."""
+"""What models offer to losses: each is built for the data, where that is possible without memory."""
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from genloss.contracts.metric import MODEL_METHODS
-from genloss.errors import DefinitionError, GenlossError, Location
+from genloss.errors import FOREIGN, DefinitionError, GenlossError, Location
+from genloss.experiment.building import sketched
 from genloss.experiment.options import calling
 from genloss.experiment.schema import Choice
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from genloss.contracts.dataset import DataSpec
-    from genloss.contracts.model import Model, ModelDefinition
+    from genloss.contracts.model import Model, ModelDefinition, Turn
     from genloss.registry import Catalogue
 
 
@@ -26,22 +29,19 @@ def example(definition: ModelDefinition) -> Model | None:
     return attempt(definition)[0]
 
 
-def attempt(definition: ModelDefinition) -> tuple[Model | None, Exception | None]:
+def attempt(definition: ModelDefinition) -> tuple[Model | None, BaseException | None]:
     """The same; or why it cannot be built."""
-    import torch
-
     from genloss.contracts.dataset import DataSpec
 
-    errors: list[Exception] = []
-    for spec in (
-        DataSpec(event_shape=(1, 8, 8), kind="image", size=1000, value_range=(0.0, 1.0), vocabulary=17),
-        DataSpec(event_shape=(2,), kind="points", size=1000),
-        DataSpec(event_shape=(32,), kind="tokens", size=1000, vocabulary=256),
+    errors: list[BaseException] = []
+    for spec in definition.model.example_data or (
+        DataSpec((1, 8, 8), "image", size=1000, value_range=(0.0, 1.0), vocabulary=17, classes=10),
+        DataSpec((2,), "points", size=1000, classes=2),
+        DataSpec((32,), "tokens", size=1000, vocabulary=256, classes=2),
     ):
         try:
-            with torch.device("meta"):
-                return definition.build(spec), None
-        except Exception as error:  # whatever a plugin's constructor raises
+            return sketched(partial(definition.build, spec)), None
+        except FOREIGN as error:  # whatever a plugin's constructor raises
             errors.append(error)
     # That it is not for such data says less than a bug that shows itself with other data.
     return None, next(
@@ -57,13 +57,24 @@ class Offer:
         model: its name.
         quantities: what each player is offered.
         parameters: what each player trains.
+        turns: what each player's turn is.
         methods: which of the methods that metrics may ask for it has.
     """
 
     model: str
     quantities: Mapping[str, frozenset[str]]
     parameters: Mapping[str, Sequence[Tensor]]
+    turns: Mapping[str, type[Turn[Any]]]
     methods: frozenset[str]
+
+    def why_not(self, player: str, name: str) -> str:
+        """Why a turn does not offer what it has by that name; empty where it has nothing."""
+        turn = self.turns[player]
+        attribute = inspect.getattr_static(turn, name, None)
+        kind = "property" if isinstance(attribute, property) else "method" if callable(attribute) else ""
+        if not kind:
+            return ""
+        return f"`{name}` of `{turn.__name__}` is a {kind}: make it a `functools.cached_property`"
 
 
 class Offers:
@@ -96,11 +107,9 @@ class Offers:
         return found
 
     def _look(self, choice: Choice) -> Offer:
-        import torch
-
         definition = self._catalogue.models[choice.name]
-        with torch.device("meta"):
-            model = definition.build(self._data, **definition.validated(choice.options))
+        options = definition.validated(choice.options)
+        model = sketched(lambda: definition.build(self._data, **options))
         turns, players = model.turns(), model.players()
         if turns.keys() != players.keys():
             raise DefinitionError(
@@ -113,10 +122,17 @@ class Offers:
         for player, own in parameters.items():
             if not own:
                 raise DefinitionError(f"`{player}` of model `{choice.name}` has no parameters to train")
+            if not set(own) <= set(model.parameters()):
+                raise DefinitionError(
+                    f"`{player}` of model `{choice.name}` trains a parameter that is not the model's, and "
+                    "would not be saved with it",
+                    hint="assign the player's module to an attribute of the model",
+                )
         quantities = {player: frozenset(turn.quantities()) for player, turn in turns.items()}
         return Offer(
             choice.name,
             quantities,
             parameters,
+            turns,
             frozenset(name for name in MODEL_METHODS if hasattr(model, name)),
         )

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from genloss.errors import (
+    FOREIGN,
     CatalogueError,
     ExperimentError,
     GenlossError,
     Location,
     PluginError,
     RequestError,
+    said,
 )
 from genloss.experiment.blame import culprit, describe
+from genloss.experiment.building import is_too_large
 from genloss.experiment.fields import read_schedule, suggestion
 from genloss.experiment.files import existing
 from genloss.experiment.nodes import Node, one_line, show
@@ -45,13 +48,19 @@ def calling(definition: Definition, verb: str, where: Location) -> Iterator[None
             yield
     except (ValueError, OSError) as error:
         raise ExperimentError(
-            f"{what} cannot be {verb}: {one_line(str(error), 300)}",
+            f"{what} cannot be {verb}: {one_line(said(error), 300)}",
             where=where,
             hint=f"`genloss show {definition.name}` tells what its options mean",
         ) from error
     except GenlossError:
         raise
-    except Exception as error:
+    except FOREIGN as error:
+        if is_too_large(error):
+            raise ExperimentError(
+                f"{what} cannot be {verb}, for want of memory: {one_line(said(error), 200)}",
+                where=where,
+                hint="make the options smaller that say how large it is",
+            ) from error
         found = culprit(error, [definition])
         raise PluginError(f"{found or what} cannot be {verb}: {describe(error)}", where=where) from error
 

@@ -6,28 +6,32 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genloss import registry
-from genloss.errors import DeviceError, ExperimentError, Location, RequestError, TrackingError
+from genloss import registry, trust
+from genloss.errors import DeviceError, ExperimentError, Location, RequestError
 from genloss.experiment.check import check
 from genloss.experiment.fields import suggestion
 from genloss.experiment.files import existing
+from genloss.experiment.metrics import metric_remarks
 from genloss.experiment.nodes import Node, from_python, one_line, show
 from genloss.experiment.read import Draft, read
+from genloss.experiment.remarks import Remark, seeds_remark
 from genloss.experiment.schema import Experiment, Objective, Run
 from genloss.experiment.search import with_trials
 from genloss.experiment.source import MAPPING, Source, from_file, from_mapping
-from genloss.tracking import address
+from genloss.experiment.store import check_store
+from genloss.experiment.used import used
 
 if TYPE_CHECKING:
     from genloss.contracts.dataset import Data
     from genloss.registry import Catalogue
     from genloss.training.devices import Device
+    from genloss.training.work import Size
 
-DECIDED = re.compile(r"\s*(seeds|workers|tracking|search)\s*[.=]")
+DECIDED = re.compile(r"\s*(seeds|workers|threads|tracking|search)\s*[.=]")
 """Overrides that a run's own line does not repeat."""
 
 
@@ -43,6 +47,8 @@ class Plan:
         devices: those that it trains on.
         plugins: plugin files that were given beside the experiment, as they were given.
         first_trials: of a search, the first one of each objective.
+        remarks: what is allowed, and probably not meant.
+        sizes: what training takes, by objective; of a search, by first trial.
     """
 
     experiment: Experiment
@@ -52,6 +58,8 @@ class Plan:
     devices: tuple[Device, ...]
     plugins: tuple[Path, ...] = ()
     first_trials: tuple[Objective, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    sizes: Mapping[str, Size] = field(default_factory=dict)
 
 
 def plan(
@@ -86,11 +94,14 @@ def plan(
     added = tuple(Path(plugin) for plugin in plugins)
     files = _plugin_files(draft, added)
     catalogue = _catalogue(files)
+    trust.remember(plugin.code for plugin in catalogue.plugins if plugin.code is not None)
     experiment, data = check(draft, catalogue)
     experiment = experiment.model_copy(update={"plugins": tuple(files)})
     devices = _devices(experiment, draft.source.root)
-    _check_store(experiment, draft.source.root)
+    root = draft.source.root
+    remarks: list[Remark] = [*seeds_remark(root), *check_store(experiment, root)]
 
+    from genloss.training.devices import busy, requested
     from genloss.training.trial import try_out  # imports torch, which a misspelt key need not wait for
 
     tried, first = draft, experiment
@@ -98,9 +109,15 @@ def plan(
         from genloss.experiment.trials import check_search
 
         tried, first = check_search(draft, experiment, experiment.search, catalogue, data)
-    try_out(tried, first, catalogue, data, devices=[device.name for device in devices])
+    remarked, sizes = try_out(tried, first, catalogue, data, devices=devices)
+    remarks += remarked
+    if experiment.threads is None and requested() is None:
+        devices = busy(devices, max(size.work.threads for size in sizes.values()))
     trials = first.objectives if experiment.search is not None else ()
-    return Plan(experiment, draft.source, catalogue, data, devices, added, trials)
+    if experiment.evaluation is not None:
+        place = root.items["evaluation"]
+        remarks += metric_remarks(experiment.evaluation, place, catalogue=catalogue, data=data)
+    return Plan(experiment, draft.source, catalogue, data, devices, added, trials, tuple(remarks), sizes)
 
 
 def runs(plan: Plan, study: str) -> tuple[Run, ...]:
@@ -111,6 +128,12 @@ def runs(plan: Plan, study: str) -> tuple[Run, ...]:
     """
     experiment = with_trials(plan.experiment)
     slots = [device for device in plan.devices for _ in range(device.workers)]
+    code = {
+        objective.name: used(
+            experiment.data, objective, experiment.evaluation, plan.catalogue, plan.data.digest
+        )
+        for objective in experiment.objectives
+    }
     pairs = [(objective, seed) for seed in experiment.seeds for objective in experiment.objectives]
     return tuple(
         Run(
@@ -124,16 +147,17 @@ def runs(plan: Plan, study: str) -> tuple[Run, ...]:
             device=slots[index % len(slots)].name,
             threads=slots[index % len(slots)].threads,
             evaluation=experiment.evaluation,
-            reproduce=_command(plan, study, objective, seed, slots[index % len(slots)].workers),
+            reproduce=_command(plan, study, objective, seed, slots[index % len(slots)].threads),
+            code=code[objective.name],
         )
         for index, (objective, seed) in enumerate(pairs)
     )
 
 
-def _command(plan: Plan, study: str, objective: Objective, seed: int, workers: int) -> str:
+def _command(plan: Plan, study: str, objective: Objective, seed: int, threads: int) -> str:
     """The shell's line that trains a run alone.
 
-    As many workers as there were give it as many threads, and so the same bits.
+    It has as many threads as it had, and so the same bits.
     """
     experiment = plan.experiment
     file = experiment.source
@@ -142,7 +166,7 @@ def _command(plan: Plan, study: str, objective: Objective, seed: int, workers: i
     others = [override for override in experiment.overrides if not DECIDED.match(override)]
     trial = objective.trial is not None
     words = ["genloss", "run", file, "--objective", objective.base if trial else objective.name]
-    for override in [f"seeds=[{seed}]", f"workers={workers}", *(["search=null"] if trial else []), *others]:
+    for override in [f"seeds=[{seed}]", f"threads={threads}", *(["search=null"] if trial else []), *others]:
         words += ["--set", override]
     for plugin in plan.plugins:
         words += ["--plugin", str(plugin)]
@@ -199,23 +223,14 @@ def _catalogue(files: Mapping[str, Location]) -> Catalogue:
         raise
 
 
-def _check_store(experiment: Experiment, root: Node) -> None:
-    """Raises unless MLflow knows stores of that sort; whether it is there shows when it is opened."""
-    uri = experiment.tracking.uri
-    try:
-        address.resolve(uri)
-    except TrackingError as error:
-        where = root.at("tracking", "uri").where if uri else Location("MLFLOW_TRACKING_URI")
-        raise ExperimentError(error.message, where=where, hint=error.hint) from None
-
-
 def _devices(experiment: Experiment, root: Node) -> tuple[Device, ...]:
-    from genloss.training.devices import choose
+    from genloss.training.devices import choose, requested
 
     count = experiment.run_count
     node = root.at("devices")
     try:
-        devices = choose(experiment.devices, runs=count, workers=experiment.workers)
+        threads = experiment.threads or requested()
+        devices = choose(experiment.devices, runs=count, workers=experiment.workers, threads=threads)
         double = any(objective.training.precision == "float64" for objective in experiment.objectives)
         if double and any(device.name == "mps" for device in devices):
             raise DeviceError("the device `mps` has no float64", hint="set `devices: cpu`")

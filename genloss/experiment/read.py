@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from pydantic import PositiveInt
-
 from genloss.errors import ExperimentError
 from genloss.experiment.fields import join, read_list, read_mapping, section, suggestion, typed, unexpected
 from genloss.experiment.files import existing
@@ -26,7 +24,7 @@ from genloss.experiment.objectives import (
     read_players,
     read_training,
 )
-from genloss.experiment.schema import Choice, Evaluation, Experiment, Name, Retry, Tracking
+from genloss.experiment.schema import Choice, Evaluation, Experiment, Name, Processes, Retry, Tracking
 from genloss.experiment.search import complete, read_search
 from genloss.experiment.source import Source
 from genloss.experiment.sweep import expand, read_sweep
@@ -72,7 +70,8 @@ def read(source: Source) -> Draft:
             "search": read_search,
             "seeds": _seeds,
             "devices": _devices,
-            "workers": typed(PositiveInt | None),
+            "workers": typed(Processes | None),
+            "threads": typed(Processes | None),
             "on_failure": _on_failure,
             "evaluation": _evaluation,
             "tracking": partial(section, Tracking),

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveFloat
+
+Count = Annotated[int, Field(gt=0, le=10**12)]
+"""How many of something: what a machine could still count to."""
+
+Processes = Annotated[int, Field(gt=0, le=1024)]
+"""Processes, or threads, side by side."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 """What people call an experiment, an objective or a term."""
@@ -33,7 +39,7 @@ class Ramp(Frozen):
 
     start: FiniteFloat = Field(alias="from")
     to: FiniteFloat
-    steps: PositiveInt
+    steps: Count
 
 
 class Cycle(Frozen):
@@ -47,7 +53,7 @@ class Cycle(Frozen):
 
     start: FiniteFloat = Field(alias="from")
     to: FiniteFloat
-    period: PositiveInt
+    period: Count
 
 
 class Schedule(Frozen):
@@ -91,7 +97,7 @@ class Term(Frozen):
     name: str
     weight: Number = 1.0
     bind: dict[str, str | None] = {}
-    every: PositiveInt = 1
+    every: Count = 1
     options: dict[str, Any] = {}
 
 
@@ -99,13 +105,14 @@ class Player(Frozen):
     """How one player is trained.
 
     Attributes:
-        optimizer: its own optimizer; `training.optimizer` where there is none.
+        optimizer: its own optimizer; `training.optimizer` where there is none. Written without a name, it is
+            that one with some arguments replaced.
         updates_per_step: updates in each step, each on a fresh batch.
         clip_gradients: greatest norm of its gradient.
     """
 
     optimizer: Choice | None = None
-    updates_per_step: PositiveInt = 1
+    updates_per_step: Count = 1
     clip_gradients: PositiveFloat | None = None
 
 
@@ -122,21 +129,22 @@ class Training(Frozen):
         compile: whether torch compiles the networks.
         ema: decay of an average of the weights, which evaluation uses.
         checkpoint_every: steps between two checkpoints; a tenth of all by default.
-        timeout: seconds without progress after which a run fails.
-        on_nonfinite: what is done where a loss is not finite: fail, skip the update, or continue.
+        timeout: seconds without progress after which a run fails; an evaluation has its own.
+        on_nonfinite: what is done where a loss is not finite: fail, skip the update, or continue. Skipped
+            updates are counted; a run in which they are most of a player's has failed.
         deterministic: whether torch uses deterministic kernels alone, which a GPU needs to give the same bits
             twice, and which are slower.
     """
 
-    steps: PositiveInt
-    batch_size: PositiveInt = 128
+    steps: Count
+    batch_size: Count = 128
     optimizer: Choice = Choice(name="adam", options={"lr": 1e-3})
     players: dict[str, Player] = {}
     order: Literal["alternating", "simultaneous"] = "alternating"
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
     compile: bool = False
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    checkpoint_every: PositiveInt | None = None
+    checkpoint_every: Count | None = None
     timeout: PositiveFloat | None = None
     on_nonfinite: Literal["fail", "skip", "continue"] = "fail"
     deterministic: bool = False
@@ -149,10 +157,13 @@ class Evaluation(Frozen):
         every: steps between two evaluations.
         samples: how many examples are generated for an evaluation.
         metrics: the measures that are taken: names, or `{name: {option: value}}`.
+        timeout: seconds without progress in an evaluation after which a run fails; a batch, a chunk of
+            samples and a metric are progress.
     """
 
-    every: PositiveInt | None = None
-    samples: PositiveInt = 1000
+    every: Count | None = None
+    samples: Count = 1000
+    timeout: PositiveFloat | None = None
     metrics: tuple[Choice, ...] = ()
 
 
@@ -160,12 +171,15 @@ class Tracking(Frozen):
     """Where the study is shown: MLflow's own settings where nothing is set.
 
     Attributes:
-        uri: MLflow's tracking URI.
-        experiment: MLflow's experiment; MLflow takes no longer names.
+        uri: MLflow's tracking URI, without a password; else `MLFLOW_TRACKING_URI`.
+        experiment: MLflow's experiment; else `MLFLOW_EXPERIMENT_NAME`, else `name`. MLflow takes no longer
+            names.
+        git_diff: whether the changes that are in no commit are recorded.
     """
 
     uri: str | None = None
     experiment: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    git_diff: bool = True
 
 
 class Objective(Frozen):
@@ -234,7 +248,7 @@ class Search(Frozen):
         owners: of the paths that lead into one objective, its name.
     """
 
-    trials: Annotated[PositiveInt, Field(le=1000)]
+    trials: Annotated[int, Field(gt=0, le=1000)]
     metric: str
     space: dict[str, Range]
     sampler: Literal["tpe", "random"] = "tpe"
@@ -258,7 +272,7 @@ class Retry(Frozen):
         retry: how many times.
     """
 
-    retry: PositiveInt
+    retry: Count
 
 
 class Experiment(Frozen):
@@ -285,7 +299,8 @@ class Experiment(Frozen):
     baseline: str
     seeds: tuple[NonNegativeInt, ...]
     devices: tuple[str, ...] = ("auto",)
-    workers: PositiveInt | None = None
+    workers: Processes | None = None
+    threads: Processes | None = None
     on_failure: Literal["continue", "stop"] | Retry = "continue"
     evaluation: Evaluation | None = None
     tracking: Tracking = Tracking()
@@ -302,7 +317,11 @@ class Experiment(Frozen):
 
 
 class Run(Frozen):
-    """One objective with one seed on one device: all that a worker needs."""
+    """One objective with one seed on one device: all that a worker needs.
+
+    Attributes:
+        code: digests of the code and the files that it uses; see used.py. Older runs have none.
+    """
 
     study: str
     name: str
@@ -312,9 +331,10 @@ class Run(Frozen):
     objective: Objective
     seed: NonNegativeInt
     device: str
-    threads: PositiveInt
+    threads: Count
     evaluation: Evaluation | None
     reproduce: str
+    code: dict[str, str] = {}
 
     def parameters(self) -> dict[str, str]:
         """The configuration, flattened to dotted names, as MLflow's params."""

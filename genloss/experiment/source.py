@@ -93,11 +93,11 @@ def command(experiment: Mapping[str, Any], copy: str) -> str:
         copy: the path of the copy among the records, which stands for what was no file.
     """
     words = ["genloss", "run", experiment["source"] if experiment["source"] != MAPPING else copy]
-    for objective in experiment.get("chosen", ()):
+    for objective in experiment.get("chosen", []):
         words += ["--objective", objective]
-    for override in experiment["overrides"]:
+    for override in experiment.get("overrides", []):
         words += ["--set", override]
-    for plugin in experiment["plugins"]:
+    for plugin in experiment.get("plugins", []):
         words += ["--plugin", plugin]
     return shlex.join(words)
 

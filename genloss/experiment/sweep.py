@@ -32,8 +32,8 @@ ROOTS = ("objectives", "model", "training")
 """What the paths of a sweep begin with."""
 
 THE_SAME = (
-    *("name", "description", "plugins", "data", "baseline", "seeds", "devices", "workers", "on_failure"),
-    *("evaluation", "tracking", "sweep", "search"),
+    *("name", "description", "plugins", "data", "baseline", "seeds", "devices", "workers"),
+    *("threads", "on_failure", "evaluation", "tracking", "sweep", "search"),
 )
 """What all objectives of an experiment share."""
 

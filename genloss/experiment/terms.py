@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloss.errors import ExperimentError, Location
+from genloss.experiment.building import sketched
 from genloss.experiment.fields import named_item, suggestion
 from genloss.experiment.nodes import Node, show
 from genloss.experiment.objectives import TERM_KEYS
@@ -68,28 +69,27 @@ def check_quantities(loss: Loss[Any], node: Node, player: str, offer: Offer, off
             raise ExperimentError(
                 f"`{parameter}` is bound to the quantity {show(target.plain)}, {lack}",
                 where=target.where,
-                hint=suggestion(str(target.value), offered),
+                hint=offer.why_not(player, str(target.value)) or suggestion(str(target.value), offered),
             )
     for name, quantity in loss.quantities.items():
         if name not in offered and name not in bind and not quantity.optional:
             raise ExperimentError(
                 f"loss `{loss.name}` needs the quantity `{name}`, {lack}",
                 where=where,
-                hint=f"`{player}` is offered {_listed(offered)}" + _offered_elsewhere(name, offer, offers),
+                hint=offer.why_not(player, name)
+                or f"`{player}` is offered {_listed(offered)}" + _offered_elsewhere(name, offer, offers),
             )
 
 
 def _build(loss: Loss[Any], options: Mapping[str, Any], where: Location) -> None:
     """Lets the constructor of a loss with a state check its options, without memory for the state."""
-    import torch
-
     first = dict(options)
     for name, value in options.items():
         if loss.options[name].takes_schedule and isinstance(value, dict):
             (ramp,) = value.values()
             first[name] = ramp["from"]
-    with calling(loss, "built", where), torch.device("meta"):
-        loss.build(**loss.validated(first))
+    with calling(loss, "built", where):
+        sketched(lambda: loss.build(**loss.validated(first)))
 
 
 def _offered_elsewhere(quantity: str, offer: Offer, offers: Offers) -> str:

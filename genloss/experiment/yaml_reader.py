@@ -6,8 +6,6 @@ a date is text. No tag is read, so no Python object is ever made. Size, depth an
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -16,17 +14,16 @@ import yaml
 from genloss.errors import ExperimentError, Location
 from genloss.experiment.nodes import (
     MAX_DEPTH,
-    MAX_DIGITS,
     MAX_NODES,
     Node,
     Scalar,
     encodable,
-    finite,
     one_line,
     show,
     too_deep,
     too_many,
 )
+from genloss.experiment.scalars import resolved
 
 Place = Callable[[int, int], Location]
 """A location from line and column, both from 0."""
@@ -50,37 +47,6 @@ def parse(text: str, place: Place) -> Node:
             where=place(before.count("\n"), error.position - line_start),
             hint="delete it; an editor may not show it",
         ) from None
-
-
-_NULL = re.compile(r"~|null|Null|NULL|")
-_BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_INTEGER = re.compile(r"[-+]?[0-9]+")
-_BASED = {re.compile(r"0o[0-7]+"): 8, re.compile(r"0x[0-9a-fA-F]+"): 16}
-_FLOAT = re.compile(
-    r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
-)
-
-
-def _resolved(text: str) -> Scalar:
-    """A plain scalar's value after YAML 1.2's core schema.
-
-    Raises:
-        ValueError: a number without a finite value.
-    """
-    if _NULL.fullmatch(text):
-        return None
-    if text in _BOOLEANS:
-        return _BOOLEANS[text]
-    base = next((base for pattern, base in _BASED.items() if pattern.fullmatch(text)), None)
-    if base is None and not _FLOAT.fullmatch(text):
-        return text
-    if len(text) > MAX_DIGITS:
-        raise ValueError(f"a number has at most {MAX_DIGITS} digits")
-    if base is not None:
-        return int(text, base)
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    return finite(math.nan if text[-1].isalpha() else float(text), text)
 
 
 def _is_number(value: object) -> bool:
@@ -172,7 +138,7 @@ class _Composer:
         if isinstance(event, yaml.ScalarEvent):
             text = encodable(event.value, where)
             try:
-                return _resolved(text) if event.style is None else text
+                return resolved(text) if event.style is None else text
             except ValueError as error:
                 raise ExperimentError(
                     str(error), where=where, hint="write a finite number, or quote it if it is a text"

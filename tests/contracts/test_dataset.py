@@ -96,6 +96,20 @@ class TestSource:
         assert "`source`" in caught.value.hint
 
 
+class TestClasses:
+    SPEC = genloss.DataSpec((2,), "points", size=4, classes=3)
+
+    @pytest.mark.parametrize("labels", [[0, 1, 3, 0], [-1, 0, 1, 2]])
+    def test_labels_lie_among_them(self, labels):
+        x = torch.zeros(4, 2)
+        right, wrong = ({"x": x, "label": torch.tensor(each)} for each in ([0, 1, 2, 0], labels))
+        assert genloss.Data(self.SPEC, right, right).spec.classes == 3
+        for parts in ((right, wrong), (wrong, right)):
+            with pytest.raises(DefinitionError, match="there are 3 classes, and the labels of its") as caught:
+                genloss.Data(self.SPEC, *parts)
+            assert "0 … classes - 1" in caught.value.hint
+
+
 class TestDigest:
     def test_is_a_sha_256_that_does_not_change(self):
         assert data().digest == data().digest

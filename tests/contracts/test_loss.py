@@ -73,6 +73,8 @@ class TestAFunction:
         assert quartic.validated({"scale": 3}) == {"scale": 3.0}
         with pytest.raises(ValueError, match="expected float > 0, got 0"):
             quartic.validated({"scale": 0})
+        with pytest.raises(ValueError, match="loss `quartic_error` has no option `scael`"):
+            quartic.validated({"scael": 3})
 
     def test_may_have_another_name_and_be_unavailable(self):
         named = loss(name="other", unavailable="needs torch 3")(quartic_error)

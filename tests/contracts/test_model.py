@@ -1,5 +1,7 @@
 """Models and what their turns offer."""
 
+import math
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -90,12 +92,16 @@ class TestTurn:
             "mu": ("batch latent", "Posterior mean.\n\nMore about it."),
             "x": ("batch *event", "The data."),
             "x_hat": ("batch *event", ""),
+            "x_range": (
+                "float",
+                "Greatest less least possible value of an element of x; infinite where it is not known.",
+            ),
         }
         assert not any(quantity.optional for quantity in offered.values())
 
     def test_inherits_replaces_adds_and_withdraws(self):
         offered = DecoderTurn.quantities()
-        assert list(offered) == ["dataset_size", "mu", "x", "z"]
+        assert list(offered) == ["dataset_size", "mu", "x", "x_range", "z"]
         assert offered["mu"].shape == "batch other"
         assert offered["mu"].doc == "Another mean."
 
@@ -107,6 +113,9 @@ class TestTurn:
         assert model.calls == 1
         assert turn.x.shape == (3, 2)
         assert turn.dataset_size == 7
+        assert turn.x_range == math.inf
+        bounded = replace(SPEC, value_range=(-1.0, 1.0))
+        assert DecoderTurn(Linear(bounded, hidden=()), {"x": torch.zeros(3, 2)}).x_range == 2
 
     def test_may_build_on_what_its_base_offers(self):
         class Doubled(EncoderTurn):

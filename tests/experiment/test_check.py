@@ -17,7 +17,7 @@ from .conftest import VALID
 
 Planned = Callable[..., Plan]
 Refused = Callable[..., str]
-OFFERED = "`dataset_size`, `logits`, `x`"
+OFFERED = "`dataset_size`, `logits`, `x`, `x_range`"
 
 
 def test_the_valid_experiment_is_planned(planned: Planned) -> None:
@@ -31,9 +31,45 @@ def test_the_valid_experiment_is_planned(planned: Planned) -> None:
     assert [device.name for device in plan.devices] == ["cpu"]
 
 
+def test_an_optimizer_of_a_player_without_a_name_is_that_of_all_with_arguments_of_its_own(
+    planned: Planned,
+) -> None:
+    of_critic = "batch_size: 8\n  players: {critic: {optimizer: {lr: 0.1}}}"
+    of_second = ("training.players.critic.updates_per_step: 2", "training.players.critic.optimizer.lr: 0.2")
+    first, second = planned(("batch_size: 8", of_critic), of_second).experiment.objectives
+    expected = first.training.optimizer.options
+    for objective, lr in ((first, 0.1), (second, 0.2)):
+        own = objective.training.players["critic"].optimizer
+        assert own == Choice(name="adam", options=expected | {"lr": lr})
+    alone = ("  optimizer: {name: adam, lr: 1e-3, betas: [0, 0.9]}\n", "")
+    first, _ = planned(("batch_size: 8", of_critic), alone).experiment.objectives
+    own = first.training.players["critic"].optimizer
+    assert own is not None
+    assert (own.name, own.options["lr"]) == ("adam", 0.1)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        (
+            "training.players.critic.updates_per_step: 2",
+            "training.players.critic.optimizer.beta: 0.9",
+            "the optimizer `adam` has no argument `beta`\n  --> toys.yaml:11:12\nhint: did you mean `betas`?",
+        ),
+        (
+            "critic: push",
+            "critic: {push: {bind: {logits: margin}}}",
+            "`logits` is bound to the quantity `margin`, which model `toy_gan` does not offer to `critic`\n"
+            "  --> toys.yaml:6:36\n"
+            "hint: `margin` of `CriticTurn` is a property: make it a `functools.cached_property`",
+        ),
+        (
+            "critic: push",
+            "critic: {push: {bind: {logits: sharpness}}}",
+            "`logits` is bound to the quantity `sharpness`, which model `toy_gan` does not offer to "
+            "`critic`\n  --> toys.yaml:6:36\n"
+            "hint: `sharpness` of `CriticTurn` is a method: make it a `functools.cached_property`",
+        ),
         # names
         (
             "critic: push",

@@ -128,6 +128,7 @@ MISTAKES = [
     ("lr: 1e-3", "rate: 1e-3", "$.training.optimizer"),
     ("betas: [0, 0.9]", "betas: [0.9]", "$.training.optimizer.betas"),
     ("batch_size: 8", "players: {critic: {updates: 2}}", "$.training.players.critic"),
+    ("batch_size: 8", "players: {critic: {optimizer: {rate: 2}}}", "$.training.players.critic.optimizer"),
     # the rest
     ("seeds: [3, 1]", "seeds: [3, 3]", "$.seeds"),
     ("seeds: [3, 1]", "seeds: 0", "$.seeds"),
@@ -174,6 +175,8 @@ def test_it_refuses_a_mistake_at_its_place_as_the_plan_does(
         ("{training.players.critic.updates_per_step: 2}", "{training: {optimizer.lr: 0.1}}"),
         ("{training.players.critic.updates_per_step: 2}", "{training.optimizer.lr: 0.1, model: toy_gan}"),
         ("{training.players.critic.updates_per_step: 2}", "{training.players: {actor: {optimizer: sgd}}}"),
+        ("{training.players.critic.updates_per_step: 2}", "{training.players.actor.optimizer.lr: 0.1}"),
+        ("batch_size: 8", "batch_size: 8\n  players: {actor: {optimizer: {lr: 0.1, betas: [0, 0.5]}}}"),
         ("optimizer: {name: adam, lr: 1e-3, betas: [0, 0.9]}", "optimizer: sgd"),
         ("seeds: [3, 1]", "seeds: 2"),
         ("devices: cpu", "devices: [cpu]\nworkers: null\non_failure: {retry: 2}\ntracking: {uri: null}"),

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from genloss.errors import DefinitionError, ExperimentError
-from genloss.experiment import source
+from genloss.experiment import metrics, source
 from genloss.experiment.plan import Plan, plan, runs
+from genloss.experiment.remarks import Remark
 from genloss.training.devices import Device
 
 from .conftest import VALID
@@ -49,7 +50,7 @@ def test_the_line_that_reproduces_a_run_does_so(planned: Planned, toys: Path) ->
     run = runs(first, "s")[3]
     assert run.reproduce == (
         "genloss run toys.yaml --objective second --set 'seeds=[8]' "
-        f"--set workers={first.devices[0].workers} --set training.steps=7 "
+        f"--set threads={first.devices[0].threads} --set training.steps=7 "
         f"""--set 'description=it'"'"'s' --plugin {shlex.quote(str(toys))}"""
     )
     words = shlex.split(run.reproduce)
@@ -178,10 +179,24 @@ def test_a_store_that_mlflow_does_not_know_is_refused(refused: Refused, uri: str
 
 @pytest.mark.parametrize(
     "uri",
-    ["sqlite:////tmp/x.db", "postgresql+psycopg://me@host/db", "https://me:secret@host/mlflow", "databricks"],
+    ["sqlite:////tmp/x.db", "postgresql+psycopg://me@host/db", "https://127.0.0.1:9/mlflow", "databricks"],
 )
 def test_a_store_that_mlflow_knows_is_not_looked_for_yet(planned: Planned, uri: str) -> None:
     assert planned(overrides=[f"tracking.uri={uri}"]).experiment.tracking.uri == uri
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("https://me:secret@host/mlflow", "https://secret@host", "postgresql://me:secret@host/db"),
+        *("postgresql://host/db?password=secret", "mssql+pyodbc:///?odbc_connect=PWD=secret"),
+    ],
+)
+def test_an_experiment_bears_no_password(refused: Refused, uri: str) -> None:
+    """Its text is copied into the records and to MLflow."""
+    said = refused(overrides=[f"tracking.uri={uri}"])
+    assert "`tracking.uri` bears a user's password or token" in said.splitlines()[0]
+    assert "MLFLOW_TRACKING_PASSWORD" in said
 
 
 def test_a_store_of_the_environment_is_named_as_such(
@@ -219,3 +234,46 @@ def test_a_catalogue_shows_itself_in_few_words(planned: Planned) -> None:
     assert repr(catalogue.datasets) == "<2 datasets: dots, stored>"
     assert repr(catalogue).startswith(f"<catalogue of toys.py {catalogue.plugins[0].version}: ")
     assert repr(catalogue).endswith(f" models, 2 datasets, {len(catalogue.metrics)} metrics>")
+
+
+def test_a_metric_that_takes_a_large_part_of_the_data_whole_is_remarked(
+    planned: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that read it in parts are not."""
+    Path("gaps.py").write_text(GAPS)
+    asked = [("name: toys", "plugins: [./gaps.py]\nname: toys"), ("[spread]", "[gap, streamed_gap]")]
+
+    def told() -> list[Remark]:
+        """Those of metrics; the toys have traps of scale, too."""
+        remarks = planned(*asked, overrides=["seeds=1"]).remarks
+        return [remark for remark in remarks if remark.message.startswith("metric ")]
+
+    assert told() == []
+    monkeypatch.setattr(metrics, "TOLD", 2**8)
+    (remark,) = told()
+    assert str(remark).splitlines() == [
+        "metric `gap` asks for `held_out` as one tensor, which takes 0.0 GiB in each worker",
+        "  --> toys.yaml:19:34",
+        "hint: hold less data out, leave the metric out, or let it ask for `genloss.Examples`",
+    ]
+
+
+GAPS = """
+import genloss
+from torch import Tensor
+
+
+@genloss.metric(unit="1", higher_is_better=False)
+def gap(samples: Tensor, held_out: Tensor) -> float:
+    return float(samples.mean() - held_out.mean())
+
+
+@genloss.metric(unit="1", higher_is_better=False)
+def streamed_gap(samples: Tensor, held_out: genloss.Examples, train: genloss.Examples) -> float:
+    return float(samples.mean()) - sum(float(x.mean()) for x in held_out.batches(5))
+
+
+@genloss.hookimpl
+def genloss_metrics():
+    return [gap, streamed_gap]
+"""

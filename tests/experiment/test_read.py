@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from genloss.errors import ExperimentError
+from genloss.errors import ExperimentError, Location
+from genloss.experiment.files import existing
 from genloss.experiment.read import Draft, read
+from genloss.experiment.remarks import seeds_remark
 from genloss.experiment.schema import Choice, Player, Ramp, Retry, Schedule, Term
 from genloss.experiment.source import from_file
 
@@ -196,7 +198,7 @@ def test_places_of_overlaid_parts_are_kept(draft: Callable[..., Draft]) -> None:
         ("name: small\ndata", "data", "the key `name` is missing\n  --> 1:1"),
         # types and bounds
         ("steps: 10", "steps: abc", "`training.steps`: expected an integer, got `abc`\n  --> 6:19"),
-        ("steps: 10", 'steps: "10"', "`training.steps`: expected an integer, got `10`\n  --> 6:19"),
+        ("steps: 10", 'steps: "10"', '`training.steps`: expected an integer, got `"10"`\n  --> 6:19'),
         ("steps: 10", "steps: 1e3", "`training.steps`: expected an integer, got `1000.0`\n  --> 6:19"),
         ("steps: 10", "steps: true", "`training.steps`: expected an integer, got `true`\n  --> 6:19"),
         ("steps: 10", "steps: ", "`training.steps`: expected an integer, got `null`\n  --> 6:18"),
@@ -489,6 +491,14 @@ def test_a_mistake_in_an_override_names_it(refused: Callable[..., str], override
             SMALL.replace("seeds: 3", "seeds: 3\ndescription: 1e5"),
             'put it in quotes: `description: "100000.0"`',
         ),
+        (SMALL.replace("steps: 10", 'steps: "30"'), "write it without quotes: `steps: 30`"),
+        (SMALL.replace("steps: 10", "steps: 10, compile: yes"), "write `compile: true`"),
+        (SMALL.replace("steps: 10", "steps: 10, compile: Off"), "write `compile: false`"),
+        (
+            SMALL.replace("steps: 10", 'steps: 10, compile: "true"'),
+            "write it without quotes: `compile: true`",
+        ),
+        (SMALL.replace("steps: 10", "steps: 10, ema: -1"), "as in `ema: 0.999`"),
         (SMALL.replace("small", "a/../b c"), "it names a folder, so it is no path; `a-..-b-c` would do"),
         (SMALL.replace("push", "{push: , every: 3}"), "options stand under the name: `push: {every: …}`"),
         (
@@ -501,6 +511,65 @@ def test_hints_say_what_to_do(draft: Callable[..., Draft], text: str, hint: str)
     with pytest.raises(ExperimentError) as caught:
         draft(text)
     assert str(caught.value.hint).startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.steps='30'", '`training.steps`: expected an integer, got `"30"`'),
+        ("training.compile=yes", "`training.compile`: expected `true` or `false`, got `yes`"),
+        ("training.ema='0.9'", '`training.ema`: expected a number, got `"0.9"`'),
+        ("seeds='3'", '`seeds`: expected a list of seeds, or their number (1 to 1000), got `"3"`'),
+    ],
+)
+def test_a_text_that_looks_like_something_else_is_shown_in_its_quotes(
+    refused: Callable[..., str], override: str, message: str
+) -> None:
+    assert refused(SMALL, override).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("training", "expected"),
+    [
+        ("steps: 10", Choice(name="adam", options={"lr": 0.1})),
+        ("steps: 10, optimizer: sgd", Choice(name="sgd", options={"lr": 0.1})),
+        (
+            "steps: 10, optimizer: {name: adam, lr: 1.0, betas: [0.5, 0.9]}",
+            Choice(name="adam", options={"lr": 0.1, "betas": [0.5, 0.9]}),
+        ),
+    ],
+)
+def test_a_player_s_optimizer_without_a_name_is_that_of_all(
+    draft: Callable[..., Draft], training: str, expected: Choice
+) -> None:
+    (objective,) = draft(
+        SMALL.replace("steps: 10", training), "training.players.critic.optimizer.lr=0.1"
+    ).experiment.objectives
+    assert objective.training.players["critic"].optimizer == expected
+
+
+def test_a_path_may_begin_at_home_or_in_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data.npy").touch()
+    (tmp_path / "~").mkdir()
+    (tmp_path / "~" / "x.npy").touch()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DATA", str(tmp_path))
+    where = Location("x")
+    for name in ("~/data.npy", "$DATA/data.npy", "${DATA}/data.npy"):
+        assert existing(name, Path("/"), where=where) == str(tmp_path / "data.npy")
+    assert existing("~/x.npy", tmp_path, where=where) == str(tmp_path / "~" / "x.npy")
+    with pytest.raises(ExperimentError, match="there is no file `~nobody-here/x`"):
+        existing("~nobody-here/x", tmp_path, where=where)
+
+
+def test_many_seeds_that_may_have_been_one_are_remarked(draft: Callable[..., Draft]) -> None:
+    def remarks(seeds: str) -> list[str]:
+        return list(map(str, seeds_remark(draft(SMALL.replace("seeds: 3", f"seeds: {seeds}")).source.root)))
+
+    assert remarks("20") == remarks("[42]") == []
+    (said,) = remarks("42")
+    assert said.startswith("`seeds: 42` trains 42 seeds, 0 to 41\n")
+    assert said.endswith("\nhint: write `seeds: [42]` if that one seed was meant")
 
 
 def test_a_long_name_of_an_objective_is_read(draft: Callable[..., Draft]) -> None:

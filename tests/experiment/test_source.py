@@ -160,9 +160,9 @@ def test_fifty_levels_are_read() -> None:
 def test_an_alias_bomb_is_refused_at_once() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
-    began = time.perf_counter()
+    began = time.process_time()
     error = refusal("\n".join(lines))
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
     assert error.message == f"the experiment has more than {MAX_NODES} values, those of aliases included"
     assert error.where is not None
     assert error.where.line == 4

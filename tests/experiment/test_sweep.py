@@ -169,7 +169,7 @@ def test_runs_have_all_seeds_and_the_line_that_trains_a_point_alone(planned: Pla
     run = todo[5]
     assert run.reproduce == (
         "genloss run toys.yaml --objective second,weight=4,steps=7 --set 'seeds=[1]' "
-        f"--set workers={first.devices[0].workers} --set 'sweep.training.steps=[7]' "
+        f"--set threads={first.devices[0].threads} --set 'sweep.training.steps=[7]' "
         f"--plugin {shlex.quote(str(toys))}"
     )
     again = plan(

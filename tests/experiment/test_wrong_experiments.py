@@ -97,7 +97,7 @@ def test_a_number_out_of_bounds() -> None:
     assert wrong("steps: 100", "steps: 0") == (
         "`training.steps`: expected a number > 0, got `0`\n"
         "  --> gan.yaml:12:10\n"
-        "hint: as in `steps: 1`"
+        "hint: as in `steps: 1000`"
     )  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def test_a_wrong_type() -> None:
     assert wrong("steps: 100", "steps: abc") == (
         "`training.steps`: expected an integer, got `abc`\n"
         "  --> gan.yaml:12:10\n"
-        "hint: as in `steps: 10`"
+        "hint: as in `steps: 1000`"
     )  # fmt: skip
 
 
@@ -122,7 +122,7 @@ def test_a_quantity_that_the_model_does_not_offer() -> None:
         "loss `gaussian_kl` needs the quantity `mu`, which model `gan` does not offer to `generator`\n"
         "  --> gan.yaml:10:40\n"
         "hint: `generator` is offered `dataset_size`, `fake`, `fake_features`, `fake_logits`, `real`, "
-        "`real_features`, `real_logits`, `x`, `z`; `mu` is offered by model `vae`"
+        "`real_features`, `real_logits`, `x`, `x_range`, `z`; `mu` is offered by model `vae`"
     )
 
 

@@ -82,6 +82,15 @@ class CriticTurn(genloss.Turn["ToyGAN"]):
         """Of the logits."""
         return torch.zeros_like(self.x)
 
+    @property
+    def margin(self) -> Float[Tensor, "batch"]:
+        """Meant to be offered."""
+        return -self.logits
+
+    def sharpness(self) -> Float[Tensor, "batch"]:
+        """Meant to be offered."""
+        return self.logits.square()
+
 
 class ActorTurn(genloss.Turn["ToyGAN"]):
     @cached_property
