@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
+from genloss.errors import RecordError
 from genloss.record.files import publish
+from genloss.record.parsing import Fields, read_json
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class Cursor:
         steps: the values of so many steps are shipped.
         closed: the name of the folder when MLflow was told how the run ended, if its journal does not say.
         deleted: whether the run was found deleted in MLflow.
+        rejected: files and keys of metrics that MLflow has not got though the offset is behind them, with
+            the reasons.
     """
 
     run_id: str
@@ -29,15 +34,24 @@ class Cursor:
     steps: int = 0
     closed: str = ""
     deleted: bool = False
+    rejected: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
         """The run's cursor; None where there is none that can be read."""
         try:
-            cursor = cls(**json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError):
+            said = Fields(read_json(path))
+            return cls(
+                run_id=said.text("run_id"),
+                journal=said.text("journal"),
+                offset=said.count("offset"),
+                steps=said.count("steps", 0),
+                closed=said.text("closed", ""),
+                deleted=said.flag("deleted", False),
+                rejected=said.texts("rejected", {}),
+            )
+        except RecordError:
             return None
-        return cursor if isinstance(cursor.run_id, str) and isinstance(cursor.offset, int) else None
 
     def write(self, path: Path) -> None:
         """Writes it so that it is there whole."""

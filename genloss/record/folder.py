@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,14 +28,16 @@ from typing import Any
 from genloss.errors import RecordError, RequestError, did_you_mean
 from genloss.record import journal, owner
 from genloss.record.cursor import Cursor
-from genloss.record.files import publish
+from genloss.record.files import PRIVATE_FOLDER, publish
 from genloss.record.journal import Column, Event, Values
 from genloss.record.owner import Owner
+from genloss.record.parsing import Fields, read_json
 from genloss.record.spent import Spent
 
 ROOT = Path(".genloss")
 EXPERIMENT, PACKAGES, GIT_DIFF = "experiment.yaml", "packages.txt", "git.diff"
-"""What the runs of a study share; a copy of each is among a run's artifacts."""
+"""What the runs of a study share: copies of the first two are among each run's artifacts, and the diff, which
+may be large, among those of the study's comparison."""
 
 PRUNED = "PRUNED"
 """The status of a search's trial that was ended because it was worse than those before it."""
@@ -73,7 +76,7 @@ class RunFolder:
     def lock(self) -> Path:
         return self.path / "lock"
 
-    def locked(self, patience: float = 0.0) -> AbstractContextManager[None]:
+    def locked(self, patience: float = 0.0) -> AbstractContextManager[Callable[[], None]]:
         """Holds the folder's lock; it goes with the process, however that ends.
 
         Raises:
@@ -89,10 +92,30 @@ class RunFolder:
     def shipped(self) -> Path:
         return self.path / "shipped.json"
 
-    def pending(self) -> int:
-        """Bytes of whole frames of its journal that MLflow has not got; none if it was deleted there."""
+    def rejected(self) -> Mapping[str, str]:
+        """Its files and metrics that MLflow did not take, with the reasons."""
         cursor = Cursor.read(self.shipped)
-        if not self.journal.exists() or (cursor is not None and cursor.deleted):
+        return {} if cursor is None or cursor.deleted else cursor.rejected
+
+    def pending(self) -> int:
+        """Bytes that MLflow has not got, of whole frames of its journal and of files that were rejected.
+
+        None if it was deleted there.
+        """
+        cursor = Cursor.read(self.shipped)
+        if cursor is not None and cursor.deleted:
+            return 0
+        return self._pending_frames(cursor) + sum(map(self._size, self.rejected()))
+
+    def _size(self, name: str) -> int:
+        """Of a file; of what is none, a byte, so that it counts."""
+        try:
+            return max((self.path / name).lstat().st_size, 1)
+        except (OSError, ValueError):
+            return 1
+
+    def _pending_frames(self, cursor: Cursor | None) -> int:
+        if not self.journal.exists():
             return 0
         begin = journal.HEAD.size
         try:
@@ -130,11 +153,13 @@ class StudyFolder:
             RecordError: it cannot be made.
         """
         try:
-            root.mkdir(parents=True, exist_ok=True)
+            root.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+            with suppress(OSError):  # a study can be kept without it
+                _ignored_by_git(root)
             for number in range(1, 10_000):
                 path = root / (name if number == 1 else f"{name}-{number}")
                 with suppress(FileExistsError):
-                    path.mkdir()
+                    path.mkdir(mode=PRIVATE_FOLDER)
                     return cls(path)
         except OSError as error:
             raise RecordError(f"no study can be kept in `{root}`: {error.strerror}") from error
@@ -158,6 +183,12 @@ class StudyFolder:
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def working_folder(self) -> Path | None:
+        """Where it was run, though `.genloss` be a link to another disk; None if it was taken out of it."""
+        path = self.path.absolute()
+        return path.parents[1] if path.parent.name == ROOT.name else None
 
     @property
     def study(self) -> Path:
@@ -189,13 +220,27 @@ class StudyFolder:
         Raises:
             RecordError: it is missing or damaged.
         """
+        content = self._read()
         try:
-            content = json.loads(self.study.read_text())
-        except (OSError, ValueError) as error:
-            raise RecordError(f"`{self.study}` cannot be read: {error}") from error
+            _check(Fields(content))
+        except RecordError as error:
+            raise RecordError(f"`{self.study}` is damaged: {error.message}") from None
+        return content
+
+    def _read(self) -> dict[str, Any]:
+        content = read_json(self.study)
         if not isinstance(content, dict):
             raise RecordError(f"`{self.study}` cannot be read: it is no mapping")
         return content
+
+    def read_floors(self) -> dict[str, float]:
+        """Reads floors.json: what a perfect model would get, by metric.
+
+        Raises:
+            RecordError: it is missing or damaged.
+        """
+        floors = {"floors": read_json(self.floors)}
+        return Fields(floors, f"`{self.floors}` cannot be read: it").numbers("floors")
 
     def names(self) -> list[str]:
         """The names of its runs, whether or not they have begun.
@@ -203,16 +248,18 @@ class StudyFolder:
         Raises:
             RecordError: study.json is missing or damaged.
         """
+        content = self._read()
         try:
-            return [str(run["name"]) for run in self.read()["runs"]]
-        except (LookupError, TypeError) as error:
-            raise RecordError(f"`{self.study}` does not say what its runs are") from error
+            runs = Fields(content).list("runs")
+            return [Fields(run).text("name") for run in runs]
+        except RecordError as error:
+            raise RecordError(f"`{self.study}` does not say what its runs are: {error.message}") from error
 
     @property
     def lock(self) -> Path:
         return self.path / "launcher.lock"
 
-    def locked(self, patience: float = 0.0) -> AbstractContextManager[None]:
+    def locked(self, patience: float = 0.0) -> AbstractContextManager[Callable[[], None]]:
         """Holds the study's lock, which a launcher does while it lives.
 
         Raises:
@@ -254,7 +301,7 @@ class StudyFolder:
         except FileNotFoundError:
             return 0
         try:
-            shipped = self.shipped_report.read_text()
+            shipped = self.shipped_report.read_text(encoding="utf-8")
         except (OSError, ValueError):
             shipped = ""
         return 0 if digest(report) == shipped else len(report)
@@ -272,6 +319,53 @@ class StudyFolder:
     def runs(self) -> list[RunFolder]:
         """The runs that have begun, in the order of their names."""
         return [RunFolder(path.parent) for path in sorted(self.path.glob("*/journal"))]
+
+
+def _check(study: Fields) -> None:
+    """Whether study.json is what a launcher writes; see preparation.py.
+
+    Raises:
+        RecordError: it is something else.
+    """
+    study.text("study")
+    study.time("created")
+    study.text("experiment_name")
+    if "tracking_uri" in study:
+        study.text("tracking_uri")
+    study.texts("tags")
+    experiment = study.fields("experiment")
+    experiment.text("baseline")
+    experiment.text("description")
+    experiment.text("source")
+    for key in ("chosen", "overrides", "plugins"):
+        if not all(isinstance(each, str) for each in experiment.list(key, [])):
+            raise RecordError(f"its `{key}` are not what was written")
+    experiment.list("seeds")
+    for objective in experiment.list("objectives"):
+        Fields(objective, "an objective").text("name")
+    if "search" in experiment:
+        experiment.fields("search").text("metric")
+    data = study.fields("data")
+    data.text("name")
+    data.text("digest")
+    data.text("source")
+    data.fields("profile")
+    for run in study.list("runs"):
+        said = Fields(run, "a run")
+        said.text("name")
+        said.fields("objective").text("name")
+    for name in study.fields("metrics").names():
+        direction = study.fields("metrics").fields(name)
+        direction.flag("higher_is_better")
+        direction.text("unit")
+        direction.text("version", "1")
+        if direction.names() - {"higher_is_better", "unit", "version"}:
+            raise RecordError(f"`{name}` is no metric")
+    for device in study.list("devices", []):
+        said = Fields(device, "a device")
+        said.text("name")
+        said.count("workers")
+        said.count("threads")
 
 
 @dataclass
@@ -297,6 +391,7 @@ class Record:
     columns: list[Column] = field(default_factory=list)
     values: list[Values] = field(default_factory=list)
     steps: int = 0
+    row: Sequence[float] = ()
     evaluations: dict[int, dict[str, float]] = field(default_factory=dict)
     spent: Spent = field(default_factory=Spent)
 
@@ -304,6 +399,11 @@ class Record:
     def last(self) -> int:
         """When something was last recorded, in milliseconds since 1970."""
         return self.spent.last
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        """How many updates of each player were skipped, where they are counted."""
+        return skipped_updates({c.key: v for c, v in zip(self.columns, self.row, strict=False)})
 
     @property
     def final(self) -> dict[str, float]:
@@ -326,6 +426,8 @@ def read_record(folder: RunFolder, *, values: bool = True) -> Record:
             _gather(record, frame)
             continue
         record.steps = frame.first_step + len(frame.values)
+        if len(frame.values):
+            record.row = frame.values[-1]
         if values:
             record.values.append(frame)
     return record
@@ -345,6 +447,14 @@ def _gather(record: Record, event: Event) -> None:
         record.hint = event.content.get("hint", "")
 
 
+def skipped_updates(numbers: Mapping[str, float]) -> dict[str, int]:
+    """How many updates of each player were skipped, of a run's last values by key."""
+    end = "/skipped_updates"
+    return {
+        key.removesuffix(end): int(value) for key, value in numbers.items() if key.endswith(end) and value > 0
+    }
+
+
 def values_from(folder: RunFolder, step: int) -> list[Values]:
     """What is recorded of a step and those after it.
 
@@ -362,6 +472,12 @@ def values_from(folder: RunFolder, step: int) -> list[Values]:
 def digest(report: bytes) -> str:
     """By which a report is known that was shipped."""
     return hashlib.sha256(report).hexdigest()
+
+
+def _ignored_by_git(root: Path) -> None:
+    """Keeps records out of the repository that they lie in, unless somebody has said otherwise there."""
+    if not (root / ".gitignore").exists():
+        (root / ".gitignore").write_text("*\n", encoding="utf-8")
 
 
 def latest_study(root: Path = ROOT) -> StudyFolder | None:

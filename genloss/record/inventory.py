@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,8 +57,12 @@ def find(name: str, root: Path = ROOT) -> Kept:
     return look(folder)
 
 
-def remove(folder: StudyFolder) -> None:
+def remove(folder: StudyFolder, *, pending: bool = False) -> None:
     """Removes a study's records; links are removed, not followed.
+
+    Args:
+        folder: the study's.
+        pending: whether it may go though its records say that MLflow has not got all of it.
 
     Raises:
         RecordError: the study is a link, is being trained or shipped, or MLflow has not got all of it.
@@ -65,7 +70,7 @@ def remove(folder: StudyFolder) -> None:
     if folder.path.is_symlink():
         raise RecordError(f"`{folder.path}` is a link", hint="remove it yourself")
     with folder.locked(), owner.held(folder.tracker_lock, f"ships study `{folder.name}`"):
-        if folder.pending():
+        if not pending and folder.pending():
             raise RecordError(f"MLflow has not got all of study `{folder.name}`")
         grave = folder.path.with_name(f"{REMOVED}{folder.name}-{time.time_ns()}")
         try:
@@ -86,7 +91,7 @@ def look(folder: StudyFolder) -> Kept:
         finished = planned - len(folder.unfinished())
     except RecordError:
         pass
-    newest = max((run.journal.stat().st_mtime for run in folder.runs()), default=folder.path.stat().st_mtime)
+    newest = max(map(_changed, [run.journal for run in folder.runs()]), default=_changed(folder.path))
     return Kept(
         folder,
         time.time() - newest,
@@ -98,10 +103,19 @@ def look(folder: StudyFolder) -> Kept:
     )
 
 
+def _changed(path: Path) -> float:
+    """When it was changed; long ago where that cannot be seen, as of a link that leads nowhere."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def _size(folder: Path) -> int:
     """Bytes of its files; what links point to does not count."""
     total = 0
     for path, _, files in os.walk(folder):
         for name in files:
-            total += Path(path, name).lstat().st_size
+            with suppress(OSError):  # removed in the meantime
+                total += Path(path, name).lstat().st_size
     return total

@@ -26,72 +26,48 @@ import threading
 import time
 import uuid
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, cast
 
-import numpy as np
-import numpy.typing as npt
-
 from genloss.errors import RecordError
 from genloss.record import files
+from genloss.record.frame import EVENT_KIND, VALUES, VALUES_KIND, Column, Event, Values, columns, decode
 
 MAGIC = b"genloss journal 2\n"
 HEAD = struct.Struct(f"<{len(MAGIC)}s16sI")
 HEADER = struct.Struct("<IBI")
 CHECK = struct.Struct("<I")
-VALUES = struct.Struct("<QII")
-EVENT_KIND, VALUES_KIND = 1, 2
 SYNC_SECONDS = 5.0
 UNWRITABLE = (errno.EINVAL, errno.EROFS)
 """What a file system says to `fsync` that only reads: there is nothing to wait for."""
 
 
-@dataclass(frozen=True)
-class Column:
-    """One value a step: its MLflow key, and each how many steps there is one."""
-
-    key: str
-    every: int = 1
-
-
-@dataclass(frozen=True)
-class Values:
-    """Consecutive steps: `values[row, column]` belongs to step `first_step + row`."""
-
-    first_step: int
-    timestamps: npt.NDArray[np.int64]
-    values: npt.NDArray[np.float64]
-
-    @property
-    def last(self) -> int:
-        """When the last of them was recorded; 0 if there are none."""
-        return int(self.timestamps[-1]) if len(self.timestamps) else 0
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happened.
-
-    `start`, `columns`, `evaluation`, `artifact`, `warning`, `status`: see attempt.py and failure.py, which
-    write them.
-    """
-
-    name: str
-    time: int
-    content: Mapping[str, Any]
-
-    @property
-    def last(self) -> int:
-        """When it happened."""
-        return self.time
+NO_LOSSES = ("/gradient_norm", "/skipped_updates")
+"""What the keys of columns end with that are no values of losses."""
 
 
 def now() -> int:
     """The time in milliseconds since 1970, as MLflow wants it."""
     return time.time_ns() // 1_000_000
+
+
+__all__ = [
+    "Column",
+    "Damaged",
+    "Event",
+    "Journal",
+    "Values",
+    "columns",
+    "compress",
+    "identity",
+    "now",
+    "read",
+    "readable_steps",
+    "sync",
+]
 
 
 class Damaged(RecordError):
@@ -119,7 +95,10 @@ class Journal:
             for frame, end in read(path):  # noqa: B007 - where the last one ends is wanted
                 self._last = max(frame.last, self._last)
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            self._file = os.open(
+                path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, files.PRIVATE_FILE
+            )
+            self._descriptor = files.Descriptor(self._file)
             os.ftruncate(self._file, end)
         except OSError as error:
             raise RecordError(f"the journal `{path}` cannot be written: {error.strerror}") from error
@@ -155,6 +134,7 @@ class Journal:
         Raises:
             RecordError: the disk does not take it.
         """
+        self._expect_own()
         try:
             os.fsync(self._file)
         except OSError as error:
@@ -165,7 +145,8 @@ class Journal:
         try:
             self.sync()
         finally:
-            os.close(self._file)
+            if self._descriptor.is_own():
+                os.close(self._file)
 
     def __enter__(self) -> Self:
         return self
@@ -177,6 +158,7 @@ class Journal:
 
     def _write(self, content: bytes) -> None:
         with self._lock:
+            self._expect_own()
             start = os.fstat(self._file).st_size
             try:
                 written = os.write(self._file, content)
@@ -187,6 +169,13 @@ class Journal:
                 raise self._failure("is the disk full?")
             if time.monotonic() - self._synced > SYNC_SECONDS:
                 self.sync()
+
+    def _expect_own(self) -> None:
+        if not self._descriptor.is_own():
+            raise RecordError(
+                f"the journal `{self.path}` was closed by code that had not opened it",
+                hint="a plugin closes files that are not its own, as `os.closerange` does",
+            )
 
     def _failure(self, why: str | None) -> RecordError:
         return RecordError(
@@ -207,8 +196,19 @@ def read(path: Path, offset: int = 0, *, salvage: bool = False) -> Iterator[tupl
         Damaged: a frame in the middle is damaged, and is not to be passed over.
         RecordError: the file is no journal.
     """
-    for kind, payload, end in _frames(path, offset, salvage=salvage):
-        yield _decode(kind, payload), end
+    number = None
+    for kind, payload, start, end in _frames(path, offset, salvage=salvage):
+        try:
+            frame = decode(kind, payload)
+            if isinstance(frame, Values) and number not in (None, frame.values.shape[1]):
+                raise RecordError("its values are not those of the columns")
+        except RecordError as error:
+            if not salvage:
+                raise _damaged(path, start, error.message) from None
+            continue
+        if isinstance(frame, Event) and frame.name == "columns":
+            number = len(frame.content["columns"])
+        yield frame, end
 
 
 def identity(path: Path) -> str | None:
@@ -218,7 +218,7 @@ def identity(path: Path) -> str | None:
         Damaged: the id is not what was written.
         RecordError: the file is no journal.
     """
-    with _open(path) as file:
+    with _opened(path) as file:
         return _identity(path, file)
 
 
@@ -228,7 +228,7 @@ def sync(path: Path) -> int:
     Raises:
         RecordError: the disk does not take it.
     """
-    with path.open("rb") as file:
+    with _opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         try:
             os.fsync(file.fileno())
@@ -264,36 +264,59 @@ def _framed(kind: int, payload: bytes) -> bytes:
     return header + CHECK.pack(zlib.crc32(header)) + payload
 
 
-def _open(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb"))
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file, or what is compressed in it.
+
+    Raises:
+        Damaged: it is compressed, and that is damaged.
+        RecordError: it cannot be read.
+    """
+    with ExitStack() as stack:
+        try:
+            opened = gzip.GzipFile(path, "rb") if path.suffix == ".gz" else path.open("rb")
+            yield cast(BinaryIO, stack.enter_context(opened))
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise Damaged(f"the journal `{path}` is damaged, and cannot be unpacked: {error}") from error
+        except OSError as error:
+            raise RecordError(f"the journal `{path}` cannot be read: {error.strerror or error}") from error
 
 
-def _frames(path: Path, offset: int = 0, *, salvage: bool = False) -> Iterator[tuple[int, bytes, int]]:
-    """Kind, payload and end of each whole frame."""
-    with _open(path) as file:
-        if _identity(path, file) is None:
+def _frames(path: Path, offset: int = 0, *, salvage: bool = False) -> Iterator[tuple[int, bytes, int, int]]:
+    """Kind, payload, begin and end of each whole frame; of a compressed file, up to where it is damaged."""
+    begun = False
+    try:
+        with _opened(path) as file:
+            begun = _identity(path, file) is not None
+            if begun:
+                file.seek(max(offset, HEAD.size))
+                yield from _whole_frames(path, file, salvage=salvage)
+    except Damaged:
+        if not (salvage and begun):
+            raise
+
+
+def _whole_frames(path: Path, file: BinaryIO, *, salvage: bool) -> Iterator[tuple[int, bytes, int, int]]:
+    while True:
+        start = file.tell()
+        header, check = file.read(HEADER.size), file.read(CHECK.size)
+        if len(check) < CHECK.size:
             return
-        file.seek(max(offset, HEAD.size))
-        while True:
-            start = file.tell()
-            header, check = file.read(HEADER.size), file.read(CHECK.size)
-            if len(check) < CHECK.size:
-                return
-            length, kind, checksum = HEADER.unpack(header)
-            whole = CHECK.unpack(check)[0] == zlib.crc32(header)
-            payload = file.read(length) if whole else b""
-            if whole and len(payload) < length:
-                return
-            if whole and zlib.crc32(payload) == checksum:
-                yield kind, payload, file.tell()
-                continue
-            file.seek(start + 1)
-            behind = _next_frame(file.read())
-            if behind is None:
-                return  # a power cut leaves such an end, of zeros perhaps
-            if not salvage:
-                raise _damaged(path, start)
-            file.seek(start + 1 + behind)
+        length, kind, checksum = HEADER.unpack(header)
+        whole = CHECK.unpack(check)[0] == zlib.crc32(header)
+        payload = file.read(length) if whole else b""
+        if whole and len(payload) < length:
+            return
+        if whole and zlib.crc32(payload) == checksum:
+            yield kind, payload, start, file.tell()
+            continue
+        file.seek(start + 1)
+        behind = _next_frame(file.read())
+        if behind is None:
+            return  # a power cut leaves such an end, of zeros perhaps
+        if not salvage:
+            raise _damaged(path, start)
+        file.seek(start + 1 + behind)
 
 
 def _identity(path: Path, file: BinaryIO) -> str | None:
@@ -320,22 +343,8 @@ def _next_frame(content: bytes) -> int | None:
     return None
 
 
-def _damaged(path: Path, start: int) -> Damaged:
+def _damaged(path: Path, start: int, why: str = "") -> Damaged:
     listed = " and ".join(f"{steps.start} to {steps.stop - 1}" for steps in readable_steps(path))
     said = f"the values of the steps {listed} can be read" if listed else "none of its values can be read"
-    return Damaged(f"the journal `{path}` is damaged at byte {start}; {said}")
-
-
-def _decode(kind: int, payload: bytes) -> Event | Values:
-    if kind == EVENT_KIND:
-        content = json.loads(payload)
-        return Event(content.pop("event"), content.pop("time"), content)
-    first_step, rows, columns = VALUES.unpack_from(payload)
-    timestamps = np.frombuffer(payload, "<i8", rows, VALUES.size)
-    values = np.frombuffer(payload, "<f8", rows * columns, VALUES.size + timestamps.nbytes)
-    return Values(first_step, timestamps.astype(np.int64), values.reshape(rows, columns).astype(np.float64))
-
-
-def columns(event: Event) -> list[Column]:
-    """The columns that a `columns` event declares, for all values after it."""
-    return [Column(**column) for column in event.content["columns"]]
+    because = f": {why}" if why else ""
+    return Damaged(f"the journal `{path}` is damaged at byte {start}{because}; {said}")

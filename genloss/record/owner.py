@@ -14,13 +14,15 @@ import platform
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
 from genloss.errors import RecordError
+from genloss.record.files import Descriptor
+from genloss.record.parsing import Fields, read_json
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -78,23 +80,27 @@ def this_process() -> Owner:
 def read(path: Path) -> Owner | None:
     """Whom a lock file names; nobody where there is none, or its last owner ended in order."""
     try:
-        return Owner(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
+        said = Fields(read_json(path))
+        return Owner(said.text("host"), said.count("process", least=1, most=2**31 - 1), said.text("started"))
+    except RecordError:
         return None
 
 
 def is_held(path: Path) -> bool:
     """Whether a process holds the lock now."""
     try:
-        with path.open() as file:
+        with path.open(encoding="utf-8") as file:
             return not _locked(file, fcntl.LOCK_SH)
     except FileNotFoundError:
         return False
 
 
 @contextmanager
-def held(path: Path, what: str, patience: float = 0.0) -> Iterator[None]:
+def held(path: Path, what: str, patience: float = 0.0) -> Iterator[Callable[[], None]]:
     """Holds a lock file and says in it who does.
+
+    Gives a function to call where the work begins: an error after that is no orderly end, and leaves the
+    words. One before it leaves what the file said: whoever was not able to begin has not put it in order.
 
     Args:
         path: the file; made where there is none.
@@ -105,7 +111,7 @@ def held(path: Path, what: str, patience: float = 0.0) -> Iterator[None]:
         RecordError: another process holds it, it cannot be made, or the file system has no locks.
     """
     try:
-        file = path.open("a+")
+        file = path.open("a+", encoding="utf-8")
     except OSError as error:
         raise RecordError(f"`{path}` cannot be locked: {error.strerror}") from error
     with file:
@@ -116,14 +122,23 @@ def held(path: Path, what: str, patience: float = 0.0) -> Iterator[None]:
             time.sleep(0.05)
         before = read(path)
         _files.add(file)
+        descriptor = Descriptor(file.fileno())
         _write(file, this_process())
+        begun = False
+
+        def begin() -> None:
+            nonlocal begun
+            begun = True
+
         try:
-            yield
-        except BaseException:
-            _write(file, before)  # whoever was not able to do anything has not put it in order
+            yield begin
+        except BaseException:  # also Ctrl-C: what did not begin leaves no word of itself
+            if not begun and descriptor.is_own():
+                _write(file, before)
             raise
         else:
-            _write(file, None)
+            if descriptor.is_own():
+                _write(file, None)
         finally:
             _files.discard(file)
 
@@ -134,7 +149,10 @@ def _locked(file: IO[str], how: int) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        raise RecordError(f"`{file.name}` cannot be locked: {error.strerror}") from error
+        raise RecordError(
+            f"`{file.name}` cannot be locked: {error.strerror}",
+            hint="its file system has no locks: work in a folder of a local disk",
+        ) from error
     return True
 
 
@@ -150,14 +168,18 @@ def _write(file: IO[str], owner: Owner | None) -> None:
 def _started(process: int) -> str:
     """When a process was started; empty where there is none."""
     try:
-        stat = Path(f"/proc/{process}/stat").read_text()
+        stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
         # After the command's name, which may hold anything, the 20th field counts ticks since the boot.
-        return f"{BOOT.read_text().strip()} {stat.rpartition(')')[2].split()[19]}"
+        return f"{BOOT.read_text(encoding='utf-8').strip()} {stat.rpartition(')')[2].split()[19]}"
     except (OSError, IndexError):
         pass
     if Path("/proc/self/stat").exists():
         return ""
     listing = subprocess.run(
-        ["ps", "-o", "lstart=", "-p", str(process)], capture_output=True, text=True, check=False
+        ["ps", "-o", "lstart=", "-p", str(process)],
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
     )
     return listing.stdout.strip()

@@ -39,8 +39,8 @@ def test_one_whose_removal_is_cut_off_is_no_study_any_more(folder, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", lambda *_, **__: None)
         inventory.remove(folder)
-    assert [path.name[:9] for path in ROOT.iterdir()] == [inventory.REMOVED]
+    assert [path.name[:9] for path in ROOT.glob("*") if path.is_dir()] == [inventory.REMOVED]
     assert latest_study() is None
     assert inventory.studies() == []
     inventory.remove(StudyFolder.create("next"))
-    assert not list(ROOT.iterdir())
+    assert not [path for path in ROOT.iterdir() if path.is_dir()]

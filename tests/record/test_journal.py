@@ -54,7 +54,7 @@ def path(tmp_path):
 def written(path):
     """A journal of four frames, and the offsets where they end."""
     with Journal(path) as file:
-        file.event("columns", columns=[])
+        file.event("columns", columns=[{"key": key} for key in "abc"])
         file.values(block(0))
         file.values(block(2))
         file.event("status", status="FINISHED")
@@ -65,7 +65,7 @@ class TestRoundTrip:
     def test_values_are_exact(self, path):
         values = Values(
             2**40,
-            np.array([0, 1_700_000_000_000, 2**53 + 1], dtype=np.int64),
+            np.array([0, 1_700_000_000_000, 253_402_300_799_999], dtype=np.int64),
             np.array([AWKWARD, AWKWARD[::-1], [1 / 3] * 9]),
         )
         with Journal(path) as file:
@@ -87,8 +87,8 @@ class TestRoundTrip:
     def test_no_rows(self, path):
         with Journal(path) as file:
             file.values(Values(7, np.empty(0, np.int64), np.empty((0, 3))))
-        ((read_back, _),) = read(path)
-        assert (read_back.first_step, read_back.values.shape) == (7, (0, 3))
+        with pytest.raises(Damaged, match="its values are not as many as it says"):
+            list(read(path))
 
     def test_events_have_their_content_and_the_time(self, path):
         before = journal.now()
@@ -101,7 +101,7 @@ class TestRoundTrip:
 
     def test_a_value_of_an_event_that_is_not_a_number(self, path):
         with Journal(path) as file:
-            file.event("evaluation", value=math.nan)
+            file.event("note", value=math.nan)
         ((event, _),) = read(path)
         assert math.isnan(event.content["value"])
 
@@ -190,8 +190,8 @@ class TestTornOff:
     @pytest.mark.parametrize("last", ["event", "values"])
     def test_at_every_byte_of_the_last_frame(self, path, last):
         with Journal(path) as file:
-            file.event("columns", columns=[])
-            file.values(block(0))
+            file.event("columns", columns=[{"key": key} for key in "ab"])
+            file.values(block(0, columns=2))
             start = path.stat().st_size
             if last == "event":
                 file.event("status", status="FINISHED")
