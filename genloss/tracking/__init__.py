@@ -1,4 +1,8 @@
-"""From the record to MLflow. With `comparison`, the only part that knows MLflow."""
+"""From the record to MLflow. With `comparison`, the only part that knows MLflow.
+
+A server may be older than the MLflow that is installed here: tried with 2.14 and 3.17. Calls that came later
+are not needed; where a server takes shorter tags, views and notes are shorter.
+"""
 
 import os
 

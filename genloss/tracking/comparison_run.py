@@ -12,13 +12,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from mlflow import MlflowClient
-from mlflow.entities import Run, RunTag
+from mlflow.entities import Run, RunTag, ViewType
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from genloss.record.files import publish
-from genloss.record.folder import StudyFolder, digest
+from genloss.record.folder import GIT_DIFF, StudyFolder, digest
 from genloss.tracking import paths
+from genloss.tracking.delivery import RunGone
 from genloss.tracking.note import Said
+from genloss.tracking.store import reason
 from genloss.tracking.tags import COMPARISON, CREATED, FLOORS, LONGEST_TAG, as_json
 from genloss.tracking.target import Store, shortened
 
@@ -29,21 +31,33 @@ PLOTS = "plots"
 def find_or_create(store: Store, study: str) -> Run:
     """The comparison run of a study."""
     client: MlflowClient = store.client
-    tags = {COMPARISON: study, CREATED: str(store.content["created"])}
-    wanted = " AND ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-    newest = ["attributes.start_time DESC"]
+    tags = _tags(study, store.content["created"])
 
     def find() -> Run:
-        for found in client.search_runs([store.experiment_id], wanted, max_results=1, order_by=newest):
+        for found in search(client, store.experiment_id, study, store.content["created"]):
             return found
         return client.create_run(store.experiment_id, time.time_ns() // 1_000_000, tags, run_name=NAME)
 
     return store.delivery.call(find)
 
 
+def search(
+    client: MlflowClient, experiment_id: str, study: str, created: int, which: int = ViewType.ACTIVE_ONLY
+) -> list[Run]:
+    """The newest comparison run of a study, if there is one."""
+    wanted = " AND ".join(f"tags.`{key}` = '{value}'" for key, value in _tags(study, created).items())
+    newest = ["attributes.start_time DESC"]
+    return list(client.search_runs([experiment_id], wanted, which, max_results=1, order_by=newest))
+
+
+def _tags(study: str, created: int) -> dict[str, str]:
+    """By which it is found."""
+    return {COMPARISON: study, CREATED: str(created)}
+
+
 def write(
     store: Store, folder: StudyFolder, run: Run, said: Said, links: str, floors: Mapping[str, float]
-) -> None:
+) -> bool:
     """Says what there is to say in the comparison run of a study, and sends what there is of the report.
 
     Args:
@@ -54,22 +68,25 @@ def write(
         links: to more of it.
         floors: what a perfect model would get, by metric.
 
+    Returns:
+        Whether MLflow has all of the report.
+
     Raises:
-        MlflowException: MLflow refuses it.
-        requests.HTTPError: the store of the artifacts does.
+        MlflowException: MLflow refuses what is said.
         RunGone: it was deleted in the meantime.
     """
     run_id = run.info.run_id
     known = {name: value for name, value in floors.items() if math.isfinite(value)}
     text = "\n\n".join([links, said.within(LONGEST_TAG - len(links) - 2)])
     tags = {**store.content["tags"], FLOORS: as_json(known), MLFLOW_RUN_NOTE: text}
-    for rejection in store.delivery.log(
-        store.client, run_id, tags=[RunTag(key, shortened(value, LONGEST_TAG)) for key, value in tags.items()]
-    ):
-        store.tell(f"the comparison: MLflow did not take `{rejection.item.key}`: {rejection.reason}")
-    _ship(store, folder, run_id)
-    if run.info.status != "FINISHED":
-        store.delivery.call(store.client.set_terminated, run_id, "FINISHED")
+    listed = [RunTag(key, shortened(value, LONGEST_TAG)) for key, value in tags.items()]
+    try:
+        for rejection in store.delivery.log(store.client, run_id, tags=listed):
+            store.tell(f"the comparison: MLflow did not take `{rejection.item.key}`: {rejection.reason}")
+        return _ship(store, folder, run_id)
+    finally:
+        if run.info.status != "FINISHED":
+            store.delivery.call(store.client.set_terminated, run_id, "FINISHED")
 
 
 def address(folder: StudyFolder, experiment_id: str, run_id: str) -> str:
@@ -80,29 +97,39 @@ def address(folder: StudyFolder, experiment_id: str, run_id: str) -> str:
     return f"#/experiments/{experiment_id}/runs/{page}"
 
 
-def _ship(store: Store, folder: StudyFolder, run_id: str) -> None:
-    """Sends the report and its plots, and keeps in mind which report MLflow has."""
-    for plot in sorted((folder.path / PLOTS).glob("*.png")):
-        _send(store, folder, run_id, f"{PLOTS}/{plot.name}", PLOTS)
+def _ship(store: Store, folder: StudyFolder, run_id: str) -> bool:
+    """Sends the git diff, the report and its plots, and keeps in mind which report MLflow has."""
+    files = [(f"{PLOTS}/{plot.name}", PLOTS) for plot in sorted((folder.path / PLOTS).glob("*.png"))]
+    if (folder.path / GIT_DIFF).exists():
+        files.append((GIT_DIFF, ""))
+    known = ""
     if folder.report.exists():
         known = digest(folder.report.read_bytes())
-        if _send(store, folder, run_id, folder.report.name, None):
-            with suppress(OSError):  # a full disk: it is shipped once more
-                publish(folder.shipped_report, known.encode())
+        files.append((folder.report.name, ""))
+    sent = [_send(store, folder, run_id, name, to) for name, to in files]
+    if known and all(sent):
+        with suppress(OSError):  # a full disk: it is shipped once more
+            publish(folder.shipped_report, known.encode())
+    return all(sent)
 
 
-def _send(store: Store, folder: StudyFolder, run_id: str, name: str, to: str | None) -> bool:
-    """Sends a file, if it is one and the study's own."""
+def _send(store: Store, folder: StudyFolder, run_id: str, name: str, to: str) -> bool:
+    """Sends a file, if it is one and the study's own; says whether MLflow has it."""
     try:
         path = paths.own(folder.path, name)
     except paths.Refused as error:
         store.tell(f"the comparison: `{name}` is not sent: {error}")
         return False
 
-    def send() -> bool:
-        if not path.exists():  # another report is being written
-            return False
-        store.client.log_artifact(run_id, str(path), to)
-        return True
+    def send() -> None:
+        path.stat()  # another report may be being written: then it is not there
+        store.client.log_artifact(run_id, str(path), to or None)
 
-    return store.delivery.call(send)
+    def check() -> None:
+        if store.delivery.is_gone(store.client, run_id):
+            raise RunGone(run_id)
+
+    failure = store.delivery.attempt(send, check)
+    if failure is not None:
+        store.tell(f"the comparison: MLflow did not take `{name}`: {reason(failure)}")
+    return failure is None

@@ -44,7 +44,7 @@ class Delivery:
     """Calls MLflow until it answers.
 
     Args:
-        waiting: told why, each time that it has to wait.
+        waiting: told what is wrong with the store, each time that it has to wait.
         answered: told that it does not any more.
     """
 
@@ -61,13 +61,35 @@ class Delivery:
             except Exception as error:
                 if not store.passing(error):
                     raise
-                self._waiting(store.reason(error))
+                self._waiting(store.trouble(error))
             else:
                 if wait > SHORTEST_WAIT:
                     self._answered()
                 return result
             time.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)
+
+    def attempt(self, function: Callable[[], object], check: Callable[[], None]) -> Exception | None:
+        """Calls once, and again after a moment where that may help; gives the error that it ends with.
+
+        For what goes elsewhere than to the store, such as files: nothing else is to wait for it.
+
+        Args:
+            function: what is tried; it may raise anything, as the stores of artifacts do.
+            check: called after an error; waits where it is the store that does not answer, and may raise.
+        """
+        error: Exception | None = None
+        for _ in range(2):
+            try:
+                function()
+                return None
+            except Exception as raised:
+                error = raised
+            check()
+            if not store.passing(error):
+                break
+            time.sleep(SHORTEST_WAIT)
+        return error
 
     def log(
         self,

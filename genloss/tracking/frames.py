@@ -81,6 +81,7 @@ class Seen:
     Attributes:
         columns: what the values are.
         keys: of all metrics, in the journal's order.
+        lasts: the last step of each metric.
         pictures: the last step of each kind of picture.
         warnings: in the journal's order, each once.
         ended: whether it says how the run ended.
@@ -92,6 +93,7 @@ class Seen:
 
     columns: list[Column] = field(default_factory=list)
     keys: dict[str, None] = field(default_factory=dict)
+    lasts: dict[str, int] = field(default_factory=dict)
     pictures: dict[str, int] = field(default_factory=dict)
     warnings: dict[str, None] = field(default_factory=dict)
     ended: bool = False
@@ -109,6 +111,10 @@ class Seen:
         if isinstance(frame, Values):
             self.last = int(frame.timestamps[-1])
             self.steps = frame.first_step + len(frame.values)
+            for column in self.columns:
+                step = (self.steps - 1) // column.every * column.every
+                if step >= frame.first_step:
+                    self._reach(column.key, step)
         else:
             self.last = frame.time
             self._event(frame)
@@ -116,6 +122,9 @@ class Seen:
         found = non_finite(frame, self.columns)
         self.non_finite += found.count if found else 0
         return found
+
+    def _reach(self, key: str, step: int) -> None:
+        self.lasts[key] = max(step, self.lasts.get(key, step))
 
     def cost(self, when: int) -> list[Metric]:
         """What the run took, as metrics of its last step."""
@@ -129,6 +138,8 @@ class Seen:
             self.keys |= {column.key: None for column in self.columns}
         elif event.name == "evaluation":
             self.keys |= dict.fromkeys(content["values"])
+            for key in content["values"]:
+                self._reach(key, content["step"])
             if "image" in content:
                 self.pictures[content["image"]["key"]] = content["step"]
         elif event.name == "warning":

@@ -11,19 +11,25 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
+from unicodedata import category
 
 from mlflow import MlflowClient
+
+from genloss.tracking import store
+from genloss.tracking.tags import LONGEST_EXPERIMENT_TAG
 
 if TYPE_CHECKING:
     from genloss.comparison.comparison import Comparison
 
 TAG = "mlflow.note.content"
-LONGEST_TAG = 20_000
 
 BEGIN, END = "<!-- genloss: {} -->", "<!-- genloss ends -->"
 NAME = r"([^\n]*?)"
 PART = re.compile(rf"(?:^[^\n]+\n)?{BEGIN.format(NAME)}\n(.*?){END}", re.DOTALL | re.MULTILINE)
 """A study's part: its first line, if it has one of its own; its name, and what it says."""
+
+MARKUP = re.compile(r"<(?=[A-Za-z/!?])")
+"""Where HTML begins."""
 
 TABLES = 3
 """Studies that are shown with their tables; of those before, only the line that opens them."""
@@ -51,10 +57,11 @@ class Said:
         return cls(spaced(markdown(comparison)), f"{' '.join(comparison.answer())}\n\n{TOO_LONG}")
 
     def within(self, longest: int) -> str:
-        """As much as so many characters can hold."""
-        if len(self.whole) <= longest:
-            return self.whole
-        return self.short if len(self.short) <= longest else TOO_LONG
+        """As much as so many characters can hold, made harmless."""
+        for text in map(harmless, (self.whole, self.short)):
+            if len(text) <= longest:
+                return text
+        return TOO_LONG
 
 
 def write(
@@ -73,14 +80,24 @@ def write(
         more: links to more of it.
     """
     before = client.get_experiment(experiment_id).tags.get(TAG, "")
-    client.set_experiment_tag(experiment_id, TAG, note(study, description, said, before, more))
+    store.set_experiment_tag(
+        client, experiment_id, TAG, lambda longest: note(study, description, said, before, more, longest)
+    )
 
 
-def note(study: str, description: str, said: Said, before: str, more: str = "") -> str:
+def note(
+    study: str,
+    description: str,
+    said: Said,
+    before: str,
+    more: str = "",
+    longest: int = LONGEST_EXPERIMENT_TAG,
+) -> str:
     """The note with the study's part, and with what is kept of the note as it was before."""
-    first = " ".join(description.split())[:1000] or f"Study {study}"
+    study = " ".join(harmless(study).split())
+    first = " ".join(harmless(description).split())[:1000] or f"Study {study}"
     title = " · ".join(part for part in (_title(study), more) if part)
-    room = LONGEST_TAG - len("\n".join([first, _part(study, title), "", ""]))
+    room = longest - len("\n".join([first, _part(study, title), "", ""]))
     own = "\n".join([first, _part(study, "\n\n".join([title, said.within(room)]))])
     others: list[str] = []
     for name, text in PART.findall(before):
@@ -89,12 +106,24 @@ def note(study: str, description: str, said: Said, before: str, more: str = "") 
     personal = PART.sub("", before).strip()
     while True:
         whole = "\n\n".join(part for part in [own, personal, *others] if part)
-        if len(whole) <= LONGEST_TAG:
+        if len(whole) <= longest:
             return whole
         if others:
             others.pop()
         else:
-            personal = personal[: LONGEST_TAG - len(own) - 2]
+            personal = personal[: longest - len(own) - 2]
+
+
+def harmless(text: str) -> str:
+    """Markdown in which messages and names, which may say anything, are no HTML, no comments and no links."""
+    text = MARKUP.sub("&lt;", text).replace("-->", "--&gt;").replace("](", "]\\(")
+    return "".join(c if c == "\n" or category(c)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def fenced(text: str) -> str:
+    """A text as a block of code, which it cannot end."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}\n{text}\n{fence}"
 
 
 def link(text: str, address: str) -> str:

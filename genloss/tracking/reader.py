@@ -26,8 +26,10 @@ from genloss.comparison.studies import StudyRuns, guessed_sets, updates
 from genloss.errors import RequestError, TrackingError, did_you_mean
 from genloss.experiment.schema import Run
 from genloss.experiment.search import trial_of
-from genloss.record.folder import PRUNED
-from genloss.tracking import store, tags
+from genloss.record.folder import PRUNED, skipped_updates
+from genloss.record.parsing import LARGEST, whole
+from genloss.tracking import address, store, tags
+from genloss.tracking.artifacts import UNANSWERED
 from genloss.tracking.frames import PEAK_MEMORY, SECONDS
 from genloss.tracking.tags import Protocol, Told
 from genloss.tracking.target import SHORTENED
@@ -92,7 +94,9 @@ class Reader:
                 ["attributes.start_time DESC"],
             )
             if not newest:
-                raise RequestError(f"the MLflow store `{store.shown(self._uri)}` has no study of genloss")
+                raise RequestError(
+                    f"the MLflow store `{address.without_secrets(self._uri)}` has no study of genloss"
+                )
             return self._read_study(newest[0].data.tags[tags.STUDY].removesuffix(tags.DAMAGED), ())
 
     def _read_all(self, experiment_id: str, name: str) -> list[StudyRuns]:
@@ -136,7 +140,7 @@ class Reader:
             views = [key.removeprefix(VIEW_TAG) for key in found.tags if key.startswith(VIEW_TAG)]
             known += [view for view in views if not view.endswith(SAMPLES)]
         raise RequestError(
-            f"`{store.shown(self._uri)}` has no MLflow experiment and no study `{name}`",
+            f"`{address.without_secrets(self._uri)}` has no MLflow experiment and no study `{name}`",
             hint=did_you_mean(name, set(known)),
         )
 
@@ -179,9 +183,10 @@ class Reader:
         """What was trained, from the artifact that has all of it; None where it is not there."""
         try:
             with tempfile.TemporaryDirectory(prefix="genloss-") as folder:
-                path = Path(self.client.download_artifacts(run.info.run_id, "config.yaml", folder))
-                return Run.model_validate(yaml.safe_load(path.read_text()), strict=False)
-        except (MlflowException, OSError, ValueError, yaml.YAMLError):
+                artifacts = store.artifacts_of(self.client, run.info.run_id)
+                path = Path(artifacts.download_artifacts("config.yaml", folder))
+                return Run.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")), strict=False)
+        except (*UNANSWERED, yaml.YAMLError, RecursionError):
             return None
 
     @contextmanager
@@ -194,8 +199,9 @@ class Reader:
         try:
             yield
         except (MlflowException, OSError, sqlalchemy.exc.SQLAlchemyError) as error:
+            shown = address.without_secrets(self._uri)
             raise TrackingError(
-                f"the MLflow store `{store.shown(self._uri)}` does not answer: {store.reason(error)}",
+                f"the MLflow store `{shown}` {store.trouble(error)}",
                 hint="a study that was run in this folder is read without MLflow: `genloss compare STUDY`",
             ) from error
 
@@ -228,8 +234,8 @@ def _study(
 ) -> StudyRuns | None:
     """A study; None if all of its runs were deleted."""
     notes: list[str] = []
-    created = max(_created(run) for run in runs)
-    own = [run for run in runs if _created(run) == created]
+    created = max(tags.created(run.data.tags) for run in runs)
+    own = [run for run in runs if tags.created(run.data.tags) == created]
     if len(own) < len(runs):
         notes.append(f"left out: {len(runs) - len(own)} runs of an older study that is named `{name}`, too")
     active = {}
@@ -289,11 +295,6 @@ def _study(
     )
 
 
-def _created(run: MlflowRun) -> int:
-    text = run.data.tags.get(tags.CREATED, "")
-    return int(text) if text.isdecimal() else 0
-
-
 def _name(run: MlflowRun) -> str:
     return run.data.tags.get(tags.RUN, "").rpartition("/")[2] or str(run.info.run_name)
 
@@ -301,18 +302,18 @@ def _name(run: MlflowRun) -> str:
 def _result(run: MlflowRun, told: Told, reader: Reader) -> RunResult | None:
     """The run; None where MLflow does not say what it is of."""
     said, params = run.data.tags, dict(run.data.params)
-    objective, seed = params.get("objective"), params.get("seed", "")
-    if not objective or not seed.isdecimal():
+    objective, seed = params.get("objective"), whole(params.get("seed", ""), tags.LARGEST_SEED)
+    if not objective or seed is None:
         return None
     sets, base, point = told.sets, told.base, told.point
     if any(value.endswith(SHORTENED) for value in params.values()):
-        whole = reader.whole(run)
-        if whole is not None:
-            params = whole.parameters()
+        complete = reader.whole(run)
+        if complete is not None:
+            params = complete.parameters()
     return RunResult(
         name=_name(run),
         objective=objective,
-        seed=int(seed),
+        seed=seed,
         status=_status(run),
         message=said.get("genloss.message", ""),
         hint=said.get("genloss.hint", ""),
@@ -328,7 +329,9 @@ def _result(run: MlflowRun, told: Told, reader: Reader) -> RunResult | None:
         point=point,
         trial=told.trial,
         configuration=params,
+        code=told.code,
         data_digest=told.protocol.data if told.protocol is not None else _digest(run),
+        skipped=skipped_updates(run.data.metrics),
         run_id=run.info.run_id,
     )
 
@@ -342,7 +345,7 @@ def _status(run: MlflowRun) -> str:
 def _cost(run: MlflowRun, params: Mapping[str, str]) -> Cost:
     said, numbers = run.data.tags, run.data.metrics
     planned = params.get("training.steps", "0") if run.info.status == "FINISHED" else "0"
-    steps = int(said.get(tags.STEPS, planned))
+    steps = whole(said.get(tags.STEPS, planned)) or 0
     seconds = numbers.get(SECONDS, math.nan)
     if math.isnan(seconds) and run.info.end_time and said.get("genloss.attempt", "1") == "1":
         seconds = (run.info.end_time - run.info.start_time) / 1000
@@ -351,7 +354,7 @@ def _cost(run: MlflowRun, params: Mapping[str, str]) -> Cost:
         steps=steps,
         updates=updates(params, steps),
         seconds=seconds,
-        peak_memory=None if memory is None or math.isnan(memory) else int(memory),
+        peak_memory=int(memory) if memory is not None and 0 <= memory <= LARGEST else None,
         device=said.get("genloss.device_name", ""),
     )
 
@@ -402,6 +405,7 @@ def _not_begun(results: Sequence[RunResult], protocol: Protocol, there: set[str]
                     base=sibling.base,
                     point=sibling.point,
                     configuration=configuration,
+                    code=sibling.code,
                     cost=Cost(updates=updates(configuration, 0)),
                 )
             yield result

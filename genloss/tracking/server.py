@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from genloss.errors import RequestError, TrackingError
+from genloss.tracking import watched
 
 HOST = "127.0.0.1"
 PORT = 5000
@@ -54,15 +55,16 @@ def serving(uri: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
         **os.environ,
         # Not among the arguments, which every user of the machine can read.
         "MLFLOW_BACKEND_STORE_URI": uri,
-        # With this and one worker there are two processes instead of ten.
+        # With this and one worker there are two processes, beside the one that watches, instead of ten.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
+    python, where = [sys.executable, "-P"], f"--host {HOST} --port {port}"
     with tempfile.NamedTemporaryFile() as output:
         process = subprocess.Popen(
-            [sys.executable, *f"-P -m mlflow server --workers 1 --host {HOST} --port {port}".split()],
+            [*python, watched.__file__, *python, *f"-m mlflow server --workers 1 {where}".split()],
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # which ends with this process
             stdout=output,
             stderr=output,
             start_new_session=True,
@@ -72,6 +74,8 @@ def serving(uri: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             _end(process)
+            if process.stdin is not None:
+                process.stdin.close()
 
 
 def _await(process: subprocess.Popen[bytes], port: int, output: Path) -> None:
@@ -88,7 +92,7 @@ def _await(process: subprocess.Popen[bytes], port: int, output: Path) -> None:
             if LISTENING in output.read_bytes() or time.monotonic() - answered > SETTLING_SECONDS:
                 return
         time.sleep(0.1)
-    lines = output.read_text(errors="replace").strip().splitlines()
+    lines = output.read_text(errors="replace", encoding="utf-8").strip().splitlines()
     raise TrackingError("\n".join(["MLflow's server did not come up", *lines[-20:]]))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import requests
-from mlflow.entities import Metric
+from mlflow.entities import Metric, Run
 from mlflow.exceptions import MlflowException
 
 from genloss.errors import RecordError
@@ -20,10 +20,12 @@ from genloss.record import journal
 from genloss.record.cursor import Cursor
 from genloss.record.folder import RunFolder
 from genloss.record.journal import Damaged, Event, Values
-from genloss.tracking import frames
+from genloss.tracking import artifacts, frames, verification
+from genloss.tracking.artifacts import Artifact
 from genloss.tracking.delivery import RunGone
 from genloss.tracking.frames import NON_FINITE, Seen
 from genloss.tracking.target import Store, Target
+from genloss.tracking.verification import Claim
 
 BATCH = 1000
 """Metrics in one call: MLflow takes no more, and a call of one costs half of a call of a thousand."""
@@ -35,7 +37,6 @@ PATIENCE = 2.0
 """Seconds that less than a batch waits for more."""
 
 BYTES_A_BATCH = 8 * BATCH
-JOURNAL = "journal.gz"
 SILENT = "its process ended without a word"
 
 
@@ -50,14 +51,14 @@ class RunShipping:
     Attributes:
         seen: what the journal says, as far as it is shipped.
         values: values shipped, in all.
-        complete: whether MLflow gets all that can be read of it, unless it was deleted there.
     """
 
     def __init__(self, folder: RunFolder, store: Store, *, anew: bool = False) -> None:
         self.folder = folder
         self.seen = Seen()
         self.values = 0
-        self.complete = True
+        self._refused = False
+        self._retried: dict[str, Artifact] = {}
         self._store = store
         self._anew = anew
         self._target = Target(folder, store)
@@ -65,10 +66,15 @@ class RunShipping:
         self._offset = self._steps = 0
         self._closed = ""
         self._damage = ""
-        self._given_up = False
+        self._given_up = self._is_deleted = False
         self._visited = 0.0
         with self._lenient():
             self._resume()
+
+    @property
+    def complete(self) -> bool:
+        """Whether MLflow has all that can be read of it, unless it was deleted there."""
+        return not self._refused and not (self._target.pending and not self._is_deleted)
 
     def left(self) -> int:
         """Bytes of the journal that are to be shipped; what a crash tore off counts, too."""
@@ -109,7 +115,7 @@ class RunShipping:
         try:
             yield
         except RecordError as error:
-            self.complete = self._target.is_set_aside()
+            self._refused = not self._target.is_set_aside()
             self._give_up(str(error))
             with self._lenient():
                 self._fail(error.message)
@@ -120,7 +126,7 @@ class RunShipping:
                 self._deleted()
             else:
                 self._store.check()
-                self.complete = False
+                self._refused = True
                 self._give_up(f"MLflow refuses run `{self._target.name}`: {error}")
 
     def _fail(self, message: str) -> None:
@@ -141,7 +147,8 @@ class RunShipping:
 
     def _deleted(self) -> None:
         self._store.check()  # with an experiment its runs are deleted, and come back with it
-        self._save(self._offset, deleted=True)
+        self._is_deleted = True
+        self._save(self._offset)
         study = self._store.content["study"]
         self._give_up(
             f"run `{self._target.name}` was deleted in MLflow, which is sent no more of it; "
@@ -189,13 +196,13 @@ class RunShipping:
             for metric in self._metrics(frame):
                 pending.append(metric)
                 if len(pending) == BATCH:
-                    self._send(pending, whole)
+                    self._log(pending, whole)
                     pending = []
                     batches += 1
             self._closed = ""
             if isinstance(frame, Event) and (frame.name != "evaluation" or frame.content.keys() & PICTURES):
                 if pending:
-                    self._send(pending, whole)
+                    self._log(pending, whole)
                     pending = []
                 self._act(frame)
                 self._steps = self.seen.steps
@@ -204,9 +211,9 @@ class RunShipping:
             self.values += frames.number(frame, self.seen.columns)
             if batches >= BATCHES_A_VISIT:
                 break
-        self._send(pending, whole)
+        self._log(pending, whole)
 
-    def _send(self, metrics: list[Metric], whole: int) -> None:
+    def _log(self, metrics: list[Metric], whole: int) -> None:
         """Ships a batch; `whole` is where the last frame ends that is shipped completely with it."""
         self._target.metrics(metrics)
         if whole > self._offset:
@@ -239,13 +246,9 @@ class RunShipping:
             target.log(tags={f"genloss.{key}": str(value) for key, value in content.items()})
         elif event.name == "warning":
             target.log(tags={"genloss.warning": "; ".join(self.seen.warnings)})
-        elif event.name == "artifact":
-            target.artifact(content["path"], content["to"])
-        elif event.name == "evaluation":
-            if picture := content.get("image"):
-                target.image(picture["path"], picture["key"], content["step"], event.time)
-            if text := content.get("text"):
-                target.artifact(text["path"], "texts")
+        elif event.name in ("artifact", "evaluation"):
+            for artifact in artifacts.named_by(event):
+                self._send(artifact)
         elif event.name == "status":
             told = ("weights", "weights_step", "hint")
             tags = {f"genloss.{key}": str(content[key]) for key in told if content.get(key, "") != ""}
@@ -258,18 +261,41 @@ class RunShipping:
             status, message = "FAILED", self._damage
         if self._target.is_set_aside():
             self._target.set_aside()
-        self._store.delivery.call(self._compress)
-        self._target.artifact(f"{self.folder.artifacts.name}/{JOURNAL}", "")
+        self._send(self._journal_copy)
         self._target.end(status, message, when)
 
-    def _compress(self) -> None:
-        if not self.folder.journal.exists():
-            raise RecordError(f"`{self.folder.journal}` is missing")
-        self.folder.artifacts.mkdir(exist_ok=True)
-        journal.compress(self.folder.journal, self.folder.artifacts / JOURNAL)
+    @property
+    def _journal_copy(self) -> Artifact:
+        return Artifact(f"{self.folder.artifacts.name}/{artifacts.JOURNAL}")
+
+    def _send(self, artifact: Artifact) -> None:
+        """Sends a file; one that MLflow does not take is tried again when all else is shipped."""
+        if artifact == self._journal_copy:
+            if not self.folder.journal.exists():
+                raise RecordError(f"`{self.folder.journal}` is missing")
+            try:
+                self.folder.artifacts.mkdir(exist_ok=True)
+                journal.compress(self.folder.journal, self.folder.path / artifact.name)
+            except OSError as error:
+                self._target.reject(artifact.name, f"it cannot be written: {error.strerror}", pending=True)
+                self._retried[artifact.name] = artifact
+                return
+        self._target.send(artifact)
+        if artifact.name in self._target.pending:
+            self._retried[artifact.name] = artifact
+
+    def send_again(self) -> None:
+        """Tries the files once more that MLflow has not taken."""
+        if self._given_up or not self._retried:
+            return
+        retried, self._retried = self._retried, {}
+        with self._lenient():
+            for artifact in retried.values():
+                self._send(artifact)
+            self._save(self._offset)
 
     def _resume(self) -> None:
-        """Takes the cursor up again, if it is of this journal and its run is still there."""
+        """Takes the cursor up again, if it is of this journal and MLflow has what it says."""
         if not self.folder.journal.exists():
             raise RecordError(f"`{self.folder.journal}` is missing")
         cursor = Cursor.read(self.folder.shipped)
@@ -278,13 +304,8 @@ class RunShipping:
             raise RecordError(f"`{self.folder.journal}` is empty")
         if cursor is None or cursor.journal != identity:
             return
-        try:
-            run = self._store.delivery.call(self._store.client.get_run, cursor.run_id)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return
-        if run.info.experiment_id != self._store.experiment_id:
+        run = self._store.delivery.call(verification.find, self._store.client, cursor)
+        if run is None or run.info.experiment_id != self._store.experiment_id:
             return
         if run.info.lifecycle_stage != "active":
             if not self._anew:
@@ -292,23 +313,50 @@ class RunShipping:
                 self._deleted()
             return
         self._adopt(cursor)
-        self._offset = self._steps = 0
+        self._verify(run, cursor)
+
+    def _verify(self, run: Run, cursor: Cursor) -> None:
+        """Goes on behind what MLflow has; begins anew where it has not got what the cursor says."""
+        claim = Claim(closed=cursor.closed == self.folder.path.name)
+        self.values = self._offset = self._steps = 0
         for frame, end in self._frames():
             if end > cursor.offset:
                 break
-            self.seen.take(frame)
-            self.values += frames.number(frame, self.seen.columns)
-            self._offset, self._steps = end, self.seen.steps
-        if self._offset == 0:
+            claim.take(frame)
+            self.values += frames.number(frame, claim.seen.columns)
+            self._offset, self._steps = end, claim.seen.steps
+        lost = claim.lacking(run, cursor)
+        if lost:
+            self._store.tell(f"run `{self._target.name}`: MLflow has lost {lost}; all of it is shipped again")
+        missing = claim.missing(self._store.client, self.folder, cursor)
+        unnamed = cursor.rejected.keys() - {file.name for file in claim.files} - {self._journal_copy.name}
+        if lost or unnamed or self._offset == 0:
+            self._offset = self._steps = self.values = 0
+            self._closed = ""
             self._target.describe()
+            return
+        self.seen = claim.seen
+        self._retried = {file.name: file for file in [*claim.files, self._journal_copy]}
+        self._retried = {
+            name: file for name, file in self._retried.items() if name in missing or name in cursor.rejected
+        }
+        self._target.pending |= {**missing, **cursor.rejected}
 
     def _close(self) -> None:
         self._closed = self.folder.path.name
         self._save(self._offset)
 
-    def _save(self, offset: int, *, deleted: bool = False) -> None:
+    def _save(self, offset: int) -> None:
         self._offset = offset
-        cursor = Cursor(self._target.run_id, self._journal, offset, self._steps, self._closed, deleted)
+        cursor = Cursor(
+            self._target.run_id,
+            self._journal,
+            offset,
+            self._steps,
+            self._closed,
+            self._is_deleted,
+            dict(self._target.pending),
+        )
         with suppress(OSError):  # a full disk: what is shipped once more does no harm
             cursor.write(self.folder.shipped)
 

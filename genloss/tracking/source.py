@@ -12,19 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
 from genloss.comparison.reading import Line, Reading
 from genloss.comparison.sources import LONGEST_TEXT, Origin, made_with
 from genloss.record.folder import EXPERIMENT
-from genloss.tracking import tags
-from genloss.tracking.shipping import JOURNAL
+from genloss.tracking import store, tags
+from genloss.tracking.artifacts import JOURNAL, UNANSWERED
 
 if TYPE_CHECKING:
     from genloss.comparison.runs import RunResult
 
-PICTURE = re.compile(r"images/samples\+step\+(\d+)\+.*\.png")
-TEXT = re.compile(r"texts/\D*(\d+)\.txt")
+PICTURE = re.compile(r"images/samples\+step\+([0-9]{1,16})\+[^/]*\.png")
+TEXT = re.compile(r"texts/[^0-9/]*([0-9]{1,16})\.txt")
 JUDGED = ("eval/", "held_out/")
 
 
@@ -80,10 +79,10 @@ class MlflowSource:
             text = path.read_text(encoding="utf-8", errors="replace")
         try:
             said = self._client.get_run(run.run_id or "").data.tags
-        except (MlflowException, OSError):
+        except UNANSWERED:
             return Origin(study, text)
         content: dict[str, Any] = {
-            "created": int(said.get(tags.CREATED, "0")),
+            "created": tags.created(said),
             "tags": said,
             "data": {"name": run.configuration.get("data.name", ""), "digest": run.data_digest},
             "devices": [],
@@ -95,8 +94,9 @@ class MlflowSource:
         if run.run_id is None:
             return
         try:
-            listed = [file.path for file in self._client.list_artifacts(run.run_id, folder)]
-        except (MlflowException, OSError):
+            artifacts = store.artifacts_of(self._client, run.run_id)
+            listed = [file.path for file in artifacts.list_artifacts(folder)]
+        except UNANSWERED:
             return
         steps = {int(match[1]): path for path in sorted(listed) if (match := name.fullmatch(path))}
         for step, artifact in sorted(steps.items()):
@@ -111,10 +111,11 @@ class MlflowSource:
         to = self._folder / run.run_id
         to.mkdir(exist_ok=True)
         try:
-            path = Path(self._client.download_artifacts(run.run_id, name, str(to)))
-        except (MlflowException, OSError):
+            path = Path(store.artifacts_of(self._client, run.run_id).download_artifacts(name, str(to)))
+        except UNANSWERED:
             return None
-        return path if path.is_file() else None
+        within = path.resolve().is_relative_to(to.resolve())
+        return path if within and path.is_file() else None
 
     def _reading(self, run: RunResult) -> Reading:
         if run.run_id is None:
@@ -127,7 +128,7 @@ class MlflowSource:
     def _history(self, run_id: str) -> Reading:
         """The evaluations, as MLflow's metrics have them."""
         reading = Reading()
-        with suppress(MlflowException, OSError):
+        with suppress(*UNANSWERED):
             for key in self._client.get_run(run_id).data.metrics:
                 if key.startswith(JUDGED):
                     for metric in self._client.get_metric_history(run_id, key):

@@ -12,9 +12,12 @@ import logging
 import os
 import shlex
 import sqlite3
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import mlflow
 import requests
@@ -25,12 +28,16 @@ from alembic.util import CommandError
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
 from sqlalchemy.pool import NullPool
 
 from genloss.errors import TrackingError
+from genloss.tracking import address, moved, probe
+from genloss.tracking.tags import LONGEST_EXPERIMENT_TAG, LONGEST_TAG
 
-ARTIFACTS = "./mlruns"
+ARTIFACTS = "mlruns"
 """Where MLflow puts the artifacts of a store that is no server, in the working folder."""
 
 LONGEST_REASON = 120
@@ -42,37 +49,34 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 
 
-def is_server(uri: str) -> bool:
-    """Whether the store is an MLflow server, to be asked over HTTP."""
-    return uri.startswith(("http://", "https://"))
-
-
-def shown(uri: str) -> str:
-    """The address as it may be printed: without a password."""
-    return uri if uri == "databricks" else sqlalchemy.make_url(uri).render_as_string(hide_password=True)
-
-
 def connect(uri: str, *, create: bool = True) -> MlflowClient:
     """A client of the store, which is created where it is a missing SQLite file.
 
-    A server is not asked for anything yet.
+    A server is asked whether it is one of MLflow's.
 
     Raises:
         TrackingError: the store cannot be used, now or later. What may pass (see `passing`) is raised as it
             comes.
     """
     _quiet()
-    if is_server(uri) or uri.startswith("databricks"):
-        return MlflowClient(uri)
-    path = _path(uri)
-    if path is not None and not _is_there(path):
-        if not create:
-            raise TrackingError(f"there is no MLflow store `{path}`", hint="`genloss run` makes one")
-        _create(path)
-    _check_schema(uri)
+    if address.is_server(uri):
+        probe.check(uri)
+    if address.is_server(uri) or uri.startswith("databricks"):
+        return MlflowClient(_without_user(uri))
+    path = address.path_of(uri)
     # MLflow keeps what it has opened by its address, also after a change of the working folder.
-    absolute = uri if path is None else sqlalchemy.make_url(uri).set(database=str(path))
-    client = MlflowClient(str(absolute))
+    absolute = address.absolute(uri)
+    if path is not None:
+        if path.is_dir():
+            raise TrackingError(f"the MLflow store `{path}` is a folder", hint="name a file in it")
+        if not _is_there(path):
+            if not create:
+                raise TrackingError(f"there is no MLflow store `{path}`", hint="`genloss run` makes one")
+            _create(path)
+    _check_schema(absolute, address.without_secrets(uri))
+    if path is not None:
+        _follow(absolute, path, at_once=create)
+    client = MlflowClient(absolute)
     client.search_experiments(max_results=1)
     return client
 
@@ -86,7 +90,7 @@ def experiment(client: MlflowClient, name: str) -> str:
     found = find_experiment(client, name)
     if found is None:
         try:
-            return str(client.create_experiment(name))
+            return str(client.create_experiment(name, _artifacts(client.tracking_uri)))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -107,6 +111,38 @@ def find_experiment(client: MlflowClient, name: str) -> Experiment | None:
     return found
 
 
+def set_experiment_tag(
+    client: MlflowClient, experiment_id: str, key: str, value: Callable[[int], str]
+) -> None:
+    """Sets a tag of an experiment that is as long as the store takes it.
+
+    Args:
+        client: of the store.
+        experiment_id: MLflow's.
+        key: the tag's.
+        value: gives it in at most so many characters.
+
+    Raises:
+        MlflowException: it is refused, however short it is.
+    """
+    try:
+        client.set_experiment_tag(experiment_id, key, value(LONGEST_EXPERIMENT_TAG))
+    except MlflowException as error:
+        if error.error_code != "INVALID_PARAMETER_VALUE":
+            raise
+        client.set_experiment_tag(experiment_id, key, value(LONGEST_TAG))
+
+
+def artifacts_of(client: MlflowClient, run_id: str) -> Any:
+    """A run's artifacts, to be listed and downloaded: MLflow's `ArtifactRepository`.
+
+    Its client would look for models among them as well, which servers before 3.0 cannot answer.
+    """
+    uri = client.get_run(run_id).info.artifact_uri
+    uri = add_databricks_profile_info_to_artifact_uri(uri, client.tracking_uri)  # type: ignore[no-untyped-call]
+    return get_artifact_repository(uri, tracking_uri=client.tracking_uri)
+
+
 def check_active(client: MlflowClient, experiment: Experiment) -> None:
     """Whether an experiment can be written to.
 
@@ -114,7 +150,7 @@ def check_active(client: MlflowClient, experiment: Experiment) -> None:
         TrackingError: it was deleted.
     """
     if experiment.lifecycle_stage != "active":
-        uri = shlex.quote(shown(client.tracking_uri))
+        uri = shlex.quote(address.without_secrets(client.tracking_uri))
         raise TrackingError(
             f"the MLflow experiment `{experiment.name}` was deleted, and a deleted experiment keeps its name",
             hint=f"restore it with `MLFLOW_TRACKING_URI={uri} mlflow experiments restore "
@@ -134,7 +170,7 @@ def download(run_id: str, artifact: str, uri: str) -> Path:
         TrackingError: there is no such run or artifact, or no such store.
     """
     try:
-        path = Path(connect(uri, create=False).download_artifacts(run_id, artifact))
+        path = Path(artifacts_of(connect(uri, create=False), run_id).download_artifacts(artifact))
     except (MlflowException, OSError, sqlalchemy.exc.SQLAlchemyError) as error:
         raise TrackingError(f"MLflow does not give `{artifact}` of run `{run_id}`: {error}") from error
     if not path.exists():
@@ -144,7 +180,7 @@ def download(run_id: str, artifact: str, uri: str) -> Path:
 
 def settle(uri: str) -> None:
     """Brings an SQLite store's log into its file, unless somebody reads it: a copy of that is whole then."""
-    path = _path(uri)
+    path = address.path_of(uri)
     if path is not None and _is_there(path):
         with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=1.0)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -156,12 +192,25 @@ def passing(error: Exception) -> bool:
     Such are a lock, an outage, a full disk, a wrong password, an experiment that was just deleted.
     """
     if isinstance(error, MlflowException):
-        status = int(error.get_http_status_code())  # type: ignore[no-untyped-call]
+        status = _status(error)
     elif isinstance(error, requests.HTTPError) and error.response is not None:
         status = error.response.status_code
     else:
         return isinstance(error, OSError | sqlalchemy.exc.OperationalError | sqlalchemy.exc.TimeoutError)
     return status >= 500 or status in (401, 403, 408, 409, 429)
+
+
+def _status(error: MlflowException) -> int:
+    return int(error.get_http_status_code())  # type: ignore[no-untyped-call]
+
+
+def trouble(error: Exception) -> str:
+    """What is wrong with a store, said of its address: that it does not answer, or lets nobody in."""
+    if isinstance(error, probe.Refused):
+        return str(error)
+    if isinstance(error, MlflowException) and (status := _status(error)) in (401, 403):
+        return probe.refusal(status)
+    return f"does not answer: {reason(error)}"
 
 
 def reason(error: BaseException) -> str:
@@ -182,12 +231,37 @@ def _quiet() -> None:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
-def _path(uri: str) -> Path | None:
-    """The file of an SQLite store; None for any other store, and for one in memory."""
-    if not uri.startswith("sqlite:"):
+def _without_user(uri: str) -> str:
+    """A server's address, whose user and password MLflow reads in the environment from now on.
+
+    It would repeat the whole address in each of its errors.
+    """
+    parts = urlsplit(uri)
+    if parts.username:
+        os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
+        os.environ.pop("MLFLOW_TRACKING_TOKEN", None)
+    return address.without_secrets(uri)
+
+
+def _follow(uri: str, path: Path, *, at_once: bool) -> None:
+    """Lets what was moved with the store be found; who only reads can do without."""
+    try:
+        with sqlalchemy.create_engine(uri, poolclass=NullPool).begin() as connection:
+            moved.follow(connection, path.parent / ARTIFACTS)
+    except sqlalchemy.exc.OperationalError:
+        if at_once:
+            raise
+
+
+def _artifacts(uri: str) -> str | None:
+    """Where the artifacts of a new experiment go; None where a server decides.
+
+    MLflow itself would take the working folder's path for an address, in which `#` and `%` mean something.
+    """
+    if address.is_server(uri) or uri.startswith("databricks"):
         return None
-    name = sqlalchemy.make_url(uri).database
-    return Path(name).absolute() if name and name != ":memory:" else None
+    return (Path.cwd() / ARTIFACTS / uuid.uuid4().hex).as_uri()
 
 
 def _is_there(path: Path) -> bool:
@@ -202,7 +276,8 @@ def _create(path: Path) -> None:
         part = path.with_name(f"{path.name}.part")
         for leftover in path.parent.glob(f"{part.name}*"):
             leftover.unlink()
-        SqlAlchemyStore(f"sqlite:///{part}", ARTIFACTS).engine.dispose()  # type: ignore[no-untyped-call]
+        root = (Path.cwd() / ARTIFACTS).as_uri()
+        SqlAlchemyStore(address.absolute(f"sqlite:///{part.name}", part.parent), root).engine.dispose()  # type: ignore[no-untyped-call]
         if not _on_network(path.parent):
             # Readers and the writer no longer wait for each other.
             with closing(sqlite3.connect(part)) as connection:
@@ -216,7 +291,7 @@ def _create(path: Path) -> None:
 def _locked(path: Path) -> Iterator[None]:
     """Waits for the lock file, and removes it afterwards."""
     while True:
-        file = path.open("w")
+        file = path.open("w", encoding="utf-8")
         fcntl.flock(file, fcntl.LOCK_EX)
         # Who held it before has removed it: this may be a file without a name by now.
         if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
@@ -234,18 +309,19 @@ def _on_network(folder: Path) -> bool:
     mounts = Path("/proc/self/mounts")
     if not mounts.exists():
         return False
-    found = [line.split() for line in mounts.read_text().splitlines()]
+    found = [
+        line.split() for line in mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    ]
     around = [(len(point), kind) for _, point, kind, *_ in found if folder.resolve().is_relative_to(point)]
     return max(around, default=(0, ""))[1] in NETWORK_FILE_SYSTEMS
 
 
-def _check_schema(uri: str) -> None:
+def _check_schema(uri: str, shown: str) -> None:
     """MLflow itself would migrate some old stores unasked.
 
     Raises:
         TrackingError: the store is of another MLflow, is no database, or has no driver here.
     """
-    address = shown(uri)
     try:
         engine = sqlalchemy.create_engine(uri, poolclass=NullPool)
         with engine.connect() as connection:
@@ -253,19 +329,19 @@ def _check_schema(uri: str) -> None:
     except sqlalchemy.exc.OperationalError:
         raise
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        raise TrackingError(f"the MLflow store `{address}` cannot be opened: {error}") from error
+        raise TrackingError(f"the MLflow store `{shown}` cannot be opened: {error}") from error
     scripts = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
     if revision in (None, scripts.get_current_head()):
         return
-    upgrade = f"`mlflow db upgrade {shlex.quote(address)}`"
+    upgrade = f"`mlflow db upgrade {shlex.quote(shown)}`"
     try:
         scripts.get_revision(revision)
     except CommandError as error:
         raise TrackingError(
-            f"the MLflow store `{address}` is of a newer MLflow than the installed {mlflow.__version__}",
+            f"the MLflow store `{shown}` is of a newer MLflow than the installed {mlflow.__version__}",
             hint=f"`pip install --upgrade mlflow`; if that one is newer than the store in turn, {upgrade}",
         ) from error
     raise TrackingError(
-        f"the MLflow store `{address}` is of an older MLflow than the installed {mlflow.__version__}",
+        f"the MLflow store `{shown}` is of an older MLflow than the installed {mlflow.__version__}",
         hint=f"make a copy of it, then run {upgrade}",
     )

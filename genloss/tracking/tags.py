@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from genloss.comparison.runs import Direction
+from genloss.comparison.runs import Direction, directions
+from genloss.errors import RecordError
 from genloss.experiment.schema import Run
 from genloss.experiment.source import command
 from genloss.record.folder import EXPERIMENT, ROOT
+from genloss.record.parsing import LATEST, Fields, parse_json, whole
 
 STUDY, CREATED, RUN = "genloss.study", "genloss.created", "genloss.run"
 SETS, BASE, POINT, PROTOCOL = "genloss.sets", "genloss.base", "genloss.point", "genloss.protocol"
+CODE = "genloss.code"
 TRIAL, STEPS, METRICS = "genloss.trial", "genloss.steps", "genloss.metrics"
 COMPARISON, FLOORS = "genloss.comparison", "genloss.floors"
 COMMAND = "genloss.command"
@@ -22,6 +25,12 @@ DAMAGED = ".damaged"
 """What the study's name ends with, in MLflow, of a run that had to begin anew."""
 
 LONGEST_TAG = 5000
+"""Characters of a tag that every MLflow takes; a run's may have 8,000 where it is newer."""
+
+LONGEST_EXPERIMENT_TAG = 20_000
+"""Characters of an experiment's tag that MLflow takes from 3.17 on."""
+
+LARGEST_SEED = 2**64 - 1
 LEFT_OUT = ("objectives", "seeds", "description")
 """What a long protocol does without, the first of them first."""
 
@@ -61,6 +70,7 @@ class Told:
         sets: what the objective's `with` sets.
         point: the values of a sweep or a search.
         trial: the objective's number in a search.
+        code: digests of the code and the files that the run used; none where that is not known.
     """
 
     sets: Mapping[str, Any] | None = None
@@ -68,6 +78,7 @@ class Told:
     base: str = ""
     trial: int | None = None
     protocol: Protocol | None = None
+    code: Mapping[str, str] = field(default_factory=dict)
 
 
 def comparison_tags(study: Mapping[str, Any], run: Run) -> dict[str, str]:
@@ -95,6 +106,8 @@ def comparison_tags(study: Mapping[str, Any], run: Run) -> dict[str, str]:
         if len(as_json(protocol)) > LONGEST_TAG:
             del protocol[key]
     tags = {SETS: as_json(run.objective.sets), PROTOCOL: as_json(protocol)}
+    if run.code:
+        tags |= _split(CODE, run.code)
     if run.objective.base:
         tags |= {BASE: run.objective.base, POINT: as_json(run.objective.point)}
     if run.objective.trial is not None:
@@ -111,43 +124,69 @@ def told(tags: Mapping[str, str]) -> Told:
         sets=_mapping(tags.get(SETS)),
         point=_mapping(tags.get(POINT)) or {},
         base=tags.get(BASE, ""),
-        trial=int(number) if (number := tags.get(TRIAL, "")).isdecimal() else None,
+        trial=whole(tags.get(TRIAL, "")),
         protocol=_protocol(tags.get(PROTOCOL)),
+        code=_joined(CODE, tags),
     )
+
+
+def _split(key: str, values: Mapping[str, str]) -> dict[str, str]:
+    """A mapping in as many tags as it takes: `key`, `key.2`, …"""
+    parts: list[dict[str, str]] = [{}]
+    for name, value in values.items():
+        if parts[-1] and len(as_json({**parts[-1], name: value})) > LONGEST_TAG:
+            parts.append({})
+        parts[-1][name] = value
+    return {f"{key}.{index}" if index > 1 else key: as_json(part) for index, part in enumerate(parts, 1)}
+
+
+def _joined(key: str, tags: Mapping[str, str]) -> dict[str, str]:
+    """What `_split` made tags of; what is damaged of it is left out."""
+    found: dict[str, str] = {}
+    index, name = 1, key
+    while name in tags:
+        found |= {str(k): str(v) for k, v in (_mapping(tags[name]) or {}).items()}
+        index += 1
+        name = f"{key}.{index}"
+    return found
 
 
 def floors(text: str) -> dict[str, float] | None:
     """The floors of a tag; None where it is damaged."""
-    found = _mapping(text)
     try:
-        return None if found is None else {str(name): float(value) for name, value in found.items()}
-    except (TypeError, ValueError):
+        return Fields({"floors": _mapping(text)}).numbers("floors")
+    except RecordError:
         return None
+
+
+def created(tags: Mapping[str, str]) -> int:
+    """When a run's study was begun, in milliseconds since 1970; 0 where that is not known."""
+    return whole(tags.get(CREATED, ""), LATEST) or 0
 
 
 def _protocol(text: str | None) -> Protocol | None:
-    found = _mapping(text)
-    if found is None:
-        return None
     try:
+        said = Fields(_mapping(text))
+        objectives = said.list("objectives", [])
+        seeds = Fields({str(index): seed for index, seed in enumerate(said.list("seeds", []))})
         return Protocol(
-            experiment=str(found["experiment"]),
-            baseline=str(found["baseline"]),
-            position=int(found["position"]),
-            data=str(found["data"]),
-            metrics={str(name): Direction(**direction) for name, direction in found["metrics"].items()},
-            description=str(found.get("description", "")),
-            objectives=tuple(map(str, found.get("objectives", ()))),
-            seeds=tuple(map(int, found.get("seeds", ()))),
-            metric=str(found.get("metric", "")),
+            experiment=said.text("experiment"),
+            baseline=said.text("baseline"),
+            position=said.count("position"),
+            data=said.text("data"),
+            metrics=directions(said.fields("metrics")),
+            description=said.text("description", ""),
+            objectives=tuple(map(str, objectives)),
+            seeds=tuple(seeds.count(index, most=LARGEST_SEED) for index in sorted(seeds.names(), key=int)),
+            metric=said.text("metric", ""),
         )
-    except (LookupError, TypeError, ValueError, AttributeError):
+    except RecordError:
         return None
 
 
 def _mapping(text: str | None) -> dict[str, Any] | None:
     try:
-        found = json.loads(text or "")
+        found = parse_json(text or "")
     except ValueError:
         return None
     return found if isinstance(found, dict) else None

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import PIL.Image
-import requests
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
@@ -24,7 +23,9 @@ from genloss.errors import RecordError, TrackingError
 from genloss.experiment.schema import Run
 from genloss.record.folder import PRUNED, RunFolder
 from genloss.tracking import paths, store
-from genloss.tracking.delivery import MAYBE_WRONG, WRONG, Delivery, Rejection
+from genloss.tracking.artifacts import IMAGES, Artifact
+from genloss.tracking.delivery import Delivery, Rejection, RunGone
+from genloss.tracking.note import fenced
 from genloss.tracking.paths import Refused
 from genloss.tracking.tags import LONGEST_TAG, comparison_tags
 
@@ -35,6 +36,7 @@ SHORTENED = " (the whole is in the artifact config.yaml)"
 MOST_REJECTIONS = 100
 """Of so many things the run's tag says why they are not in MLflow."""
 
+REJECTED = "genloss.rejected"
 FAILED_NOTE = "**Failed**"
 
 
@@ -86,6 +88,7 @@ class Target:
 
     Attributes:
         run_id: MLflow's; empty until the run is found or made.
+        pending: files and keys of metrics of the record that MLflow has not taken, with the reasons.
     """
 
     def __init__(self, folder: RunFolder, place: Store) -> None:
@@ -93,6 +96,7 @@ class Target:
         self._store = place
         self._client, self._delivery = place.client, place.delivery
         self._rejections: dict[str, str] = {}
+        self.pending: dict[str, str] = {}
         self.run_id = ""
 
     @cached_property
@@ -103,7 +107,7 @@ class Target:
             RecordError: run.json is missing or damaged.
         """
         try:
-            return Run.model_validate_json(self._folder.run.read_text())
+            return Run.model_validate_json(self._folder.run.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RecordError(f"`{self._folder.run}` cannot be read: {error}") from error
 
@@ -169,7 +173,7 @@ class Target:
         """Logs values, but for those of keys that MLflow is known to refuse."""
         refused = self._store.refused
         for key in {metric.key for metric in metrics} & refused.keys():
-            self.reject(key, refused[key])
+            self.reject(key, refused[key], pending=True)
         wanted = [metric for metric in metrics if metric.key not in refused]
         rejected = self._log(metrics=wanted)
         keys = [rejection.item.key for rejection in rejected]
@@ -196,19 +200,39 @@ class Target:
     ) -> list[Rejection]:
         rejections = self._delivery.log(self._client, self.run_id, metrics=metrics, tags=tags, params=params)
         for rejection in rejections:
-            self.reject(rejection.item.key, rejection.reason)
+            self.reject(rejection.item.key, rejection.reason, pending=bool(metrics))
         return rejections
 
-    def reject(self, what: str, reason: str) -> None:
-        """Says, once, that something is not in MLflow."""
+    def reject(self, what: str, reason: str, *, pending: bool = False) -> None:
+        """Says, once, that something is not in MLflow.
+
+        Args:
+            what: a key, or a file of the record.
+            reason: why not.
+            pending: whether it is a part of the record, which MLflow is to have, and not only said of it.
+        """
+        if pending:
+            self.pending[what] = reason
         if what in self._rejections:
             return
         self._store.tell(f"run `{self.name}`: MLflow did not take `{what}`: {reason}")
         if len(self._rejections) < MOST_REJECTIONS:
             self._rejections[what] = reason
-            listed = "; ".join(f"{what}: {reason}" for what, reason in self._rejections.items())
-            tag = RunTag("genloss.rejected", shortened(listed, LONGEST_TAG))
-            self._delivery.log(self._client, self.run_id, tags=[tag])
+            self._tell_rejections()
+
+    def accept(self, what: str) -> None:
+        """Takes back that something is not in MLflow."""
+        was_pending, was_told = self.pending.pop(what, None), self._rejections.pop(what, None)
+        if was_pending is not None or was_told is not None:
+            self._tell_rejections()
+
+    def _tell_rejections(self) -> None:
+        rejected = {**self._rejections, **self.pending}
+        if not rejected:
+            self._delete_tag(REJECTED)
+            return
+        listed = "; ".join(f"{what}: {reason}" for what, reason in rejected.items())
+        self._delivery.log(self._client, self.run_id, tags=[RunTag(REJECTED, shortened(listed, LONGEST_TAG))])
 
     def begin_again(self) -> None:
         """Says that the run runs; what was said of an end before is taken back, but for MLflow's end time."""
@@ -236,7 +260,7 @@ class Target:
         if status == "FAILED":
             before = self._delivery.call(self._client.get_run, self.run_id).data.tags.get(MLFLOW_RUN_NOTE, "")
             if not before or before.startswith(FAILED_NOTE):
-                tags[MLFLOW_RUN_NOTE] = f"{FAILED_NOTE}\n\n```\n{message}\n```{self._reproduce()}"
+                tags[MLFLOW_RUN_NOTE] = f"{FAILED_NOTE}\n\n{fenced(message)}{self._reproduce()}"
         self.log(tags=tags)
         # MLflow has no such word; the message says it.
         status = "KILLED" if status == PRUNED else status
@@ -244,7 +268,7 @@ class Target:
 
     def _reproduce(self) -> str:
         try:
-            return f"\n\nTo see it again:\n\n```\n{self.run.reproduce}\n```"
+            return f"\n\nTo see it again:\n\n{fenced(self.run.reproduce)}"
         except RecordError:
             return ""
 
@@ -260,49 +284,55 @@ class Target:
         self._delivery.call(self._client.update_run, self.run_id, name=self._folder.path.name)
         self.log(tags={"genloss.study": f"{self._store.content['study']}.damaged"})
 
-    def artifact(self, name: str, to: str) -> None:
-        """Logs a file of the record, or a folder."""
+    def send(self, artifact: Artifact) -> None:
+        """Logs a file of the record, or a folder; what MLflow does not take is rejected, and nothing waits.
 
-        def send(path: Path) -> None:
-            log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
-            self._delivery.call(log, self.run_id, str(path), paths.destination(to) or None)
-
-        self._file(name, send)
-
-    def image(self, name: str, key: str, step: int, when: int) -> None:
-        """Logs a picture of the record as the picture of a step."""
-        # MLflow's name for it ends in a random part; the smaller copy is written last.
-        begin = f"images/{key.replace('/', '~')}+step+{step}+timestamp+{when}+"
-
-        def send(path: Path) -> None:
-            image = _read(path)
-            paths.destination(key)
-
-            def log() -> None:
-                there = [file.path for file in self._client.list_artifacts(self.run_id, "images")]
-                if not any(name.startswith(begin) and name.endswith("+compressed.webp") for name in there):
-                    self._client.log_image(
-                        self.run_id, image, key=key, step=step, timestamp=when, synchronous=True
-                    )
-
-            self._delivery.call(log)
-
-        self._file(name, send)
-
-    def _file(self, name: str, send: Callable[[Path], None]) -> None:
+        Raises:
+            RunGone: the run was deleted.
+        """
         try:
-            send(paths.own(self._folder.path, name))
+            log = self._picture(artifact) if artifact.key else self._file(artifact)
         except (Refused, ValueError) as error:
-            self.reject(name, str(error))
-        except requests.HTTPError as error:
-            if error.response is None or error.response.status_code == 404:
-                raise
-            self.reject(name, str(error))
-        except MlflowException as error:
-            gone = self._delivery.is_gone(self._client, self.run_id)
-            if gone or error.error_code not in (WRONG, MAYBE_WRONG):
-                raise
-            self.reject(name, str(error))
+            self.reject(artifact.name, str(error), pending=True)
+            return
+        failure = self._delivery.attempt(log, self._check_there)
+        if failure is None:
+            self.accept(artifact.name)
+        else:
+            self.reject(artifact.name, store.reason(failure), pending=True)
+
+    def _check_there(self) -> None:
+        """Whether the run can still be written to; waits where the store does not answer.
+
+        Raises:
+            RunGone: it was deleted.
+        """
+        if self._delivery.is_gone(self._client, self.run_id):
+            raise RunGone(self.run_id)
+
+    def _file(self, artifact: Artifact) -> Callable[[], None]:
+        to = paths.destination(artifact.to) or None
+        path = paths.own(self._folder.path, artifact.name)
+        log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
+        return lambda: log(self.run_id, str(path), to)
+
+    def _picture(self, artifact: Artifact) -> Callable[[], None]:
+        paths.destination(artifact.key)
+        image = _read(paths.own(self._folder.path, artifact.name))
+
+        def log() -> None:
+            listed = store.artifacts_of(self._client, self.run_id).list_artifacts(IMAGES)
+            if not artifact.is_image_in(file.path for file in listed):
+                self._client.log_image(
+                    self.run_id,
+                    image,
+                    key=artifact.key,
+                    step=artifact.step,
+                    timestamp=artifact.when,
+                    synchronous=True,
+                )
+
+        return log
 
 
 def _read(path: Path) -> PIL.Image.Image:

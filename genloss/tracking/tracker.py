@@ -1,16 +1,18 @@
 """The tracker: the process that carries a study's records to MLflow.
 
-    python -m genloss.tracking.tracker FOLDER [--uri URI] [--deleted]
+    python -m genloss.tracking.tracker FOLDER [--deleted] [--parent PROCESS]
 
+ships to the store that `MLFLOW_TRACKING_URI` names, whatever the study says (see allowed.py). It
 looks twice a second which journals have grown, and ships them. When its standard input ends, nothing more
 will be written: it ships what is left, writes the comparison run and the note, and ends. A store that cannot
-be reached is asked again, for ever; killed at any moment, it goes on where it was when it is started again.
+be reached is asked again, for as long as the process lives that started it (its number is given, since it may
+die before this one can ask for it); killed at any moment, it goes on where it was when it is started again.
 
 What happens it says on standard output, a JSON object a line:
 
-    {"event": "waiting", "why": …}                   the store does not answer, in a sentence
+    {"event": "waiting", "why": …}                   the store and what is wrong with it
     {"event": "answered"}                            it does again
-    {"event": "ready", "experiment_id": …, "uri": …, "page": the comparison's address, on a server}
+    {"event": "ready", "experiment_id": …, "page": the comparison's address, on a server}
     {"event": "shipped", "values": so many in all, "left": bytes of the journals}
     {"event": "note", "text": …}                     what a person should know
     {"event": "error", "message": …, "hint": …}      it cannot be used, and the tracker ends
@@ -37,7 +39,8 @@ from typing import TYPE_CHECKING, Any
 import requests
 from mlflow.exceptions import MlflowException
 
-from genloss.errors import GenlossError
+from genloss import output
+from genloss.errors import GenlossError, told
 from genloss.record import owner
 from genloss.record.folder import RunFolder, StudyFolder
 from genloss.tracking import address, comparison_run, fail_fast, note, store, views
@@ -76,7 +79,7 @@ class Tracker:
         folder: the study's.
         compare: gives the comparison of a study.
         report: told of what happens, see above.
-        uri: the store, if it is not the one that the study names.
+        uri: the store; what the user's settings name by default, and not what the study says.
         deleted: whether runs that were deleted in MLflow are made anew.
     """
 
@@ -97,17 +100,17 @@ class Tracker:
             TrackingError: they cannot be used.
         """
         self._content = self.folder.read()
-        self._uri = uri = address.resolve(self.uri or self._content["tracking_uri"])
+        self._uri = uri = address.resolve(self.uri)
         delivery = Delivery(self._wait, lambda: self.report(event="answered"))
         client = delivery.call(store.connect, uri)
         experiment_id = delivery.call(store.experiment, client, self._content["experiment_name"])
         self._store = Store(client, delivery, experiment_id, self._content, {}, self._tell)
-        page = views.page(uri, experiment_id, self.folder.name) if store.is_server(uri) else None
-        self.report(event="ready", experiment_id=experiment_id, uri=uri, page=page)
+        page = views.page(uri, experiment_id, self.folder.name) if address.is_server(uri) else None
+        self.report(event="ready", experiment_id=experiment_id, page=page)
         self._show()
 
     def _wait(self, why: str) -> None:
-        self.report(event="waiting", why=f"`{store.shown(self._uri)}` does not answer: {why}")
+        self.report(event="waiting", why=f"`{address.without_secrets(self._uri)}` {why}")
 
     def _tell(self, text: str) -> None:
         tell(text)
@@ -157,28 +160,29 @@ class Tracker:
         for run, in_training in zip(self._runs.values(), self._in_training(), strict=True):
             if not in_training:
                 run.end()
+            run.send_again()
         self._store.check()
-        if self._runs:
-            self._conclude()
+        shipped = self._conclude() if self._runs else True
         store.settle(self._uri)
         self._tell_count()
-        self.report(event="done", shipped=all(run.complete for run in self._runs.values()))
+        self.report(event="done", shipped=shipped and all(run.complete for run in self._runs.values()))
 
     def _in_training(self) -> Iterator[bool]:
         """For each run, whether it has not ended and still has a process."""
         for run in self._runs.values():
             yield not run.seen.ended and run.folder.is_trained()
 
-    def _conclude(self) -> None:
-        """Writes the comparison run and the experiment's note."""
+    def _conclude(self) -> bool:
+        """Writes the comparison run and the experiment's note; says whether MLflow has the report."""
         folder, experiment_id, name = self.folder, self._store.experiment_id, self.folder.name
         floors: Mapping[str, float] = {}
         try:
             comparison = self.compare(folder)
             said, floors = note.Said.of(comparison), comparison.floors
         except Exception as error:  # the runs are whole without it
-            why = error.message if isinstance(error, GenlossError) else f"{type(error).__name__}: {error}"
+            why = error.message if isinstance(error, GenlossError) else told(error)
             said = note.Said(f"The table cannot be made: {why}", "The table cannot be made.")
+        shipped = False
         with self._lenient():
             run = comparison_run.find_or_create(self._store, name)
             run_id = run.info.run_id
@@ -188,11 +192,12 @@ class Tracker:
                 "charts": views.within(experiment_id, name),
             }
             links = " · ".join(note.link(text, page) for text, page in pages.items() if page)
-            comparison_run.write(self._store, folder, run, said, links, floors)
+            shipped = comparison_run.write(self._store, folder, run, said, links, floors)
             description = self._content["experiment"]["description"]
             self._store.delivery.call(
                 note.write, self._store.client, experiment_id, name, description, said, links
             )
+        return shipped
 
     def _tell_count(self) -> None:
         runs = self._runs.values()
@@ -232,24 +237,24 @@ def main(arguments: list[str], compare: Callable[[StudyFolder], Comparison] | No
     """Tracks a study until standard input ends; gives the exit code."""
     parser = argparse.ArgumentParser(prog="genloss.tracking.tracker")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--uri")
     parser.add_argument("--deleted", action="store_true")
+    parser.add_argument("--parent", type=int, default=os.getppid())
     options = parser.parse_args(arguments)
+    output.protect()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     usual = os.getpriority(os.PRIO_PROCESS, 0)
     _be_nice(min(usual + NICENESS, LEAST))
     gc.freeze()
     gc.set_threshold(GARBAGE)
     fail_fast()
-    parent = os.getppid()
     last: dict[str, Any] = {}
     # MLflow prints a line of its own for each run that ends on a server: that goes to the log.
-    events = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
     def report(**event: Any) -> None:
         nonlocal last
-        if event["event"] == "waiting" and os.getppid() != parent:
+        if event["event"] == "waiting" and os.getppid() != options.parent:
             tell(f"{event['why']}; nobody waits for it any more")
             raise SystemExit(1)
         if event != last:
@@ -263,11 +268,11 @@ def main(arguments: list[str], compare: Callable[[StudyFolder], Comparison] | No
     def superseded() -> bool:
         """Whether a launcher is at the study that did not start this tracker; it starts its own."""
         launcher = study.owner()
-        return launcher is not None and launcher.process != os.getppid() and study.is_alive()
+        return launcher is not None and launcher.process != options.parent and study.is_alive()
 
     with _alone(study, report):
         try:
-            tracker = Tracker(study, compare or _compare, report, options.uri, options.deleted)
+            tracker = Tracker(study, compare or _compare, report, deleted=options.deleted)
             tracker.open()
             gc.freeze()
             more = False
@@ -289,7 +294,7 @@ def _be_nice(niceness: int) -> None:
         os.setpriority(os.PRIO_PROCESS, 0, niceness)
     if os.getsid(0) == os.getpid():
         with suppress(OSError):  # where there are no such groups
-            AUTOGROUP.write_text(str(niceness))
+            AUTOGROUP.write_text(str(niceness), encoding="utf-8")
 
 
 def _goes_on(seconds: float) -> bool:

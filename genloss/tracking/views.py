@@ -17,17 +17,18 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 from mlflow import MlflowClient
 
 from genloss.errors import TrackingError
-from genloss.tracking import store
+from genloss.tracking import address, store
+from genloss.tracking.tags import LONGEST_EXPERIMENT_TAG
 
 VIEW_TAG = "mlflow.sharedViewState."
 KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
-LONGEST_TAG = 20_000
 SAMPLES = ".samples"
 """What the name of a study's second view ends with."""
 
@@ -52,10 +53,8 @@ WITHOUT_SECTION = "Model metrics"
 
 
 def page(host: str, experiment_id: str, study: str) -> str:
-    """The address of a study's comparison on an MLflow server, without the password that `host` may bear."""
-    parts = urlsplit(host)
-    base = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
-    return f"{base}/{within(experiment_id, study)}"
+    """The address of a study's comparison on an MLflow server."""
+    return f"{address.without_secrets(host).rstrip('/')}/{within(experiment_id, study)}"
 
 
 def within(experiment_id: str, name: str) -> str:
@@ -79,13 +78,13 @@ def find(uri: str, study: Mapping[str, Any]) -> str:
         client = store.connect(uri, create=False)
         found = store.find_experiment(client, name)
         if found is None:
-            raise TrackingError(f"MLflow has no experiment `{name}` in `{store.shown(uri)}`")
+            raise TrackingError(f"MLflow has no experiment `{name}` in `{address.without_secrets(uri)}`")
         if VIEW_TAG + study["study"] not in found.tags:
             write(client, found.experiment_id, study, [], {})
     except Exception as error:
         if store.passing(error):
             raise TrackingError(
-                f"the MLflow store `{store.shown(uri)}` does not answer: {store.reason(error)}"
+                f"the MLflow store `{address.without_secrets(uri)}` {store.trouble(error)}"
             ) from error
         raise
     return str(found.experiment_id)
@@ -109,12 +108,19 @@ def write(
     """
     client.set_experiment_tag(experiment_id, KIND_TAG, KIND)
     known, name = list(keys), study["study"]
-    client.set_experiment_tag(experiment_id, VIEW_TAG + name, comparison(study, known, pictures))
-    if pictures:
-        client.set_experiment_tag(experiment_id, VIEW_TAG + name + SAMPLES, samples(study, known, pictures))
+    views = {"": comparison, **({SAMPLES: samples} if pictures else {})}
+    for suffix, view in views.items():
+        store.set_experiment_tag(
+            client, experiment_id, VIEW_TAG + name + suffix, partial(view, study, known, pictures)
+        )
 
 
-def comparison(study: Mapping[str, Any], keys: Sequence[str], pictures: Mapping[str, int]) -> str:
+def comparison(
+    study: Mapping[str, Any],
+    keys: Sequence[str],
+    pictures: Mapping[str, int],
+    longest: int = LONGEST_EXPERIMENT_TAG,
+) -> str:
     """The view of the comparison, as JSON that fits a tag: groups of objectives, folded, seeds averaged."""
     objectives = study["experiment"]["objectives"]
     state = _state(study)
@@ -133,13 +139,18 @@ def comparison(study: Mapping[str, Any], keys: Sequence[str], pictures: Mapping[
         less = {**state, "groupsExpanded": state.get(groups, {})}
         for listed in (sections, _without_folded(sections, keys)):
             content = _json({**less, **_charts(listed)})
-            if len(content) <= LONGEST_TAG:
+            if len(content) <= longest:
                 return content
     # The front end then makes a chart of each metric by itself.
     return _json(state | {"groupsExpanded": {}})
 
 
-def samples(study: Mapping[str, Any], keys: Sequence[str], pictures: Mapping[str, int]) -> str:
+def samples(
+    study: Mapping[str, Any],
+    keys: Sequence[str],
+    pictures: Mapping[str, int],
+    longest: int = LONGEST_EXPERIMENT_TAG,
+) -> str:
     """The view of the samples, as JSON: pictures of all objectives with the first seed, side by side."""
     experiment = study["experiment"]
     state = _state(study)
@@ -149,7 +160,8 @@ def samples(study: Mapping[str, Any], keys: Sequence[str], pictures: Mapping[str
         # The front end draws the pictures in the opposite order.
         state["orderByAsc"] = not state["orderByAsc"]
     shown = Section("samples", [_picture(key, step) for key, step in pictures.items()], columns=1, height=800)
-    return _json(state | _charts([shown, *_by_prefix(keys)]))
+    content = _json(state | _charts([shown, *_by_prefix(keys)]))
+    return content if len(content) <= longest else _json(state | _charts([shown]))
 
 
 def _state(study: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,12 +29,13 @@ class Shipped:
 
     def __init__(self, here: Path, uri: str) -> None:
         self.study: StudyFolder = write_study(here, uri=uri)
+        self.uri = uri
         self.folder: RunFolder = self.study.run("minimax-0")
         self.client = MlflowClient(uri)
         self.said: list[dict[str, Any]] = []
 
     def tracker(self, *, uri: str | None = None, deleted: bool = False) -> Tracker:
-        tracker = Tracker(self.study, comparison_of, self._hear, uri, deleted)
+        tracker = Tracker(self.study, comparison_of, self._hear, uri or self.uri, deleted)
         tracker.open()
         return tracker
 

@@ -140,7 +140,7 @@ def test_a_report_that_leads_out_of_the_study_is_not_sent(whole: Shipped, tmp_pa
     (tmp_path / "secret").write_text("secret")
     whole.study.report.unlink()
     whole.study.report.symlink_to(tmp_path / "secret")
-    assert whole.ship()
+    assert not whole.ship()
     (run,) = comparisons(whole)
     assert [file.path for file in whole.client.list_artifacts(run.info.run_id)] == ["plots"]
     assert any("`report.html` is not sent" in said for said in whole.notes())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from genloss.tracking.note import LONGEST_TAG, Said, link, note
+from genloss.tracking.note import Said, fenced, link, note
+from genloss.tracking.tags import LONGEST_EXPERIMENT_TAG
 
 TABLE = Said(
     "plain is best.\n\n| objective | recall ↑ |\n| --- | ---: |\n| plain | 0.5 ± 0.1 |", "plain is best."
@@ -55,12 +56,12 @@ def test_a_note_never_grows_over_mlflow_s_limit() -> None:
     text = "x" * 1000
     for number in range(400):
         text = note(f"study-{number}", "What changes?", TABLE, text)
-        assert len(text) <= LONGEST_TAG
+        assert len(text) <= LONGEST_EXPERIMENT_TAG
         assert f"**study-{number}**" in text
     assert "**study-0**" not in text
     assert "x" * 1000 in text
     huge = note("huge", "", Said("| x |\n" * 10_000, "x is best; the table is too long."), text)
-    assert len(huge) <= LONGEST_TAG
+    assert len(huge) <= LONGEST_EXPERIMENT_TAG
     assert "x is best; the table is too long." in huge
 
 
@@ -78,3 +79,36 @@ def test_as_much_is_said_as_there_is_room_for() -> None:
     assert said.within(100) == said.whole
     assert said.within(20) == "short"
     assert "too long" in Said("whole " * 10, "short " * 10).within(50)
+
+
+HOSTILE = (
+    "<!-- genloss ends --> <img src=x onerror=alert(1)> </td>\x1b[31m ![seen](http://host/x.png) --> <?x"
+)
+
+
+def test_what_a_message_says_is_no_markup_and_ends_no_study_s_part() -> None:
+    said = Said(f"plain is best.\n\n* FAILED: `plain`: {HOSTILE}", HOSTILE)
+    text = note("study-1", HOSTILE, said, "My own words.")
+    for _ in range(3):
+        text = note("study-1", HOSTILE, said, text)
+        assert text.count("<") == text.count("-->") == 2  # our own comments
+        assert "](" not in text
+        assert "\x1b" not in text
+        assert text.count("My own words.") == text.count("plain is best.") == 1
+    other = note("study-2", "What changes?", TABLE, text)
+    assert other.count("My own words.") == other.count("plain is best.") - 1 == 1
+
+
+def test_a_name_is_no_markup() -> None:
+    text = note("a --> <b>\nc", "What changes?", TABLE, "")
+    assert text.count("-->") == text.count("<") == 2
+    assert note("a --> <b>\nc", "What changes?", TABLE, text) == text
+
+
+def test_smaller_than_is_no_markup() -> None:
+    assert "a < b <= c" in note("study-1", "a < b <= c", TABLE, "")
+
+
+def test_a_block_of_code_ends_where_we_end_it() -> None:
+    assert fenced("a") == "```\na\n```"
+    assert fenced("```\n<b>") == "````\n```\n<b>\n````"

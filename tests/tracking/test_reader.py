@@ -228,13 +228,14 @@ def test_runs_of_an_older_genloss_are_used_as_far_as_they_can_be(here: Here) -> 
 def test_a_param_that_was_too_long_is_read_from_the_artifact_that_has_all_of_it(here: Here) -> None:
     from genloss.launch.configuration import write_configuration
     from genloss.launch.execute import read_run
+    from genloss.registry import catalogue
 
     hidden = [128] * 3000
     own = objective("a")
     own = own.model_copy(update={"model": own.model.model_copy(update={"options": {"hidden": hidden}})})
     made = study(here.path, uri=here.uri, objectives=[own], numbers={"a": [0.0]}, seeds=[0], train=False)
     folder = made.run("a-0")
-    write_configuration(read_run(folder), folder)
+    write_configuration(read_run(folder), folder, catalogue())
     with begin(folder) as journal:
         journal.event("artifact", path="artifacts/config.yaml", to="")
         journal.event("status", status="FINISHED", message="")

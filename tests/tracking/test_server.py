@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 from genloss.errors import RequestError, TrackingError
-from genloss.tracking import server, store
+from genloss.tracking import server, store, watched
 from tests.tracking.studies import begin, block, columns, write_study
 from tests.tracking.test_tracker import rows, ship, start
 
@@ -80,7 +81,7 @@ def test_what_is_no_store_or_a_newer_one_is_refused(here: Path) -> None:
     assert "pip install --upgrade mlflow" in str(caught.value.hint)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 @pytest.mark.slow
 def test_genloss_ui_leaves_nothing_running(here: Path, number: signal.Signals) -> None:
     study = write_study(here)
@@ -95,11 +96,34 @@ def test_genloss_ui_leaves_nothing_running(here: Path, number: signal.Signals) -
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     groups = [int(child) for child in children.read_text().split()] if children.exists() else []
     process.send_signal(number)
-    process.communicate(timeout=30)
-    assert process.returncode == 128 + number
-    for group in groups:
-        with pytest.raises(ProcessLookupError):
-            os.killpg(group, 0)
+    process.communicate(timeout=300)
+    assert process.returncode == (-number if number is signal.SIGKILL else 128 + number)
+    deadline = time.monotonic() + 180
+    while number is signal.SIGKILL and any(map(is_there, groups)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not list(filter(is_there, groups))
+
+
+def is_there(group: int) -> bool:
+    """Whether a process of the group is."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_command_ends_with_whoever_started_it(here: Path) -> None:
+    """Though the command does not heed SIGTERM."""
+    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True)"
+    command = [sys.executable, "-P", watched.__file__, sys.executable, "-c", f"{code}; time.sleep(600)"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"on\n"
+    process.communicate(timeout=300)  # closes its standard input, and waits until nobody holds its output
+    assert process.returncode == -signal.SIGKILL
+    with subprocess.Popen([*command[:3], sys.executable, "-c", "exit(3)"], stdin=subprocess.PIPE) as other:
+        assert other.wait(timeout=300) == 3
 
 
 @pytest.mark.slow
@@ -130,7 +154,7 @@ def test_an_outage_in_mid_study_loses_nothing(here: Path) -> None:
         until("waiting")
         journal.event("status", status="FINISHED")
     with server.serving(database, port):
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     assert json.loads(out.splitlines()[-1]) == {"event": "done", "shipped": True}, err
     watch.cancel()
     found = rows(here)

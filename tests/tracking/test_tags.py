@@ -29,6 +29,18 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert protocol.data == "0123456789abcdef" * 4
 
 
+@pytest.mark.parametrize("terms", [0, 3, 400])
+def test_the_code_of_a_run_takes_as_many_tags_as_it_needs(tmp_path: Path, terms: int) -> None:
+    code = {f"generator.term_{number}.@code": "genloss 0.1.0 (0123456789ab)" for number in range(terms)}
+    content = study(tmp_path, train=False).read()
+    run = Run.model_validate(content["runs"][0], strict=False).model_copy(update={"code": code})
+    written = comparison_tags(content, run)
+    assert sum(key.startswith(tags.CODE) for key in written) == {0: 0, 3: 1, 400: 5}[terms]
+    assert max(map(len, written.values())) <= tags.LONGEST_TAG
+    assert told(written).code == code
+    assert told({tags.CODE: "{", f"{tags.CODE}.2": "[1]"}).code == {}
+
+
 def test_the_line_that_runs_the_study_again_is_whole_or_missing(tmp_path: Path) -> None:
     content = study(tmp_path, train=False).read()
     run = Run.model_validate(content["runs"][0], strict=False)

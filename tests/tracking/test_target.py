@@ -32,7 +32,7 @@ def test_a_run_says_what_it_is(shipped: Shipped, tmp_path: Path) -> None:
     assert run.data.tags["mlflow.user"] == "ada"
     assert run.data.tags["genloss.device"] == "cpu"
     assert run.data.tags["genloss.run"] == f"{shipped.study.name}/minimax-0"
-    assert run.info.artifact_uri.startswith(f"{tmp_path}/mlruns/")
+    assert run.info.artifact_uri.startswith(f"file://{tmp_path}/mlruns/")
     (data,) = run.inputs.dataset_inputs
     assert (data.dataset.name, data.dataset.digest) == ("digits", ("0123456789abcdef" * 4)[:36])
     rare = shipped.client.get_metric_history(run.info.run_id, "generator/rare")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -114,7 +115,31 @@ def test_the_tracker_gives_way_to_the_workers(here: Path) -> None:
     group = Path(f"/proc/{process.pid}/autogroup")
     if group.exists():
         assert group.read_text().endswith(f" nice {mine + NICENESS}\n")
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
+
+
+LAUNCHER = """
+import os, subprocess, sys
+command = [sys.executable, "-m", "genloss.tracking.tracker", *sys.argv[1:], "--parent", str(os.getpid())]
+subprocess.Popen(command, stdin=subprocess.PIPE)
+os._exit(0)  # while the tracker imports MLflow
+"""
+
+
+def test_a_tracker_whose_launcher_died_before_it_could_ask_ends_where_the_store_does_not_answer(
+    here: Path,
+) -> None:
+    study = write_study(here)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and nobody listens
+        uri = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        done = subprocess.run(
+            [sys.executable, "-c", LAUNCHER, str(study.path)],
+            capture_output=True,
+            timeout=120,
+            env={**os.environ, "MLFLOW_TRACKING_URI": uri},
+        )
+    assert b"nobody waits for it any more" in done.stderr
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from genloss.tracking import views
-from genloss.tracking.views import LONGEST_TAG
+from genloss.tracking.tags import LONGEST_EXPERIMENT_TAG
 
 OBJECTIVES = [
     {"name": "plain", "players": {"generator": [{"name": "g"}], "discriminator": [{"name": "d"}]}},
@@ -170,7 +170,7 @@ def test_a_view_fits_its_tag_and_shows_what_decides(groups: int, metrics: int) -
     keys = ["network/nll", "network/kl", "network/total", "eval/recall"]
     keys += [f"network/gradient_norm/{index}" for index in range(metrics)]
     text = views.comparison(study(grid(groups)), keys, {"samples": 100})
-    assert len(text) <= LONGEST_TAG
+    assert len(text) <= LONGEST_EXPERIMENT_TAG
     state = json.loads(text)
     decide = ["by value", "last evaluation", "evaluation by step", "network losses"]
     assert [name.partition(" of the runs")[0] for name in unfolded(state)] == decide
