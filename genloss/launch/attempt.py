@@ -11,6 +11,7 @@ A first attempt is one whose record is empty.
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,12 +21,13 @@ import torch
 
 from genloss import loading
 from genloss.comparison.curves import loss_curves
-from genloss.errors import GenlossError, NonFiniteError, RecordError, RunError
+from genloss.errors import FOREIGN, GenlossError, NonFiniteError, RecordError, RunError, told
 from genloss.experiment.schema import Run
+from genloss.launch import fingerprint
 from genloss.launch.configuration import write_configuration
 from genloss.launch.data import load_data
 from genloss.record import checkpoint, files
-from genloss.record.folder import RunFolder, read_record, values_from
+from genloss.record.folder import RunFolder, StudyFolder, read_record, values_from
 from genloss.record.journal import Column, Journal, Values
 from genloss.record.recorder import Recorder
 from genloss.registry import catalogue
@@ -35,6 +37,8 @@ from genloss.training.devices import describe
 from genloss.training.evaluation import Evaluator
 from genloss.training.networks import DTYPES
 from genloss.training.trainer import Interrupted, Trainer
+
+PROGRESS_SECONDS = 1.0
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -94,6 +98,8 @@ class Attempt:
         self._folder.artifacts.mkdir(exist_ok=True)
         self._known = catalogue(*self._run.plugins)
         self._data = load_data(self._known, self._run.data)
+        if not self._drift:
+            fingerprint.check_data(StudyFolder(self._folder.path.parent), self._run, self._data.digest)
         loaded = checkpoint.load(self._folder.checkpoints, at_most=self._record.steps)
         self._start(loaded)
         trainer = self._build(loaded, self._should_stop)
@@ -114,10 +120,12 @@ class Attempt:
         try:
             trainer.train(recorder, self._due(trainer, recorder))
         except Interrupted:
+            self._report({"step": trainer.step, "saving": True})
             self._checkpoint(trainer, recorder)
             raise
         finally:
             recorder.close()
+        self._tell_skipped(trainer)
         return self._keep(trainer, curves=True)
 
     def keep_last_finite(self, error: NonFiniteError) -> dict[str, Any]:
@@ -152,8 +160,8 @@ class Attempt:
             if trainer.step != last:
                 return {}
             return {"weights": self._keep(trainer, curves=False), "weights_step": last}
-        except Exception as trouble:
-            self._warn(f"the weights of step {last} could not be computed again: {trouble}")
+        except FOREIGN as trouble:
+            self._warn(f"the weights of step {last} could not be computed again: {told(trouble)}")
             return {}
 
     def _start(self, loaded: checkpoint.Loaded) -> None:
@@ -171,7 +179,7 @@ class Attempt:
             **more,
         )
         if not self._record.columns or self._drift:
-            for name in write_configuration(self._run, self._folder):
+            for name in write_configuration(self._run, self._folder, self._known):
                 self._artifact(name)
 
     def _build(self, loaded: checkpoint.Loaded, should_stop: Callable[[], bool]) -> Trainer:
@@ -249,13 +257,30 @@ class Attempt:
             seed=self._run.seed,
             cache=self._folder.cache,
             artifacts=self._folder.artifacts,
+            progress=self._evaluation_progress(trainer),
         )
-        # An evaluation that goes wrong after the last step takes no training with it.
-        due[steps] = [lambda: self._checkpoint(trainer, recorder)]
+        # An evaluation that goes wrong, or that is ended, takes no training with it.
         every = settings.every or steps
         for step in {*range(every, steps, every), steps}:
-            due.setdefault(step, []).append(lambda: self._evaluate(trainer, evaluator))
+            due[step] = [
+                lambda: self._checkpoint(trainer, recorder),
+                lambda: self._evaluate(trainer, evaluator),
+            ]
         return due
+
+    def _evaluation_progress(self, trainer: Trainer) -> Callable[[str], None]:
+        """Tells what an evaluation begins with, about once a second; ends it if the run is to end."""
+        told, when = "", 0.0
+
+        def progress(what: str) -> None:
+            nonlocal told, when
+            if self._should_stop():
+                raise Interrupted(f"interrupted in the evaluation at step {trainer.step}")
+            if what != told or time.monotonic() > when + PROGRESS_SECONDS:
+                told, when = what, time.monotonic()
+                self._report({"step": trainer.step, "evaluating": what})
+
+        return progress
 
     def _checkpoint(self, trainer: Trainer, recorder: Recorder) -> None:
         if trainer.step <= self._saved:
@@ -282,9 +307,11 @@ class Attempt:
 
     def _evaluated(self, trainer: Trainer, evaluator: Evaluator) -> dict[str, float]:
         """The numbers of an evaluation, which the journal has then."""
-        self._report({"step": trainer.step, "evaluating": True})
         self._journal.sync()  # it may be long until something is written again
         numbers, shown = evaluator.evaluate()
+        for note in evaluator.notes:
+            self._warn(note)
+        self._report({"step": trainer.step})
         what: dict[str, Any] = {}
         if shown is not None:
             files.sync(shown)
@@ -297,14 +324,31 @@ class Attempt:
 
     def _keep(self, trainer: Trainer, *, curves: bool) -> str:
         """Writes the weights, and loss curves if they are wanted."""
-        plugin = self._known.models.provider(self._run.objective.model.name).source
-        plugins = [plugin] if plugin in self._run.plugins else []
-        names = loading.save(trainer.judged, self._run, self._folder.artifacts, plugins)
+        names = loading.save(trainer.judged, self._run, self._folder.artifacts, self._known.models)
         if curves and loss_curves(self._folder, self._folder.artifacts / "loss_curves.png"):
             names.append("loss_curves.png")
         for name in names:
             self._artifact(name)
         return loading.digest(trainer.judged)
+
+    def _tell_skipped(self, trainer: Trainer) -> None:
+        """Tells of updates that were skipped.
+
+        Raises:
+            RunError: they were most of a player's: what is left has hardly been trained.
+        """
+        for player in trainer.players:
+            skipped, updates = int(player.skipped), trainer.step * player.updates
+            if not skipped:
+                continue
+            said = f"{skipped} of {updates} updates of `{player.name}` were skipped: gradients not finite"
+            if skipped > updates / 2:
+                raise RunError(
+                    said,
+                    hint="lower the learning rate or clip gradients; `training.on_nonfinite: fail` ends a "
+                    "run where that begins",
+                )
+            self._warn(said)
 
     def _artifact(self, name: str) -> None:
         """Tells the journal of an artifact, which is on the disk by then."""

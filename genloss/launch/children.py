@@ -14,6 +14,11 @@ def command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
+def parent() -> list[str]:
+    """Tells a child whose death is not to be outlived: asked for by the child itself, it may be another's."""
+    return ["--parent", str(os.getpid())]
+
+
 def environment(**more: str) -> dict[str, str]:
     """This process's environment; a child finds the modules that this process would find."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path), **more}

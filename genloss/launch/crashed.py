@@ -9,12 +9,17 @@ from genloss.comparison.words import joined
 from genloss.errors import GenlossError
 from genloss.launch import children, remains
 from genloss.record.folder import ROOT, StudyFolder
+from genloss.tracking import address, allowed
 
 
-def tell_crashed(note: Callable[[str], None]) -> None:
+def tell_crashed(note: Callable[[str], None], uri: str | None = None) -> None:
     """Tells which studies here were left unfinished by a launcher that died.
 
     Their runs are closed, and a tracker says so in MLflow, for which nobody waits.
+
+    Args:
+        note: told what a person should know.
+        uri: a store that the user names now, besides what settings and files do.
     """
     for path in sorted(ROOT.glob("*/study.json")):
         folder = StudyFolder(path.parent)
@@ -25,9 +30,11 @@ def tell_crashed(note: Callable[[str], None]) -> None:
             for name in unfinished:
                 remains.close(folder.run(name))
             if folder.pending():
-                _track(folder)
+                _track(folder, allowed.store_of(folder, folder.read(), also=(uri,) if uri else ()))
         except GenlossError as error:
             note(error.message)
+            if error.hint:
+                note(f"  {error.hint}")
             continue
         if unfinished:
             names = joined([f"`{name}`" for name in unfinished])
@@ -35,12 +42,12 @@ def tell_crashed(note: Callable[[str], None]) -> None:
             note(f"  genloss resume {folder.name}")
 
 
-def _track(folder: StudyFolder) -> None:
+def _track(folder: StudyFolder, uri: str) -> None:
     """Starts a tracker that ships what there is, and ends."""
     with children.log(folder.path / "tracker.log") as log:
         process = subprocess.Popen(
-            children.command("genloss.tracking.tracker", str(folder.path)),
-            env=children.environment(),
+            children.command("genloss.tracking.tracker", str(folder.path), *children.parent()),
+            env=children.environment(**{address.SETTING: uri}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=log,

@@ -1,10 +1,9 @@
-"""What a study was made with: user, command, code and packages."""
+"""What a study was made with: user, command and packages."""
 
 from __future__ import annotations
 
 import getpass
 import platform
-import subprocess
 from importlib.metadata import distributions, version
 
 import genloss
@@ -12,8 +11,8 @@ from genloss.registry import Plugin
 
 
 def tags(source: str, plugins: tuple[Plugin, ...]) -> dict[str, str]:
-    """MLflow's tags of a run: user, source, git, versions."""
-    found = {
+    """MLflow's tags of a run: user, source, versions."""
+    return {
         "mlflow.user": _user(),
         "mlflow.source.name": source,
         "mlflow.source.type": "LOCAL",
@@ -23,14 +22,6 @@ def tags(source: str, plugins: tuple[Plugin, ...]) -> dict[str, str]:
         "genloss.host": platform.node(),
         "genloss.plugins": ", ".join(str(plugin) for plugin in plugins if plugin.error is None),
     }
-    commit = _git("rev-parse", "HEAD").decode().strip()
-    if commit:
-        found["mlflow.source.git.commit"] = commit
-        branch = _git("rev-parse", "--abbrev-ref", "HEAD").decode(errors="replace").strip()
-        found["mlflow.source.git.branch"] = branch
-        changed = _git("status", "--porcelain", "--untracked-files=no")
-        found["genloss.git.dirty"] = "true" if changed else "false"
-    return found
 
 
 def packages() -> str:
@@ -40,21 +31,8 @@ def packages() -> str:
     return "\n".join([head, *sorted(names, key=str.lower)]) + "\n"
 
 
-def git_diff() -> bytes:
-    """The changes of tracked files that are in no commit, for `git apply`; empty where there are none."""
-    return _git("diff", "--binary", "--no-ext-diff", "--no-color", "HEAD")
-
-
 def _user() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError):
         return "unknown"
-
-
-def _git(*arguments: str) -> bytes:
-    """What git says, in whatever encoding the files have; nothing where there is no git or no repository."""
-    try:
-        return subprocess.run(["git", *arguments], capture_output=True, timeout=20, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return b""

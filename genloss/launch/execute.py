@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 
-from genloss.errors import NonFiniteError, RecordError
+from genloss.errors import FOREIGN, NonFiniteError, RecordError
 from genloss.experiment.schema import Run
 from genloss.launch import fingerprint
 from genloss.launch.attempt import Attempt, Judge, Pruned, Report
@@ -57,7 +57,7 @@ def read_run(folder: RunFolder) -> Run:
         RecordError: run.json is missing or damaged.
     """
     try:
-        return Run.model_validate_json(folder.run.read_text())
+        return Run.model_validate_json(folder.run.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RecordError(f"`{folder.run}` cannot be read: {error}") from error
 
@@ -75,7 +75,7 @@ def _execute(
     attempt = Attempt(run, folder, journal, report, should_stop, drift, is_pruned)
     try:
         if not drift:
-            fingerprint.check_plugins(StudyFolder(folder.path.parent), run.plugins)
+            fingerprint.check_run(StudyFolder(folder.path.parent), run)
         weights = attempt.train()
     except Interrupted as interruption:
         return conclude(journal, Outcome("KILLED", interruption.message), peak_memory=memory.read())
@@ -84,7 +84,7 @@ def _execute(
     except NonFiniteError as error:
         kept = attempt.keep_last_finite(error)
         return fail(folder, journal, run, error, peak_memory=memory.read(), **kept)
-    except Exception as error:
+    except FOREIGN as error:
         return fail(folder, journal, run, error, peak_memory=memory.read())
     else:
         outcome = conclude(journal, Outcome("FINISHED"), weights=weights, peak_memory=memory.read())

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from genloss.contracts.definition import Definition
-from genloss.errors import GenlossError, RecordError, RequestError
+from genloss.errors import GenlossError, RecordError, RequestError, writable
 from genloss.experiment import blame
 from genloss.experiment.schema import Run
 from genloss.launch.outcome import Outcome
@@ -26,7 +26,12 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def fail(
-    folder: RunFolder, journal: Journal, run: Run, error: Exception | Outcome, trace: str = "", **more: Any
+    folder: RunFolder,
+    journal: Journal,
+    run: Run,
+    error: BaseException | Outcome,
+    trace: str = "",
+    **more: Any,
 ) -> Outcome:
     """Writes how a run failed: an artifact with the traceback and a line that reproduces it, and a status.
 
@@ -38,13 +43,15 @@ def fail(
         trace: where, if the error does not know.
         more: what else the status says.
     """
-    outcome = Outcome("FAILED", _said(error, run), _hint(error)) if isinstance(error, Exception) else error
-    if isinstance(error, Exception):
+    outcome = (
+        Outcome("FAILED", _said(error, run), _hint(error)) if isinstance(error, BaseException) else error
+    )
+    if isinstance(error, BaseException):
         trace = "".join(traceback.format_exception(error))
     with suppress(OSError, RecordError):
         folder.artifacts.mkdir(exist_ok=True)
-        said = f"{trace.rstrip()}\n\nTo reproduce it:\n  {run.reproduce}\n"
-        publish(folder.artifacts / "traceback.txt", said.encode())
+        text = f"{trace.rstrip()}\n\nTo reproduce it:\n  {run.reproduce}\n"
+        publish(folder.artifacts / "traceback.txt", writable(text).encode())
         journal.event("artifact", path="artifacts/traceback.txt", to="")
     return conclude(journal, outcome, **more)
 
@@ -70,9 +77,9 @@ def conclude(journal: Journal, outcome: Outcome, **more: Any) -> Outcome:
     return outcome
 
 
-def _said(error: Exception, run: Run) -> str:
+def _said(error: BaseException, run: Run) -> str:
     """What went wrong, in one line, and in which plugin's code."""
-    message = error.message if isinstance(error, GenlossError) else blame.describe(error)
+    message = writable(error.message) if isinstance(error, GenlossError) else blame.describe(error)
     try:
         found = blame.culprit(error, _definitions(run))
     except RequestError:  # a plugin is not what it was when the run was planned
@@ -80,9 +87,9 @@ def _said(error: Exception, run: Run) -> str:
     return (f"{found}: {message}" if found else message).split("\n", 1)[0]
 
 
-def _hint(error: Exception) -> str:
+def _hint(error: BaseException) -> str:
     if isinstance(error, GenlossError):
-        return error.hint or ""
+        return writable(error.hint or "")
     if isinstance(error, OSError) and error.errno in FULL:
         return "make room; `genloss resume` goes on from the newest checkpoint"
     return ""

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
-import genloss
 from genloss.errors import RunError
-from genloss.experiment.schema import Experiment
+from genloss.experiment.schema import Experiment, Run
+from genloss.experiment.used import contents, trainer
 from genloss.record.folder import StudyFolder
 from genloss.registry import Catalogue, Plugin, catalogue
 from genloss.training.devices import describe
@@ -37,7 +37,7 @@ def take(
         digest: the data's.
     """
     found = {
-        "genloss": genloss.__version__,
+        "genloss": trainer().removeprefix("genloss "),
         "torch": torch.__version__,
         "Python": platform.python_version(),
         "the CPU's capability": torch.backends.cpu.get_cpu_capability(),
@@ -47,9 +47,18 @@ def take(
     for plugin in used(experiment, known):
         found[f"plugin {plugin.name}"] = _version(plugin)
     found[f"data {experiment.data.name}"] = digest[:SHOWN]
+    for objective in experiment.objectives:
+        if not objective.is_open:
+            files = contents(objective, experiment.evaluation, known)
+            found |= {f"the content of {name} of {objective.name}": at for name, at in files.items()}
     for name in runs:
-        found[f"configuration of {name}"] = _digest([folder.run(name).run])
+        found[f"configuration of {name}"] = configuration(folder, name)
     return found
+
+
+def configuration(folder: StudyFolder, name: str) -> str:
+    """The digest of what a run is trained by."""
+    return _digest([folder.run(name).run])
 
 
 def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -62,29 +71,54 @@ def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     ]
 
 
-def check_plugins(folder: StudyFolder, files: Iterable[str]) -> None:
-    """Whether the plugins that a study's runs use are still those that it began with.
+def check_run(folder: StudyFolder, run: Run) -> None:
+    """Whether the plugins and the files that a run uses are still those that its study began with.
 
     A package that is edited after this process has imported it does no harm: its code goes on as it was.
 
     Args:
         folder: the study's.
-        files: the plugin files of the run that is to be trained.
+        run: what is to be trained.
 
     Raises:
         RunError: one has changed: this run would not be comparable with those before it.
     """
     then = folder.read().get("fingerprint", {})
     now = {}
-    for plugin in catalogue(*files).plugins:
+    known = catalogue(*run.plugins)
+    for option, content in contents(run.objective, run.evaluation, known).items():
+        if (name := f"the content of {option} of {run.objective.name}") in then:
+            now[name] = content
+    for plugin in known.plugins:
         if (name := f"plugin {plugin.name}") in then:
             now[name] = _imported.setdefault((plugin.source, plugin.version), _version(plugin))
+    _check(then, now, "undo that and `genloss resume` it; or run the experiment anew")
+
+
+def check_data(folder: StudyFolder, run: Run, digest: str) -> None:
+    """Whether a worker has loaded the data that its study began with.
+
+    Args:
+        folder: the study's.
+        run: what is to be trained.
+        digest: of the data that were loaded for it.
+
+    Raises:
+        RunError: they are others.
+    """
+    then = folder.read().get("fingerprint", {})
+    if (name := f"data {run.data.name}") in then:
+        _check(
+            then,
+            {name: digest[:SHOWN]},
+            "undo that and `genloss resume` it; a data set that is drawn by lot needs a seed of its own",
+        )
+
+
+def _check(then: Mapping[str, str], now: Mapping[str, str], hint: str) -> None:
     changed = differences({name: then[name] for name in now}, now)
     if changed:
-        raise RunError(
-            f"{' and '.join(changed)}: it was changed while the study ran",
-            hint="undo that and `genloss resume` it; or run the experiment anew",
-        )
+        raise RunError(f"{' and '.join(changed)}: it was changed while the study ran", hint=hint)
 
 
 def _version(plugin: Plugin) -> str:
@@ -108,9 +142,8 @@ def used(experiment: Experiment, known: Catalogue) -> list[Plugin]:
 
 def _files(plugin: Plugin) -> str:
     """The digest of a plugin's source: its file, or all of its package."""
-    path = Path(plugin.source)
-    if path.is_file():
-        return _digest([path])
+    if plugin.code is not None:
+        return plugin.code.version if len(plugin.code.files) > 1 else _digest([plugin.code.path])
     module = sys.modules[plugin.source.partition(":")[0].partition(".")[0]]
     roots = [Path(root) for root in getattr(module, "__path__", [])]
     if not roots:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from genloss.errors import FOREIGN, RecordError, told
+from genloss.launch.pool import STOPPING_SECONDS
 from genloss.record.files import publish
 
 if TYPE_CHECKING:
     from genloss.launch.scheduler import Study
+    from genloss.launch.signals import Signals
 
 
 class Floors:
@@ -26,14 +30,24 @@ class Floors:
         self._note = note
         # A daemon: the process does not wait for it after a second signal.
         self._thread = threading.Thread(target=self._write, daemon=True)
+        self._metric, self._since = "", 0.0
 
     def start(self) -> None:
         """Begins."""
         self._thread.start()
 
-    def wait(self, give_up: Callable[[], bool]) -> None:
-        """Waits until all are there, or `give_up` says so."""
-        while self._thread.is_alive() and not give_up():
+    def wait(self, signals: Signals) -> None:
+        """Waits until all are there; not for long after a signal, nor for a metric that hangs."""
+        settings, began = self._study.experiment.evaluation, time.monotonic()
+        timeout = settings.timeout if settings else None
+        while self._thread.is_alive():
+            now = time.monotonic()
+            if signals.count > 1 or (signals.count and now - began > STOPPING_SECONDS):
+                return
+            if timeout is not None and now - max(began, self._since) > timeout:
+                why = f"no progress for {timeout:g} s (`evaluation.timeout`)"
+                self._note(f"metric `{self._metric}` has no floor: {why}")
+                return
             self._thread.join(timeout=0.2)
 
     def _write(self) -> None:
@@ -41,17 +55,19 @@ class Floors:
         if settings is None:
             return
         from genloss.training.evaluation import floor, judges
+        from genloss.training.surroundings import kept
 
         path = self._study.folder.floors
         found = self._found()
         for judge in judges(settings, self._study.catalogue.metrics):
             if judge.metric.higher_is_better.keys() <= found.keys():
                 continue
+            self._metric, self._since = judge.metric.name, time.monotonic()
             try:
-                found |= floor(judge, self._study.data, settings.samples, self._study.folder.cache)
-            except Exception as error:  # the runs that the metric fails in keep the traceback
-                name, kind = judge.metric.name, type(error).__name__
-                self._note(f"metric `{name}` has no floor: {kind}: {error}")
+                with kept():
+                    found |= floor(judge, self._study.data, settings.samples, self._study.folder.cache)
+            except FOREIGN as error:  # the runs that the metric fails in keep the traceback
+                self._note(f"metric `{judge.metric.name}` has no floor: {told(error)}")
             try:
                 publish(path, json.dumps(found).encode())
             except OSError as error:
@@ -60,7 +76,6 @@ class Floors:
     def _found(self) -> dict[str, float]:
         """Those that were computed before."""
         try:
-            found: dict[str, float] = json.loads(self._study.folder.floors.read_text())
-        except (OSError, ValueError):
+            return self._study.folder.read_floors()
+        except RecordError:
             return {}
-        return found

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from genloss.experiment.schema import Run
 from genloss.launch import children
-from genloss.launch.spares import Spares, settings, start
+from genloss.launch.forkserver import ForkServers, Process, settings
 from genloss.record.folder import StudyFolder
 from genloss.training.devices import Device
 
@@ -28,41 +28,55 @@ DETERMINISTIC = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 STARTING_SECONDS = 60.0
 """What a process may take to import torch before `training.timeout` counts."""
 
+STOPPING_SECONDS = 10.0
+"""What a run that is interrupted may take to come to the end of its step."""
+
 ENDING_SECONDS = 10.0
 """What a process may take to end once its pipe is closed."""
 
 LAST_WORDS = 4000
-"""Characters of a dead worker's output that are kept as its run's traceback."""
+"""Bytes of a dead worker's output that are kept as its run's traceback."""
+
+POLL_SECONDS, LEAVING_POLL_SECONDS = 0.2, 0.02
+"""How long messages are waited for: a shorter time where a process's end is waited for, too."""
+
+TICK_SECONDS = 1.0
+"""What a round of the launcher's loop counts for at most in a worker's silence: where it takes longer, the
+launcher itself was stopped, or the machine slept, and the worker with it."""
 
 
 class Worker:
-    """A process that trains one run at a time; it is started with its first run, and again if it died.
+    """A process that trains one run at a time; it is started with its first run, and again if it ended.
 
     Attributes:
         device: the device that it trains on.
         run: what it trains now.
-        heard: when it was last heard of, by the monotonic clock.
+        variables: those of its process's environment.
+        evaluating: what of an evaluation its run is at; empty while it trains.
+        silence: seconds for which nothing has been heard of it.
     """
 
     def __init__(
-        self, number: int, device: Device, study: StudyFolder, more: Mapping[str, str], spares: Spares
+        self, number: int, device: Device, study: StudyFolder, more: Mapping[str, str], servers: ForkServers
     ) -> None:
         self.device = device.name
         self.run: Run | None = None
-        self.heard = 0.0
-        self._variables = {**settings(device.threads), **more}
+        self.variables = {**settings(device.threads), **more}
+        self.evaluating = ""
+        self.silence = 0.0
         self._study = study
-        self._spares = spares
+        self._servers = servers
         self._log = study.path / "logs" / f"worker-{number}.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
+        self._leaving: tuple[Process, float] | None = None  # and when it is to have ended
         self.connection: Connection | None = None
 
     def begin(self, run: Run, drift: str, *, judged: bool = False) -> None:
         """Hands it a run; a judged one waits after each evaluation for an answer."""
-        self.heard = time.monotonic()
+        self.evaluating, self.silence = "", 0.0
         if self._process is None:
             self._start()
-            self.heard += STARTING_SECONDS
+            self.silence = -STARTING_SECONDS
         assert self.connection is not None
         self.run = run
         # Absolute: a plugin may have gone to another folder.
@@ -78,14 +92,12 @@ class Worker:
             self.connection.send_bytes(json.dumps(request).encode())
 
     def _start(self) -> None:
-        process = self._spares.take(self._variables)
-        if process is None:
-            with children.log(self._log) as log:
-                process = start(self._variables, log)
-        self._process, self.connection = process.popen, process.connection
+        with children.log(self._log) as log:
+            self._process, self.connection = self._servers.start(self.variables, log)
 
     def stop(self) -> None:
         """Asks it to end its run after the step it is in."""
+        self.silence = 0.0
         if self.run is not None and self.connection is not None:
             with suppress(OSError):
                 self.connection.send_bytes(b'{"stop": true}')
@@ -101,18 +113,34 @@ class Worker:
         if self._process is not None:
             self._process.kill()
             self._reap()
+        if self._leaving is not None:
+            self._leaving[0].kill()
 
-    def hang_up(self) -> None:
-        """Closes its pipe, upon which the process ends."""
+    def retire(self) -> None:
+        """Closes its pipe, upon which the process ends; once it has, the next run gets another one."""
         if self.connection is not None:
             self.connection.close()
+        if self._process is not None:
+            self._leaving = self._process, time.monotonic() + ENDING_SECONDS
+        self._process = self.connection = None
+
+    def is_leaving(self) -> bool:
+        """Whether its last process is still ending; one that does not end in time is ended."""
+        if self._leaving is None:
+            return False
+        process, deadline = self._leaving
+        if process.poll() is None and time.monotonic() < deadline:
+            return True
+        process.kill()
+        _end(process)
+        self._leaving = None
+        return False
 
     def close(self) -> None:
-        """Lets the process end."""
-        self.hang_up()
-        if self._process is not None:
-            self._wait()
-            self._reap()
+        """Lets the process end, and waits for that."""
+        self.retire()
+        while self.is_leaving():
+            time.sleep(LEAVING_POLL_SECONDS)
 
     def has_ended(self) -> bool:
         """Whether its process has. The pipe need not say so: a process that it has forked holds it, too."""
@@ -137,7 +165,12 @@ class Worker:
 
     def last_words(self) -> str:
         """The end of what its processes printed."""
-        return self._log.read_bytes()[-LAST_WORDS:].decode(errors="replace") if self._log.exists() else ""
+        try:
+            with self._log.open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - LAST_WORDS))
+                return log.read(LAST_WORDS).decode(errors="replace")
+        except OSError:
+            return ""
 
     def _wait(self) -> None:
         assert self._process is not None
@@ -149,43 +182,56 @@ class Worker:
 
     def _reap(self) -> None:
         if self._process is not None:
-            self._process.wait()
-            with suppress(ProcessLookupError, PermissionError):  # those that it has started: its group
-                os.killpg(self._process.pid, signal.SIGKILL)
+            _end(self._process)
         if self.connection is not None:
             self.connection.close()
         self._process = self.connection = None
 
 
+def _end(process: Process) -> None:
+    """Waits for a process that ends, and ends those that it has started: its group."""
+    process.wait()
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 class Pool:
     """All workers of a study; ends them when it is left."""
 
-    def __init__(self, study: Study, deterministic: bool, spares: Spares) -> None:
+    def __init__(self, study: Study, deterministic: bool, servers: ForkServers) -> None:
         with suppress(OSError):  # a full disk
             (study.folder.path / "logs").mkdir(exist_ok=True)
         more = DETERMINISTIC if deterministic else {}
         slots = [device for device in study.devices for _ in range(device.workers)]
         self.workers = [
-            Worker(number, device, study.folder, more, spares) for number, device in enumerate(slots)
+            Worker(number, device, study.folder, more, servers) for number, device in enumerate(slots)
         ]
+        self._looked = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         for worker in self.workers:  # all end at the same time
-            worker.hang_up()
+            worker.retire()
         for worker in self.workers:
             worker.close()
 
     def free(self) -> list[Worker]:
-        return [worker for worker in self.workers if worker.run is None]
+        return [worker for worker in self.workers if worker.run is None and not worker.is_leaving()]
 
     def busy(self) -> bool:
-        return any(worker.run is not None for worker in self.workers)
+        """Whether a run is trained, or a process ends whose worker may get the next one."""
+        return any(worker.run is not None or worker.is_leaving() for worker in self.workers)
 
-    def messages(self, timeout: float) -> Iterator[tuple[Worker, dict[str, Any]]]:
-        """What the workers say within so many seconds; `{"died": how}` for one that has."""
+    def messages(self) -> Iterator[tuple[Worker, dict[str, Any]]]:
+        """What the workers say within a moment; `{"died": how}` for one that has."""
+        now = time.monotonic()
+        for worker in self.workers:
+            worker.silence += min(now - self._looked, TICK_SECONDS)
+        self._looked = now
+        leaving = any(worker.is_leaving() for worker in self.workers)
+        timeout = LEAVING_POLL_SECONDS if leaving else POLL_SECONDS
         open_ones = {worker.connection: worker for worker in self.workers if worker.connection is not None}
         ended = [worker for worker in self.workers if worker.has_ended()]
         heard = []
@@ -194,8 +240,10 @@ class Pool:
             heard.append(worker)
             try:
                 message = json.loads(worker.connection.recv_bytes())  # type: ignore[union-attr]
-                # An evaluation says nothing until it is done.
-                worker.heard = math.inf if message.get("evaluating") else time.monotonic()
+                # Nothing is lost for want of time while what was computed is saved.
+                worker.silence = -math.inf if message.get("saving") else 0.0
+                if "step" in message:
+                    worker.evaluating = message.get("evaluating", "")
             except (EOFError, OSError):
                 message = {"died": worker.died()}
             yield worker, message
@@ -210,6 +258,6 @@ class Pool:
     def kill(self) -> list[Worker]:
         """Ends all processes; gives the workers that had a run."""
         had = [worker for worker in self.workers if worker.run is not None]
-        for worker in had:
+        for worker in self.workers:
             worker.kill()
         return had

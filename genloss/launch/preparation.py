@@ -6,12 +6,15 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from genloss.experiment.plan import Plan
 from genloss.experiment.schema import Experiment, Run
 from genloss.experiment.source import MAPPING
+from genloss.experiment.store import experiment_name
 from genloss.launch import environment, fingerprint
+from genloss.launch.git import UNKNOWN, GitState
 from genloss.record.files import publish
 from genloss.record.folder import EXPERIMENT, GIT_DIFF, PACKAGES, StudyFolder
 from genloss.tracking import address
@@ -24,25 +27,44 @@ def write_run(folder: StudyFolder, run: Run) -> None:
     publish(path.run, run.model_dump_json(by_alias=True).encode())
 
 
-def prepare(folder: StudyFolder, planned: Plan, todo: Sequence[Run]) -> None:
+def rewrite(folder: StudyFolder, content: dict[str, Any], runs: Sequence[Run]) -> None:
+    """Writes runs and study.json anew whose files lie elsewhere, or that go on by other code.
+
+    A run.json that was changed by others before is still seen to be another.
+    """
+    said = content["fingerprint"]
+    for run in runs:
+        key = f"configuration of {run.name}"
+        same = said.get(key) == fingerprint.configuration(folder, run.name)
+        write_run(folder, run)
+        if same:
+            said[key] = fingerprint.configuration(folder, run.name)
+    new = {run.name: run.model_dump(mode="json", by_alias=True) for run in runs}
+    content["runs"] = [new.get(run["name"], run) for run in content["runs"]]
+    folder.write(content)
+
+
+def prepare(folder: StudyFolder, planned: Plan, todo: Sequence[Run], repository: GitState = UNKNOWN) -> None:
     """Writes what the study's runs share, each run's run.json, and study.json.
 
-    Open trials of a search get their run.json when their values are chosen.
+    Open trials of a search get their run.json when their values are chosen. `repository` is the state of that
+    which the experiment lies in.
     """
     from genloss.training.batches import length
 
     experiment, data = planned.experiment, planned.data
     metrics = [planned.catalogue.metrics[choice.name] for choice in _metrics(experiment)]
-    (folder.path / EXPERIMENT).write_text(_text(experiment))
-    (folder.path / PACKAGES).write_text(environment.packages())
-    if diff := environment.git_diff():
-        (folder.path / GIT_DIFF).write_bytes(diff)
+    publish(folder.path / EXPERIMENT, _text(experiment).encode())
+    publish(folder.path / PACKAGES, environment.packages().encode())
+    if repository.diff:
+        publish(folder.path / GIT_DIFF, repository.diff)
     decided = [item for item in todo if not item.objective.is_open]
     for item in decided:
         write_run(folder, item)
     folder.write(
         {
             "study": folder.name,
+            "folder": str(Path.cwd()),
             "created": time.time_ns() // 1_000_000,
             "experiment": experiment.model_dump(mode="json", by_alias=True),
             "runs": [item.model_dump(mode="json", by_alias=True) for item in todo],
@@ -53,6 +75,7 @@ def prepare(folder: StudyFolder, planned: Plan, todo: Sequence[Run]) -> None:
             },
             "tags": {
                 **environment.tags(experiment.source, planned.catalogue.plugins),
+                **repository.tags(),
                 "genloss.metrics": ", ".join(f"{metric.name} {metric.version}" for metric in metrics),
             },
             "data": {
@@ -74,8 +97,8 @@ def prepare(folder: StudyFolder, planned: Plan, todo: Sequence[Run]) -> None:
                 planned.catalogue,
                 data.digest,
             ),
-            "tracking_uri": address.resolve(experiment.tracking.uri),
-            "experiment_name": experiment.tracking.experiment or experiment.name,
+            "tracking_uri": address.without_secrets(address.resolve(experiment.tracking.uri)),
+            "experiment_name": experiment_name(experiment),
         }
     )
 

@@ -1,6 +1,7 @@
 """Resuming a study: what has finished is kept, what is missing goes on where its record ends.
 
     hold the launcher's lock
+    look for files where the project lies now; run no code that the user has not run before
     compare what decides the numbers with what the study began with
     wait for workers of a launcher that died
     set aside runs whose journal is damaged or missing: they begin anew
@@ -12,35 +13,43 @@ All of it is in the study's folder; the experiment's file is not needed.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genloss import registry
+from genloss import code, registry, trust
+from genloss.code import Code
 from genloss.contracts.dataset import Data
-from genloss.errors import Location, RecordError, RequestError
+from genloss.errors import ExperimentError, Location, RecordError, RequestError
 from genloss.experiment.options import calling
 from genloss.experiment.schema import Experiment, Run
 from genloss.experiment.source import MAPPING, again
+from genloss.experiment.used import used
 from genloss.launch import fingerprint, remains
-from genloss.launch.data import load_data
-from genloss.launch.display import Display, Silence
+from genloss.launch.display import Display, Silence, Steady
 from genloss.launch.execute import read_run
-from genloss.launch.preparation import write_run
+from genloss.launch.forkserver import ForkServers
+from genloss.launch.moved import relocated
+from genloss.launch.preparation import rewrite, write_run
 from genloss.launch.result import StudyResult, UnfinishedWarning
 from genloss.launch.scheduler import Study
 from genloss.launch.search import search_of
 from genloss.launch.signals import Signals
-from genloss.launch.spares import Spares
 from genloss.launch.study import conduct
+from genloss.plugin import refuse_while_loading
 from genloss.record.folder import DONE, ROOT, StudyFolder, latest_study, read_record
 from genloss.registry import Catalogue
+from genloss.tracking import allowed
 from genloss.training.devices import Device, choose
 
 LOCK_SECONDS = 2.0
 """Who only looks whether a launcher is at a study holds its lock for a moment."""
+
+THEN = ", then "
+"""Stands between the code that a run began with and the code that it goes on by."""
 
 CONTENT = {
     "study": str,
@@ -59,7 +68,12 @@ CONTENT = {
 
 
 def resume(
-    study: str | Path | None = None, *, allow_drift: bool = False, display: Display | None = None
+    study: str | Path | None = None,
+    *,
+    plugins: Sequence[str | Path] = (),
+    allow_drift: bool = False,
+    tracking_uri: str | None = None,
+    display: Display | None = None,
 ) -> StudyResult:
     """Finishes what is missing of a study that was interrupted, or of which runs failed.
 
@@ -68,14 +82,26 @@ def resume(
 
     Args:
         study: its name, or its folder in `.genloss` here; the last one by default.
+        plugins: plugin files of the study that may be run though you have not run them as they are, or that
+            lie elsewhere now.
         allow_drift: whether it may go on though what decides its numbers has changed since it began.
+        tracking_uri: of MLflow's store; by default, the one that the study is recorded in, if it is a file
+            here, or if MLflow's own setting or the experiment's file names it.
         display: told how it goes on; nobody by default.
 
     Raises:
         RequestError: there is no such study, or it would not be the same study any more.
         RecordError: another process is at it.
+        TrackingError: nothing but the study names its store.
     """
-    result = go_on(find(study), display or Silence(), allow_drift=allow_drift)
+    refuse_while_loading("genloss.resume")
+    result = go_on(
+        find(study),
+        Steady(display or Silence()),
+        plugins=plugins,
+        allow_drift=allow_drift,
+        tracking_uri=tracking_uri,
+    )
     if problem := result.summary():
         warnings.warn(problem, UnfinishedWarning, stacklevel=2)
     return result
@@ -96,30 +122,46 @@ def find(study: str | Path | None) -> StudyFolder:
             )
         return latest
     folder = StudyFolder.find(study)
-    parent = folder.path.resolve().parent
-    if parent != ROOT.resolve():
+    if folder.path.resolve().parent != ROOT.resolve():
+        place = folder.working_folder or folder.path.resolve().parents[1]
         raise RequestError(
             f"study `{folder.name}` was not run in this folder",
-            hint=f"cd {shlex.quote(str(parent.parent))} && genloss resume {folder.name}",
+            hint=f"cd {shlex.quote(str(place))} && genloss resume {folder.name}",
         )
     return StudyFolder(ROOT / folder.name)
 
 
-def go_on(folder: StudyFolder, display: Display, *, allow_drift: bool) -> StudyResult:
+def go_on(
+    folder: StudyFolder,
+    display: Display,
+    *,
+    plugins: Sequence[str | Path] = (),
+    allow_drift: bool,
+    tracking_uri: str | None = None,
+) -> StudyResult:
     """Trains what is missing, and waits until MLflow has it.
 
     Raises:
-        RequestError: what decides its numbers has changed, and that is not allowed.
+        RequestError: what decides its numbers has changed, and that is not allowed; or it is code of others.
         RecordError: another process is at it, or its study.json is damaged.
+        TrackingError: nothing but the study names its store.
     """
-    with folder.locked(LOCK_SECONDS):
-        content = folder.read()
+    with folder.locked(LOCK_SECONDS) as begin:
+        given = [code.read(plugin) for plugin in plugins]
+        written = folder.read()
+        content = relocated(written, given)
         experiment, planned, devices = _written(folder, content)
+        uri = allowed.store_of(folder, content, tracking_uri)
         _tell_of_the_file(experiment, display.note)
+        codes = _codes(folder, experiment, content["fingerprint"], given)
         decided = [run for run in planned if not run.objective.is_open]
         for run in decided:
             _restore(folder, run)
-        known = registry.catalogue(*experiment.plugins)
+        if any(content[name] != written[name] for name in ("experiment", "runs")):
+            rewrite(folder, content, decided)
+        for run in decided:
+            _check(folder, run)
+        known = registry.of_code(*codes)
         data = _load(known, experiment)
         choose([device.name for device in devices], runs=1)  # a run stays on the device that it began on
         now = fingerprint.take(folder, experiment, {r.name: r.device for r in decided}, known, data.digest)
@@ -130,18 +172,21 @@ def go_on(folder: StudyFolder, display: Display, *, allow_drift: bool) -> StudyR
                 hint="`--allow-drift` goes on nevertheless: its runs are tagged with what has changed, and "
                 "may compute other values than they have recorded",
             )
-        with Signals() as signals:
+        with Signals() as signals, ForkServers() as servers:
 
             def stopped() -> bool:
                 return signals.count > 0
 
             remains.wait_for_workers(folder, [run.name for run in planned], display.note, stopped)
             left = _left(folder, planned, display.note, stopped)
+            if drift:
+                left = _with_code(folder, left, known, data)
             finished = len(planned) - len(left)
             source = again(experiment) if experiment.search else None
             search = search_of(folder, experiment, planned, left, source, known, data, display.note)
             study = Study(folder, experiment, known, data, devices, left, finished, drift, search)
-            return conduct(study, display, signals, Spares())
+            begin()
+            return conduct(study, uri, display, signals, servers)
 
 
 def _written(
@@ -165,6 +210,70 @@ def _written(
         raise RecordError(f"`{folder.study}` is damaged: {error}") from error
 
 
+def _codes(
+    folder: StudyFolder, experiment: Experiment, then: Mapping[str, str], given: Sequence[Code]
+) -> list[Code]:
+    """The code of the study's plugin files, all of which may be run.
+
+    Raises:
+        RequestError: one is gone, or is not what the user has run before or named now.
+    """
+    trust.remember(given)
+    again = f"genloss resume {folder.name}"
+    found = []
+    for file in experiment.plugins:
+        try:
+            own = code.read(file)
+        except ExperimentError as error:
+            error.hint = f"`{again} --plugin FILE` names it where it lies now"
+            raise
+        if not trust.knows(own):
+            name = shlex.quote(os.path.relpath(own.path))
+            before = then.get(f"plugin {own.path.name}", "").partition(" ")[0]
+            if before != own.version:
+                raise RequestError(
+                    f"study `{folder.name}` would not go on as it began: plugin {own.path.name} "
+                    f"{before or 'missing'}, now {own.version}",
+                    hint=f"`{again} --allow-drift --plugin {name}` goes on by what it says now",
+                )
+            raise RequestError(
+                f"study `{folder.name}` would run the code of `{own.path}`, which you have not run before",
+                hint=f"read it; `{again} --plugin {name}` runs it",
+            )
+        found.append(own)
+    return found
+
+
+def _check(folder: StudyFolder, run: Run) -> None:
+    """Whether a worker would run no other plugins than the study's.
+
+    Raises:
+        RecordError: it would.
+    """
+    path = folder.run(run.name)
+    if read_run(path).plugins != run.plugins:
+        raise RecordError(f"`{path.run}` is damaged: it names other plugins than `{folder.study}`")
+
+
+def _with_code(folder: StudyFolder, left: Sequence[Run], known: Catalogue, data: Data) -> tuple[Run, ...]:
+    """The runs, with the code that they go on by: seeds of different code are not joined."""
+    changed = []
+    for run in left:
+        if run.objective.is_open or not run.code:
+            continue
+        now = used(run.data, run.objective, run.evaluation, known, data.digest)
+        if read_record(folder.run(run.name), values=False).steps:
+            for name, before in run.code.items():
+                if name in now and before.rpartition(THEN)[2] != now[name]:
+                    now[name] = f"{before}{THEN}{now[name]}"
+        if now != run.code:
+            changed.append(run.model_copy(update={"code": now}))
+    if changed:
+        rewrite(folder, folder.read(), changed)
+    by_name = {run.name: run for run in changed}
+    return tuple(by_name.get(run.name, run) for run in left)
+
+
 def _tell_of_the_file(experiment: Experiment, note: Callable[[str], None]) -> None:
     """Notes that the experiment's file says something else now, if it does."""
     if experiment.source == MAPPING:
@@ -186,8 +295,11 @@ def _restore(folder: StudyFolder, run: Run) -> None:
 
 
 def _load(known: Catalogue, experiment: Experiment) -> Data:
-    with calling(known.datasets[experiment.data.name], "loaded", Location(experiment.source)):
-        return load_data(known, experiment.data)
+    """The data as they are now: what this process has loaded before may have changed since."""
+    definition = known.datasets[experiment.data.name]
+    with calling(definition, "loaded", Location(experiment.source)):
+        loaded: Data = definition(**definition.validated(experiment.data.options))
+        return loaded
 
 
 def _is_unfinished(folder: StudyFolder, planned: Iterable[Run]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,11 +12,12 @@ from genloss.experiment.schema import Experiment, Retry, Run
 from genloss.launch import failure
 from genloss.launch.display import Display
 from genloss.launch.floors import Floors
+from genloss.launch.forkserver import ForkServers
+from genloss.launch.isolation import needs_own_process
 from genloss.launch.outcome import Outcome
-from genloss.launch.pool import Pool, Worker
+from genloss.launch.pool import STOPPING_SECONDS, Pool, Worker
 from genloss.launch.queue import Queue
 from genloss.launch.signals import Signals
-from genloss.launch.spares import Spares
 from genloss.launch.tracker import TrackerProcess
 from genloss.record.folder import StudyFolder
 from genloss.registry import Catalogue
@@ -66,7 +66,7 @@ class Scheduler:
     display: Display
     signals: Signals
     tracker: TrackerProcess
-    spares: Spares
+    servers: ForkServers
     unrecorded: dict[str, Outcome] = field(default_factory=dict)
     _failures: dict[str, int] = field(default_factory=dict)
     _stopping: bool = False
@@ -78,21 +78,21 @@ class Scheduler:
         """Trains until nothing is left, or a signal or `on_failure: stop` ends it."""
         self.display.began(self.study)
         floors = Floors(self.study, self.display.note)
-        with Pool(self.study, self._deterministic(), self.spares) as pool:
+        with Pool(self.study, self._deterministic(), self.servers) as pool:
             self._assign(pool)
-            self.spares.end()
             floors.start()
             while pool.busy():
-                for worker, message in pool.messages(timeout=0.2):
+                for worker, message in pool.messages():
                     self._hear(worker, message)
                 if (self.signals.count or self.tracker.error) and not self._stopping:
                     self._stop(pool)
                 if self.signals.count > 1:
                     for worker in pool.kill():
                         self._close(worker, Outcome("KILLED", "ended at once by a second signal"))
-                self._check_timeouts(pool)
+                self._check_silence(pool)
                 self._assign(pool)
-        floors.wait(lambda: self.signals.count > 1)
+        self.servers.end()  # nothing is trained while the report is made
+        floors.wait(self.signals)
         self._record_again()
 
     def _deterministic(self) -> bool:
@@ -105,7 +105,10 @@ class Scheduler:
         self.display.stopping()
         if self.signals.first is not None:
             name = "Ctrl-C" if self.signals.first is signal.SIGINT else self.signals.first.name
-            self.display.note(f"{name}: the runs end after their step; once more ends them at once")
+            self.display.note(
+                f"{name}: the runs end after their step, {STOPPING_SECONDS:g} s from now at the latest; "
+                "once more ends them at once"
+            )
 
     def _assign(self, pool: Pool) -> None:
         if self.signals.count:
@@ -114,6 +117,9 @@ class Scheduler:
             mine = self._queue.next(worker.device)
             if mine is not None:
                 worker.begin(mine, self.study.drift, judged=self._queue.is_judged(mine))
+
+    def _is_isolated(self, run: Run) -> bool:
+        return needs_own_process(run, self.study.catalogue)
 
     def _hear(self, worker: Worker, message: Mapping[str, Any]) -> None:
         if worker.run is None:
@@ -144,8 +150,9 @@ class Scheduler:
             self.unrecorded[run.name] = outcome
         self.display.ended(run, outcome.status, outcome.message)
         self._queue.ended(run, outcome.status)
-        if outcome.status == "FAILED" and worker.device != "cpu":
-            worker.close()  # the error may have left the device's context unusable
+        # An error may have left the device's context unusable.
+        if self._is_isolated(run) or (outcome.status == "FAILED" and worker.device != "cpu"):
+            worker.retire()
         if outcome.status != "FAILED" or self._stopping:
             return
         self._failures[run.name] = self._failures.get(run.name, 0) + 1
@@ -155,12 +162,25 @@ class Scheduler:
         elif isinstance(on_failure, Retry) and self._failures[run.name] <= on_failure.retry:
             self._queue.again(run)
 
-    def _check_timeouts(self, pool: Pool) -> None:
+    def _check_silence(self, pool: Pool) -> None:
+        """Ends the runs of which nothing has been heard for too long."""
         for worker in pool.workers:
-            timeout = worker.run.objective.training.timeout if worker.run else None
-            if timeout is not None and time.monotonic() - worker.heard > timeout:
+            if worker.run is None:
+                continue
+            at = worker.evaluating
+            key, timeout = "training.timeout", worker.run.objective.training.timeout
+            if at:
+                assert worker.run.evaluation is not None
+                key, timeout = "evaluation.timeout", worker.run.evaluation.timeout
+            if self.signals.count and worker.silence > STOPPING_SECONDS:
+                where = f"evaluating ({at})" if at else "training"
+                said = f"interrupted while {where}, which did not end within {STOPPING_SECONDS:g} s"
                 worker.kill()
-                self._close(worker, Outcome("FAILED", f"no progress for {timeout:g} s (`training.timeout`)"))
+                self._close(worker, Outcome("KILLED", said))
+            elif timeout is not None and worker.silence > timeout:
+                where = f" in {at}" if at else ""
+                worker.kill()
+                self._close(worker, Outcome("FAILED", f"no progress for {timeout:g} s{where} (`{key}`)"))
 
     def _record_again(self) -> None:
         """Tries once more to write how runs ended: the disk may have room again."""

@@ -28,6 +28,7 @@ from genloss.experiment.schema import Search as Settings
 from genloss.experiment.source import Source
 from genloss.experiment.suggest import Trial
 from genloss.experiment.trials import Trials, command, direction
+from genloss.experiment.used import used
 from genloss.launch import fingerprint
 from genloss.launch.preparation import write_run
 from genloss.launch.queue import Queue
@@ -187,12 +188,15 @@ class Search(Queue):
             self._settings, space, self._history(trial.base), trial.base, higher_is_better=self._higher
         )
         objective = self._make.objective(trial.base, trial.number, point)
+        settings = self._experiment.evaluation
+        code = used(self._experiment.data, objective, settings, self._catalogue, self._digest)
         chosen = [
             run.model_copy(
                 update={
                     "objective": objective,
                     "device": device,
                     "reproduce": command(run.reproduce, objective),
+                    "code": code,
                 }
             )
             for run in trial.runs

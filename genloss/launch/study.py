@@ -6,26 +6,31 @@ import shutil
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from genloss.comparison.comparison import Comparison
 from genloss.comparison.records import comparison_of
-from genloss.errors import RecordError
+from genloss.errors import RecordError, told
 from genloss.experiment.plan import Plan, plan, runs
+from genloss.experiment.remarks import RemarkWarning
 from genloss.experiment.search import with_trials
+from genloss.launch import git
 from genloss.launch.crashed import tell_crashed
-from genloss.launch.display import Display, Silence
+from genloss.launch.display import Display, Silence, Steady
+from genloss.launch.forkserver import ForkServers
 from genloss.launch.outcome import Outcome
 from genloss.launch.preparation import prepare
 from genloss.launch.result import StudyResult, UnfinishedWarning
 from genloss.launch.scheduler import Scheduler, Study
 from genloss.launch.search import search_of
 from genloss.launch.signals import Signals
-from genloss.launch.spares import Spares
 from genloss.launch.tracker import TrackerProcess
+from genloss.plugin import refuse_while_loading
 from genloss.record.folder import StudyFolder
+from genloss.tracking import address
 
 HURRY_SECONDS = 2.0
 """What the tracker gets after a second signal; it goes on by itself."""
@@ -54,53 +59,64 @@ def run(
     Raises:
         RequestError: the experiment is wrong; nothing was trained.
     """
-    with Spares() as spares:
+    refuse_while_loading("genloss.run")
+    with ForkServers() as servers:
         planned = plan(
-            experiment, plugins=plugins, overrides=overrides, objectives=objectives, once_read=spares.expect
+            experiment, plugins=plugins, overrides=overrides, objectives=objectives, once_read=servers.expect
         )
-        result = launch(planned, display or Silence(), spares)
+        for remark in planned.remarks:
+            warnings.warn(str(remark), RemarkWarning, stacklevel=2)
+        result = launch(planned, Steady(display or Silence()), servers)
     if problem := result.summary():
         warnings.warn(problem, UnfinishedWarning, stacklevel=2)
     return result
 
 
-def launch(planned: Plan, display: Display, spares: Spares) -> StudyResult:
+def launch(planned: Plan, display: Display, servers: ForkServers) -> StudyResult:
     """Trains a plan's runs, and waits until MLflow has them.
 
     Args:
         planned: the plan.
         display: told how it goes on.
-        spares: processes for its workers.
+        servers: fork servers, of which it has its workers.
 
     Raises:
         RecordError: the study's folder cannot be written.
     """
     planned = replace(planned, experiment=with_trials(planned.experiment))
     experiment = planned.experiment
-    tell_crashed(display.note)
+    uri = address.resolve(experiment.tracking.uri)
+    tell_crashed(display.note, uri)
+    repository = git.state(planned.source.folder, with_diff=experiment.tracking.git_diff)
+    if repository.problem:
+        display.note(repository.problem)
     folder = StudyFolder.create(f"{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}")
-    with folder.locked():
-        todo = runs(planned, folder.name)
+    with ExitStack() as stack:
         try:
-            prepare(folder, planned, todo)
-        except OSError as error:
+            begin = stack.enter_context(folder.locked())
+            todo = runs(planned, folder.name)
+            prepare(folder, planned, todo, repository)
+        except BaseException as error:
             shutil.rmtree(folder.path, ignore_errors=True)
-            raise RecordError(f"`{folder.path}` could not be filled: {error}") from error
+            if isinstance(error, OSError):
+                raise RecordError(f"`{folder.path}` could not be filled: {error}") from error
+            raise
         search = search_of(
             folder, experiment, todo, todo, planned.source, planned.catalogue, planned.data, display.note
         )
         study = Study(
             folder, experiment, planned.catalogue, planned.data, planned.devices, todo, search=search
         )
+        begin()
         with Signals() as signals:
-            return conduct(study, display, signals, spares)
+            return conduct(study, uri, display, signals, servers)
 
 
-def conduct(study: Study, display: Display, signals: Signals, spares: Spares) -> StudyResult:
-    """Trains what is left of a study, and waits until MLflow has it."""
+def conduct(study: Study, uri: str, display: Display, signals: Signals, servers: ForkServers) -> StudyResult:
+    """Trains what is left of a study, and waits until the store of that address has it."""
     folder = study.folder
-    with TrackerProcess(folder, display.note) as tracker:
-        scheduler = Scheduler(study, display, signals, tracker, spares)
+    with TrackerProcess(folder, display.note, uri=uri) as tracker:
+        scheduler = Scheduler(study, display, signals, tracker, servers)
         try:
             scheduler.train()
         finally:
@@ -140,7 +156,7 @@ def _report(study: Study, unrecorded: Mapping[str, Outcome], display: Display) -
         comparison = _completed(comparison_of(study.folder), unrecorded)
         return report.write(comparison, RecordSource(study.folder), study.folder.path)
     except Exception as error:
-        display.note(f"the report could not be made: {type(error).__name__}: {error}")
+        display.note(f"the report could not be made: {told(error)}")
         return None
 
 

@@ -8,12 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Self
 
 from genloss.errors import TrackingError
 from genloss.launch import children
-from genloss.record.folder import ROOT, StudyFolder
+from genloss.record.folder import StudyFolder
+from genloss.tracking import address
 
 PATIENCE = 60.0
 """Seconds in which MLflow does not answer, after training, until a study ends without it."""
@@ -34,6 +34,7 @@ class TrackerProcess:
     Args:
         folder: the study's.
         note: told what a person should know.
+        uri: the store's address, relative to where the study was run; the settings' by default.
         options: of the tracker's command line.
         progress: told how many values are shipped, and how many bytes of the journals are left.
         waiting: what goes on while MLflow does not answer.
@@ -48,12 +49,14 @@ class TrackerProcess:
         folder: StudyFolder,
         note: Callable[[str], None],
         *,
+        uri: str | None = None,
         options: Sequence[str] = (),
         progress: Callable[[int, int], None] = lambda _values, _left: None,
         waiting: str = "training goes on, and it is asked again",
     ) -> None:
         self._folder = folder
         self._note = note
+        self._environment = {} if uri is None else {address.SETTING: uri}
         self._options = options
         self._progress = progress
         self._waiting = waiting
@@ -112,13 +115,13 @@ class TrackerProcess:
     def _start(self) -> None:
         """Starts the process in the study's working folder, which the store's address may be relative to."""
         self._starts += 1
-        path, cwd = self._folder.path.resolve(), working_folder(self._folder)
+        path, cwd = self._folder.path.absolute(), self._folder.working_folder
         if cwd is not None:
             path = path.relative_to(cwd)
         with children.log(self._folder.path / "tracker.log") as log:
             self._process = subprocess.Popen(
-                children.command("genloss.tracking.tracker", str(path), *self._options),
-                env=children.environment(),
+                children.command("genloss.tracking.tracker", str(path), *children.parent(), *self._options),
+                env=children.environment(**self._environment),
                 cwd=cwd,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -192,9 +195,3 @@ class TrackerProcess:
                 self._note(f"  {hint}")
         else:
             self.error = TrackingError(message, hint=hint)
-
-
-def working_folder(folder: StudyFolder) -> Path | None:
-    """Where a study was run; None if it was moved since."""
-    path = folder.path.resolve()
-    return path.parents[1] if path.parent.name == ROOT.name else None

@@ -1,10 +1,11 @@
 """A worker: a process that trains one run after another, as the launcher says.
 
-It is started as `python -m genloss.launch.worker FD`, where FD is its end of a socket pair. It is told
-`{"run": FOLDER, "log": FILE, …}`, prints to that file, and answers with progress, with warnings and at last
-with an outcome (outcome.py). With `"judged": true`, it waits after each evaluation for `{"pruned": true}` or
-`false`. `{"stop": true}`, or the end of the pipe (the launcher is gone), lets it stop
-after the step it is in; so does SIGTERM, for the run that it trains.
+It is started as `python -m genloss.launch.worker FD`, where FD is its end of a socket pair, or forked from a
+fork server (forkserver.py), which is started so with `--forks`. It is told `{"run": FOLDER, "log": FILE, …}`,
+prints to that file, and answers with progress, with warnings and at last with an outcome (outcome.py). With
+`"judged": true`, it waits after each evaluation for `{"pruned": true}` or `false`. `{"stop": true}`, or the
+end of the pipe (the launcher is gone), lets it stop after the step it is in; so does SIGTERM, for the run
+that it trains.
 """
 
 from __future__ import annotations
@@ -25,19 +26,33 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from genloss import output
+from genloss.launch.forkserver import serve
+from genloss.record.files import Descriptor
 from genloss.record.folder import RunFolder
 from genloss.registry import PluginWarning
 
+LOST = b"the pipe to the launcher was closed by code that had not opened it, as `os.closerange` does\n"
+
 
 def main() -> None:
+    number = int(sys.argv[1])
+    if "--forks" in sys.argv:
+        serve(number, work)
+    else:
+        work(number)
+
+
+def work(number: int) -> None:
+    """Trains the runs that it is told of by the pipe of this descriptor, until that is closed."""
     faulthandler.enable()
+    output.protect()
     # Ctrl-C is the launcher's affair: it tells its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The launcher has said it already.
     warnings.simplefilter("ignore", PluginWarning)
-    number = int(sys.argv[1])
     os.set_inheritable(number, False)  # nor is it for the processes that a plugin starts
-    connection = Connection(number)
+    connection, pipe = Connection(number), Descriptor(number)
     requests: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
     verdicts: SimpleQueue[bool] = SimpleQueue()
     stop, terminated = threading.Event(), threading.Event()
@@ -67,6 +82,9 @@ def main() -> None:
     sending = threading.Lock()  # the recorder's thread tells of progress, too
 
     def send(message: dict[str, Any]) -> None:
+        if not pipe.is_own():
+            os.write(2, LOST)
+            os._exit(1)
         try:
             with sending:
                 connection.send_bytes(json.dumps(message).encode())

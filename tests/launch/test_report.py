@@ -16,8 +16,8 @@ from genloss.comparison import report
 from genloss.experiment.plan import plan
 from genloss.experiment.schema import Run
 from genloss.launch.display import Silence
+from genloss.launch.forkserver import ForkServers
 from genloss.launch.result import StudyResult
-from genloss.launch.spares import Spares
 from genloss.launch.study import launch
 from tests.launch.conftest import experiment
 
@@ -41,8 +41,8 @@ class Listening(Silence):
 
 
 def ran(display: Listening, **more: Any) -> StudyResult:
-    with Spares() as spares:
-        return launch(plan(experiment("none", "wander", **more)), display, spares)
+    with ForkServers() as servers:
+        return launch(plan(experiment("none", "wander", **more)), display, servers)
 
 
 def test_a_study_ends_with_its_report(here: Path) -> None:

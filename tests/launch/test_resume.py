@@ -22,7 +22,7 @@ import yaml
 
 import genloss
 from genloss.comparison.records import comparison_of
-from genloss.errors import RecordError, RequestError
+from genloss.errors import RecordError, RequestError, TrackingError
 from genloss.experiment.plan import plan, runs
 from genloss.experiment.schema import Run
 from genloss.launch import crashed, remains
@@ -190,7 +190,7 @@ def test_what_has_changed_is_refused_by_name_or_accepted_and_tagged(here: Path) 
     shutil.copy(FAULTY, "mine.py")
     folder = prepared(experiment("none", plugins=[str(here / "mine.py")], steps=4))
     with Path("mine.py").open("a") as plugin:
-        plugin.write("# more\n")
+        plugin.write(f"# {here}\n")  # code that nobody has run before
     content = folder.read()
     content["fingerprint"]["torch"] = "2.0.0"
     folder.write(content)
@@ -199,6 +199,12 @@ def test_what_has_changed_is_refused_by_name_or_accepted_and_tagged(here: Path) 
     with pytest.raises(RequestError) as caught:
         genloss.resume("faults-1")
     assert re.fullmatch(
+        r"study `faults-1` would not go on as it began: plugin mine\.py \w+, now \w+", caught.value.message
+    )
+    assert "`genloss resume faults-1 --allow-drift --plugin mine.py`" in str(caught.value.hint)
+    with pytest.raises(RequestError) as caught:
+        genloss.resume("faults-1", plugins=["mine.py"])
+    assert re.fullmatch(
         r"study `faults-1` would not go on as it began: torch 2\.0\.0, now \S+; "
         r"plugin mine\.py \w+ \(\w+\), now \w+ \(\w+\); configuration of none-0 \w+, now \w+",
         caught.value.message,
@@ -206,7 +212,10 @@ def test_what_has_changed_is_refused_by_name_or_accepted_and_tagged(here: Path) 
     assert "--allow-drift" in str(caught.value.hint)
     assert not run.journal.exists()
 
+    before = Run.model_validate_json(run.run.read_text()).code
     assert genloss.resume(folder.path, allow_drift=True).exit_code == 0
+    after = Run.model_validate_json(run.run.read_text()).code
+    assert [name for name in before if before[name] != after[name]] == ["network.faulty.@code"]
     (start,) = events(run, "start")
     assert start["drift"].startswith("torch 2.0.0, now ")
     with closing(sqlite3.connect("mlflow.db")) as store:
@@ -264,6 +273,27 @@ def test_a_study_json_that_names_a_run_elsewhere(here: Path) -> None:
     with pytest.raises(RecordError, match="which is no name of a folder in it"):
         genloss.resume()
     assert not (here.parent / "none-0").exists()
+
+
+def test_no_password_is_recorded(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ada:sesame@127.0.0.1:9/#/experiments/0")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "team")
+    folder = prepared(experiment("none", steps=4))
+    content = folder.read()
+    assert content["tracking_uri"] == "http://127.0.0.1:9"
+    assert content["experiment_name"] == "team"
+    assert not [path for path in here.rglob("*") if path.is_file() and b"sesame" in path.read_bytes()]
+    folder = prepared(experiment("none", steps=4, tracking={"experiment": "mine"}))
+    assert folder.read()["experiment_name"] == "mine"
+
+
+def test_a_study_json_that_names_a_store_elsewhere(here: Path) -> None:
+    folder = prepared(experiment("none", steps=4))
+    folder.write({**folder.read(), "tracking_uri": "http://127.0.0.1:9"})
+    with pytest.raises(TrackingError, match="which nothing else here names"):
+        genloss.resume()
+    assert not folder.run("none-0").journal.exists()
+    assert genloss.resume(tracking_uri="sqlite:///mlflow.db").shipped
 
 
 def test_another_study_does_not_stumble_over_a_damaged_one(here: Path) -> None:
@@ -331,7 +361,7 @@ def test_a_study_whose_launcher_died_is_told_and_closed(here: Path) -> None:
         "  genloss resume dead-1",
     ]
     assert read_record(folder.run("slow-0")).status == "KILLED"
-    deadline = time.monotonic() + 60  # nobody waits for the tracker, which is a process by itself
+    deadline = time.monotonic() + 300  # nobody waits for the tracker, which is a process by itself
     while status(here) != {"slow-0": "KILLED", "none-0": "FINISHED"}:
         assert time.monotonic() < deadline, status(here)
         time.sleep(0.2)

@@ -39,6 +39,7 @@ def test_each_evaluation_has_its_text_in_mlflow(here: Path) -> None:
     assert client.list_artifacts(run.info.run_id, "images") == []
 
     model = genloss.load(result.runs[0].folder.path)
+    assert model.data.classes is None
     assert model.data.alphabet == tuple(sorted(set("Eulen 🦉 fliegen\n")))
     assert model.sample(2).shape == (2, 16)
     assert torch.isfinite(model.log_likelihood(model.sample(2))).all()  # type: ignore[operator]

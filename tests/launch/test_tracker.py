@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from genloss.launch import children, tracker
-from genloss.launch.tracker import TrackerProcess, working_folder
+from genloss.launch.tracker import TrackerProcess
 from genloss.record.folder import StudyFolder
 
 DIES = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-READY = {"event": "ready", "experiment_id": "1", "uri": "sqlite:///mlflow.db", "page": None}
+READY = {"event": "ready", "experiment_id": "1", "page": None}
 ERROR = {"event": "error", "message": "it was deleted", "hint": "restore it"}
 
 
@@ -86,8 +86,3 @@ def test_a_store_that_fails_later_ends_no_training(
     process, said = follow(f"{says(READY, ERROR)}; raise SystemExit(1)")
     assert process.error is None
     assert said == ["it was deleted; MLflow is sent no more of it", "  restore it", "shipped: False"]
-
-
-def test_a_store_is_relative_to_where_the_study_was_run(tmp_path: Path) -> None:
-    assert working_folder(StudyFolder.create("gan", tmp_path / ".genloss")) == tmp_path.resolve()
-    assert working_folder(StudyFolder.create("gan", tmp_path / "copies")) is None

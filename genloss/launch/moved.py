@@ -1,0 +1,49 @@
+"""A study of a project that was moved or copied: what lay in the working folder is looked for in this one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from genloss.code import Code
+
+AS_WRITTEN = frozenset({"text", "description", "reproduce", "overrides", "chosen"})
+"""What is kept as the user wrote it, whatever it says."""
+
+
+def relocated(content: Mapping[str, Any], given: Sequence[Code]) -> dict[str, Any]:
+    """What study.json says, with the paths that files have now.
+
+    Files that lay in the working folder of then are those of this one, where it has them; a plugin file that
+    is gone is the one of its name that was given.
+
+    Args:
+        content: of study.json.
+        given: plugin files that the user named.
+    """
+    then, here = content.get("folder"), str(Path.cwd())
+    by_name = {code.path.name: str(code.path) for code in given}
+
+    def place(path: str) -> str:
+        if isinstance(then, str) and then != here and path.startswith(then + os.sep):
+            candidate = here + path.removeprefix(then)
+            if Path(candidate).exists():
+                return candidate
+        return path
+
+    def walk(value: Any, key: str = "") -> Any:
+        if isinstance(value, Mapping):
+            return {name: inner if name in AS_WRITTEN else walk(inner, name) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [walk(inner, key) for inner in value]
+        if not isinstance(value, str) or not Path(value).is_absolute():
+            return value
+        found = place(value)
+        if key == "plugins" and not Path(found).exists():
+            found = by_name.get(Path(found).name, found)
+        return found
+
+    moved = {name: walk(content.get(name), name) for name in ("experiment", "runs") if name in content}
+    return {**content, **moved, "folder": here}

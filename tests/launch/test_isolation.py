@@ -1,0 +1,134 @@
+"""A run's numbers depend on its run.json alone, and on nothing that another run has left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+import genloss
+from genloss.errors import RequestError
+from genloss.experiment.plan import plan, runs
+from genloss.launch.forkserver import ForkServers
+from genloss.launch.isolation import needs_own_process
+from genloss.launch.pool import LAST_WORDS, TICK_SECONDS, Pool, Worker
+from genloss.record.folder import RunFolder, StudyFolder, read_record
+from genloss.training.devices import Device
+from genloss.training.surroundings import kept
+from tests.launch.stains import soil
+
+STAINS = Path(__file__).parent / "stains.py"
+STEPS = 30
+
+
+def experiment(objectives: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "name": "stains",
+        "plugins": [str(STAINS)],
+        "data": {"name": "two_moons", "size": 200},
+        "model": {"name": "autoencoder", "latent_dim": 1, "hidden": [4]},
+        "objectives": objectives,
+        "training": {"steps": STEPS, "batch_size": 16},
+        "seeds": 1,
+        "devices": "cpu",
+        "workers": 1,
+        **more,
+    }
+
+
+@pytest.mark.filterwarnings("ignore::genloss.launch.result.UnfinishedWarning")
+def test_a_run_computes_the_same_before_and_after_one_that_leaves_everything_changed(here: Path) -> None:
+    progress = {"linear": {"from": 0.0, "to": 1.0, "steps": STEPS}}
+    clean = {"network": "stain"}
+    staining = {"network": {"stain": {"leave": True, "progress": progress}}}
+    result = genloss.run(experiment({"before": clean, "staining": staining, "after": clean}))
+    assert [run.name for run in result.runs] == ["before-0", "staining-0", "after-0"]
+    before, after = (
+        [row[0] for block in read_record(RunFolder(result.folder / name)).values for row in block.values]
+        for name in ("before-0", "after-0")
+    )
+    assert len(before) == STEPS
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "own"),
+    [({}, False), ({"plugins": [str(STAINS)]}, True), ({"training.compile": True}, True)],
+)
+def test_what_ships_with_genloss_shares_a_process(changed: dict[str, Any], own: bool) -> None:
+    planned = plan(experiment({"plain": {"network": "squared_error"}}, plugins=[]), overrides=changed)
+    (run,) = runs(planned, "study")
+    assert needs_own_process(run, planned.catalogue) is own
+
+
+def state() -> list[object]:
+    return [
+        torch.get_default_dtype(),
+        torch.get_default_device(),
+        torch.is_grad_enabled(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.get_num_threads(),
+        torch.get_float32_matmul_precision(),
+        torch.is_anomaly_enabled(),
+        torch.nn.functional.mse_loss,
+        list(warnings.filters),
+        Path.cwd(),
+        dict(os.environ),
+        signal.getsignal(signal.SIGTERM),
+    ]
+
+
+def test_a_plan_leaves_its_process_as_it_was_and_tries_each_objective_alone() -> None:
+    before = state()
+    staining = {"network": {"stain": {"leave": True, "in_plan": True}}}
+    with pytest.raises(RequestError, match="gets a gradient") as raised:
+        plan(experiment({"staining": staining}))
+    assert "staining" in str(raised.value.where)
+    assert state() == before
+    with kept():
+        soil()
+    plan(experiment({"clean": {"network": "stain"}}))
+    assert state() == before
+
+
+def test_a_floor_leaves_its_process_as_it_was() -> None:
+    """In a thread, as floors are computed in."""
+    before = state()
+
+    def compute() -> None:
+        with kept():
+            torch.set_default_dtype(torch.float64)
+            os.chdir("/")
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    thread.join()
+    assert state() == before
+
+
+def test_what_stops_the_launcher_too_is_no_silence_of_a_worker(tmp_path: Path) -> None:
+    device = Device("cpu", "as asked for", 1, 1)
+    study: Any = SimpleNamespace(folder=StudyFolder(tmp_path), devices=(device,))
+    pool = Pool(study, False, ForkServers())
+    pool._looked -= 20  # as after SIGSTOP and SIGCONT, or a closed lid
+    assert list(pool.messages()) == []
+    assert pool.workers[0].silence <= TICK_SECONDS
+
+
+def test_of_a_large_log_the_last_words_alone_are_read(tmp_path: Path) -> None:
+    worker = Worker(0, Device("cpu", "", 1, 1), StudyFolder(tmp_path), {}, ForkServers())
+    assert worker.last_words() == ""
+    (tmp_path / "logs").mkdir()
+    with (tmp_path / "logs" / "worker-0.log").open("wb") as log:
+        log.truncate(1 << 40)  # more than any memory holds
+        log.seek(0, os.SEEK_END)
+        log.write(b"the end")
+    assert worker.last_words().endswith("\0the end")
+    assert len(worker.last_words()) == LAST_WORDS
