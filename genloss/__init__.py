@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from genloss.contracts.dataset import Data as Data
     from genloss.contracts.dataset import DataSpec as DataSpec
     from genloss.contracts.dataset import dataset as dataset
+    from genloss.contracts.examples import Examples as Examples
     from genloss.contracts.loss import Loss as Loss
     from genloss.contracts.loss import loss as loss
     from genloss.contracts.metric import metric as metric
     from genloss.contracts.model import Model as Model
     from genloss.contracts.model import Turn as Turn
+    from genloss.contracts.stored import Stored as Stored
     from genloss.errors import GenlossError as GenlossError
     from genloss.hookspecs import hookimpl as hookimpl
     from genloss.launch.result import StudyResult as StudyResult
@@ -33,9 +35,11 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "Data": "genloss.contracts.dataset",
     "DataSpec": "genloss.contracts.dataset",
+    "Stored": "genloss.contracts.stored",
     "dataset": "genloss.contracts.dataset",
     "Loss": "genloss.contracts.loss",
     "loss": "genloss.contracts.loss",
+    "Examples": "genloss.contracts.examples",
     "metric": "genloss.contracts.metric",
     "Model": "genloss.contracts.model",
     "Turn": "genloss.contracts.model",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def compare(
-    *what: str | Path | StudyResult,
+    *what: str | Path | StudyResult | Sequence[str | Path | StudyResult],
     metric: str | None = None,
     baseline: str | None = None,
     pairs: bool = False,
@@ -39,8 +40,8 @@ def compare(
         comparison.differences_frame()  # tidy, for pandas
 
     Args:
-        what: studies, each by its name, its folder or its result; and names of MLflow experiments. The last
-            study of this folder by default.
+        what: studies, each by its name, its folder or its result; and names of MLflow experiments; or lists
+            of them. The last study of this folder by default.
         metric: the one that the answer is about; the first of the evaluation by default.
         baseline: the objective that the others are compared with; the experiment's by default.
         pairs: whether all pairs of objectives are compared, too.
@@ -164,7 +165,9 @@ class SeveralSources:
         return next(source for studies, source in self._sources if run.study in studies)
 
 
-def gather(*what: str | Path | StudyResult, tracking_uri: str | None = None) -> Gathered:
+def gather(
+    *what: str | Path | StudyResult | Sequence[str | Path | StudyResult], tracking_uri: str | None = None
+) -> Gathered:
     """Finds and reads studies.
 
     Args:
@@ -182,7 +185,7 @@ def gather(*what: str | Path | StudyResult, tracking_uri: str | None = None) -> 
     folders: dict[tuple[str, int], StudyFolder] = {}
     readers: dict[str, Reader] = {}
     read: dict[str, set[str]] = {}
-    for name in what or _last(tracking_uri):
+    for name in [one for each in what for one in _listed(each)] or _last(tracking_uri):
         folder = _folder(name)
         if folder is not None and tracking_uri is None:
             study = read_study(folder)
@@ -200,6 +203,26 @@ def gather(*what: str | Path | StudyResult, tracking_uri: str | None = None) -> 
         tuple(found.values()),
         tuple(folders.values()),
         tuple((readers[uri], frozenset(names)) for uri, names in read.items()),
+    )
+
+
+def _listed(
+    what: str | Path | StudyResult | Sequence[str | Path | StudyResult],
+) -> Sequence[str | Path | StudyResult]:
+    """One study or several.
+
+    Raises:
+        RequestError: it is neither.
+    """
+    from genloss.launch.result import StudyResult
+
+    if isinstance(what, str | Path | StudyResult):
+        return [what]
+    if isinstance(what, list | tuple):
+        return [one for each in what for one in _listed(each)]
+    raise RequestError(
+        f"expected a study's name, folder or result, got an object of the type `{type(what).__name__}`",
+        hint="as in `genloss.compare('gan-losses-20250131-093000')`",
     )
 
 
@@ -237,16 +260,29 @@ def _folder(name: str | Path | StudyResult) -> StudyFolder | None:
 
 
 def _uri(experiment: str) -> str | None:
-    """The store of the newest study here of that experiment; None where there is none."""
-    uris = {}
+    """The store of the newest study here of that experiment; None where there is none.
+
+    Raises:
+        TrackingError: nothing but the studies themselves names their stores.
+    """
+    from genloss.tracking import allowed
+
+    own: list[tuple[int, str]] = []
+    refusal: TrackingError | None = None
     for path in ROOT.glob("*/study.json"):
-        try:
-            content = StudyFolder(path.parent).read()
-        except RecordError:
-            continue
-        if content.get("experiment_name") == experiment:
-            uris[content.get("created", 0)] = content.get("tracking_uri")
-    return uris[max(uris)] if uris else None
+        folder = StudyFolder(path.parent)
+        with suppress(RecordError):
+            content = folder.read()
+            created = content.get("created", 0)
+            if content.get("experiment_name") != experiment or not isinstance(created, int):
+                continue
+            try:
+                own.append((created, allowed.store_of(folder, content)))
+            except TrackingError as error:
+                refusal = error
+    if refusal is not None and not own:
+        raise refusal
+    return max(own)[1] if own else None
 
 
 def _from_mlflow(name: str, uri: str | None, readers: dict[str, Reader]) -> list[StudyRuns]:

@@ -71,6 +71,14 @@ def test_a_study_is_found_by_its_name_its_folder_and_its_result(here: Path) -> N
     assert genloss.compare("gan-losses", result) == last  # once, however often it is named
 
 
+def test_a_list_of_studies_is_several_and_nothing_else_is_one(here: Path) -> None:
+    study(here, name="monday", seeds=[0, 1, 2], created=BEGAN)
+    study(here, name="tuesday", seeds=[3, 4, 5], created=BEGAN + 1)
+    assert numbers(genloss.compare(["monday", "tuesday"])) == numbers(genloss.compare("monday", "tuesday"))
+    with pytest.raises(RequestError, match="expected a study's name, folder or result, got an object of the"):
+        genloss.compare(3)  # type: ignore[arg-type]
+
+
 def test_the_last_study_is_the_one_that_began_last(here: Path) -> None:
     import os
 
@@ -109,7 +117,7 @@ def test_studies_that_do_not_agree_are_refused_and_the_differences_named_where_t
     here: Path,
 ) -> None:
     study(here, name="one", created=BEGAN)
-    data = {"name": "digits", "digest": "f" * 64}
+    data = {"name": "digits", "digest": "f" * 64, "source": "{}", "profile": {}}
     study(here, name="two", created=BEGAN + 1, data=data)
     said = "the data's digest is 0123456789ab in study `one` and ffffffffffff in study `two`"
     with pytest.raises(RequestError, match=said):

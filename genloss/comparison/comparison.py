@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from genloss.comparison.runs import Cost, Direction, RunResult
 from genloss.comparison.statistics import Difference, Summary, compare_pairs, summarize
-from genloss.comparison.words import joined, without_numbers
+from genloss.comparison.words import count_of, joined, without_numbers
 from genloss.errors import RequestError, did_you_mean
 from genloss.record.folder import DONE
 
@@ -268,8 +268,23 @@ def compare_runs(
         tuple(to_baseline),
         tuple(between),
         tuple(allowed),
-        tuple(notes),
+        (*notes, *_skipped(runs)),
     )
+
+
+def _skipped(runs: Iterable[RunResult]) -> list[str]:
+    """What is to be told of updates that were skipped."""
+    counts: dict[tuple[str, str], list[int]] = {}
+    for run in runs:
+        for player, count in run.skipped.items():
+            found = counts.setdefault((run.objective, player), [0, 0, 0])
+            for index, value in enumerate((count, run.cost.updates.get(player, 0), 1)):
+                found[index] += value
+    return [
+        f"`{objective}`: {skipped} of {updates} updates of `{player}` were skipped in "
+        f"{count_of(affected, 'run')}: gradients not finite"
+        for (objective, player), (skipped, updates, affected) in counts.items()
+    ]
 
 
 def _alike(runs: Iterable[RunResult]) -> list[list[RunResult]]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from genloss.record import journal
 from genloss.record.folder import RunFolder, read_record
-from genloss.record.journal import Column, Values
+from genloss.record.journal import NO_LOSSES, Column, Values
 
 # Okabe and Ito's colours, which all kinds of colour vision tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -37,7 +37,7 @@ def loss_curves(folder: RunFolder, path: Path) -> bool:
     for panel, player in enumerate(players, 1):
         axes = figure.add_subplot(1, len(players), panel)
         terms = [(i, c) for i, c in enumerate(record.columns) if c.key.startswith(f"{player}/")]
-        terms = [(i, c) for i, c in terms if not c.key.endswith("/gradient_norm")]
+        terms = [(i, c) for i, c in terms if not c.key.endswith(NO_LOSSES)]
         if len(terms) == 2:  # one term: its total is the same, but for the weight
             terms = terms[:1]
         for colour, (index, column) in zip(COLOURS * len(terms), terms, strict=False):

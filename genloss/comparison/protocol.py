@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from genloss.comparison.runs import RunResult
 from genloss.comparison.studies import DECIDES, StudyRuns
 from genloss.comparison.words import joined
+from genloss.experiment.used import CODE, CONTENT
 
 INDIFFERENT = frozenset(
     {"objective", "seed", "training.checkpoint_every", "training.timeout", "evaluation.metrics"}
@@ -69,9 +70,17 @@ class Found:
             if not by_study:
                 where = joined([f"`{kind.objective}` of study `{kind.study}`" for kind in kinds])
             said.append(f"{'not set' if value is None else value} in {where}")
-        name = f"`{self.aspect}`" if " " not in self.aspect else self.aspect
+        name = _said(self.aspect)
         of = f" of objective `{self.objective}`" if self.objective else ""
         return f"{name}{of} is {', '.join(said[:-1])} and {said[-1]}"
+
+
+def _said(aspect: str) -> str:
+    """What an aspect is called in a sentence."""
+    for end, what in ((CODE, "code"), (CONTENT, "content")):
+        if aspect.endswith(f".{end}"):
+            return f"the {what} of `{aspect.removesuffix(f'.{end}')}`"
+    return aspect if " " in aspect else f"`{aspect}`"
 
 
 def kinds(studies: Iterable[StudyRuns], metrics: Iterable[str]) -> list[Kind]:
@@ -106,6 +115,7 @@ _METRIC: Mapping[str, Callable[[StudyRuns, str], str]] = {
 
 def _aspects(run: RunResult) -> dict[str, str]:
     found = {key: value for key, value in run.configuration.items() if key not in INDIFFERENT}
+    found |= run.code
     if run.data_digest:
         found[DATA] = run.data_digest[:SHOWN]
     return found
@@ -139,16 +149,26 @@ def _differences(
         values: dict[str | None, list[Kind]] = {}
         for kind in found:
             value = kind.aspects.get(aspect)
-            if not passes(kind, aspect) and not (value is None and _may_be_missing(aspect)):
+            if not passes(kind, aspect) and not _is_unknown(kind, aspect):
                 values.setdefault(value, []).append(kind)
         if len(values) > 1:
             listed.append(Found(aspect, values))
     return _without_details(listed)
 
 
-def _may_be_missing(aspect: str) -> bool:
-    """Whether only some have it: it is of a metric that others do not measure, or not known of old runs."""
-    return aspect == DATA or (aspect.startswith("evaluation.") and aspect.count(".") > 1)
+def _is_unknown(kind: Kind, aspect: str) -> bool:
+    """Whether nothing can be said of it.
+
+    Where a file lies is of no interest where it is known what is in it. Only some have what is of a metric
+    that others do not measure, or what an older genloss did not record.
+    """
+    if f"{aspect}.{CONTENT}" in kind.aspects:
+        return True
+    if aspect in kind.aspects:
+        return False
+    if aspect == DATA or aspect.endswith((f".{CODE}", f".{CONTENT}")):
+        return True
+    return aspect.startswith("evaluation.") and aspect.count(".") > 1
 
 
 def _without_details(listed: Sequence[Found]) -> list[Found]:

@@ -16,6 +16,7 @@ from genloss.comparison.curves import means
 from genloss.errors import RecordError
 from genloss.record import journal
 from genloss.record.journal import Column, Event, Values
+from genloss.record.parsing import whole
 
 if TYPE_CHECKING:
     from genloss.comparison.runs import RunResult
@@ -46,7 +47,8 @@ class Reading:
     def of(cls, path: Path, run: RunResult) -> Reading:
         """As much of a run's journal as can be read."""
         reading = cls()
-        planned = int(run.configuration.get("training.steps", run.cost.steps))
+        planned = whole(run.configuration.get("training.steps", ""))
+        planned = run.cost.steps if planned is None else planned
         with suppress(RecordError, OSError, EOFError):  # what cannot be read is among the runs that failed
             blocks = reading._blocks(path)
             first = next(blocks, None)

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from genloss.comparison.runs import PENDING, Cost, Direction, RunResult
+from genloss.comparison.runs import PENDING, Cost, RunResult
+from genloss.comparison.runs import directions as read_directions
 from genloss.comparison.studies import StudyRuns, guessed_sets, updates
 from genloss.errors import RecordError
 from genloss.experiment.schema import Run
 from genloss.record.cursor import Cursor
 from genloss.record.folder import Record, StudyFolder, read_record
+from genloss.record.parsing import Fields
 
 if TYPE_CHECKING:
     from genloss.comparison.comparison import Comparison
@@ -30,7 +32,7 @@ def comparison_of(folder: StudyFolder) -> Comparison:
     from genloss.comparison.comparison import compare_runs
 
     study = read_study(folder)
-    found = compare_runs(
+    return compare_runs(
         study.runs,
         name=study.name,
         description=study.description,
@@ -39,8 +41,8 @@ def comparison_of(folder: StudyFolder) -> Comparison:
         metrics=study.metrics,
         floors=study.floors,
         metric=study.metric or None,
+        notes=study.notes,
     )
-    return replace(found, notes=study.notes)
 
 
 def read_study(folder: StudyFolder) -> StudyRuns:
@@ -52,7 +54,7 @@ def read_study(folder: StudyFolder) -> StudyRuns:
     content = folder.read()
     try:
         experiment = content["experiment"]
-        directions = {name: Direction(**direction) for name, direction in content["metrics"].items()}
+        directions = read_directions(Fields(content["metrics"]))
         planned = [_planned(folder, run) for run in content["runs"]]
         digest = content["data"]["digest"]
         objectives = tuple(dict.fromkeys(run.objective.name for run in planned))
@@ -92,7 +94,7 @@ def read_study(folder: StudyFolder) -> StudyRuns:
 def _planned(folder: StudyFolder, content: Mapping[str, Any]) -> Run:
     """What is to be trained: as its own folder has it, with a trial's values; else as study.json has it."""
     try:
-        return Run.model_validate_json(folder.run(content["name"]).run.read_text())
+        return Run.model_validate_json(folder.run(content["name"]).run.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return Run.model_validate_json(json.dumps(content))
 
@@ -102,10 +104,9 @@ def _floors(folder: StudyFolder) -> tuple[dict[str, float], tuple[str, ...]]:
     if not folder.floors.exists():
         return {}, ()
     try:
-        content = json.loads(folder.floors.read_text())
-        return {str(name): float(value) for name, value in content.items()}, ()
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        return {}, (f"the floors are not known, as `{folder.floors}` cannot be read: {error}",)
+        return folder.read_floors(), ()
+    except RecordError as error:
+        return {}, (f"the floors are not known, as {error.message}",)
 
 
 def _result(folder: StudyFolder, run: Run, versions: Mapping[str, str]) -> RunResult:
@@ -147,7 +148,9 @@ def _result(folder: StudyFolder, run: Run, versions: Mapping[str, str]) -> RunRe
         point=run.objective.point,
         trial=run.objective.trial,
         configuration=configuration,
+        code=run.code,
         metric_versions=versions,
+        skipped=record.skipped,
         run_id=shipped.run_id if shipped is not None and not shipped.deleted else None,
         folder=own,
     )

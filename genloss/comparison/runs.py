@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from genloss.record.parsing import Fields
+
 if TYPE_CHECKING:
     from genloss.record.folder import RunFolder
 
@@ -19,6 +21,21 @@ class Direction:
     higher_is_better: bool
     unit: str
     version: str = "1"
+
+
+def directions(said: Fields) -> dict[str, Direction]:
+    """The metrics of a study, as its records and its tags have them.
+
+    Raises:
+        RecordError: they are something else.
+    """
+    found = {}
+    for name in said.names():
+        direction = said.fields(name)
+        found[name] = Direction(
+            direction.flag("higher_is_better"), direction.text("unit"), direction.text("version", "1")
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -56,8 +73,11 @@ class RunResult:
         point: the values of the sweep or the search, by dotted path.
         trial: its objective's number in a search; None where it is no trial.
         configuration: all that was decided for it, as MLflow's params have it.
+        code: digests of the code and the files that it used; see experiment/used.py. Empty where an older
+            genloss did not record it.
         data_digest: of the data that it was trained on.
         metric_versions: of the metrics, by name.
+        skipped: updates of each player that were skipped, as their gradients were not finite.
         run_id: MLflow's, if it is known.
         folder: where its record is, if it is here.
     """
@@ -77,8 +97,10 @@ class RunResult:
     point: Mapping[str, Any] = field(default_factory=dict)
     trial: int | None = None
     configuration: Mapping[str, str] = field(default_factory=dict)
+    code: Mapping[str, str] = field(default_factory=dict)
     data_digest: str = ""
     metric_versions: Mapping[str, str] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
     run_id: str | None = None
     folder: RunFolder | None = None
 

@@ -134,7 +134,8 @@ def made_with(study: Mapping[str, Any]) -> dict[str, str]:
     commit = tags.get("mlflow.source.git.commit", "")
     dirty = tags.get("genloss.git.dirty") == "true"
     devices = [
-        f"{d['name']} (workers: {d['workers']}, threads of each: {d['threads']})" for d in study["devices"]
+        f"{d['name']} (workers: {d['workers']}, threads of each: {d['threads']})"
+        for d in study.get("devices", [])
     ]
     found = {
         "begun": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(study["created"] / 1000)),

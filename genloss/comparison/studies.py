@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from genloss.comparison.runs import Direction, RunResult
+from genloss.record.parsing import whole
 
 DECIDES = ("data.", "model.", "training.", "evaluation.")
 """What the keys begin with that the runs of a comparison share; the others are of the players' losses."""
@@ -60,7 +61,7 @@ def updates(configuration: Mapping[str, str], steps: int) -> dict[str, int]:
         if key.endswith(".loss") and not key.startswith(DECIDES)
     ]
     return {
-        player: steps * int(configuration.get(f"training.players.{player}.updates_per_step", "1"))
+        player: steps * (whole(configuration.get(f"training.players.{player}.updates_per_step", "1")) or 1)
         for player in dict.fromkeys(players)
     }
 

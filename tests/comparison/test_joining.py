@@ -35,6 +35,7 @@ def objective(
     point: Mapping[str, Any] | None = None,
     status: str = "FINISHED",
     digest: str = "0" * 64,
+    code: Mapping[str, str] | None = None,
     without: Sequence[str] = (),
     **changed: str,
 ) -> list[RunResult]:
@@ -52,6 +53,7 @@ def objective(
             configuration={k: v for k, v in configuration.items() if k not in without}
             | {"objective": name, "seed": str(seed)},
             data_digest=digest,
+            code=code or {},
         )
         for seed in seeds
     ]
@@ -306,3 +308,72 @@ def test_studies_of_several_experiments_are_named_after_them() -> None:
 def test_runs_of_which_nothing_is_known_hinder_nobody() -> None:
     unknown = [replace(run, configuration={}) for run in objective("b", status="NOT STARTED")]
     assert unite([study("x", objective("a"), unknown)])[1] == ()
+
+
+USED = {
+    "training.@code": "genloss 1 (a)",
+    "data.@code": "genloss 1 (b)",
+    "model.@code": "net.py 1",
+    "g.t.@code": "losses.py 1",
+    "evaluation.m.@code": "genloss 1 (c)",
+    "model.weights.@content": "d",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("training.@code", "the code of `training`"),
+        ("data.@code", "the code of `data`"),
+        ("model.@code", "the code of `model`"),
+        ("g.t.@code", "the code of `g.t` of objective `a`"),
+        ("evaluation.m.@code", "the code of `evaluation.m`"),
+        ("model.weights.@content", "the content of `model.weights`"),
+    ],
+)
+def test_seeds_of_other_code_or_of_other_files_are_not_joined(name: str, said: str) -> None:
+    old, new = USED[name], f"{USED[name]}'"
+    studies = (
+        study("s-1", objective(seeds=(0, 1), code=USED)),
+        study("s-2", objective(seeds=(2, 3), code={**USED, name: new}), created=1),
+    )
+    raised = refused(*studies)
+    assert raised.message == (
+        f"these runs cannot be compared: {said} is {old} in study `s-1` and {new} in study `s-2`"
+    )
+    united, allowed = unite(studies, allow_differences=True)
+    assert allowed == (raised.message.partition(": ")[2],)
+    assert united.objectives == ("a (s-1)", "a (s-2)")
+
+
+def test_only_what_an_objective_uses_counts() -> None:
+    """Another loss in the baseline's stead is none of the other objective's business."""
+    first = study("s-1", objective("a", code=USED), objective("b", seeds=(0,), code=USED))
+    second = study("s-2", objective("b", seeds=(1,), code=USED), created=1)
+    united, _ = unite((first, second))
+    assert sorted(run.seed for run in united.runs if run.objective == "b") == [0, 1]
+    other = {**USED, "g.t.@code": "losses.py 2"}
+    unite((first, study("s-3", objective("c", seeds=(1,), code=other), created=2)))
+
+
+def test_an_objective_that_sets_the_model_has_its_code() -> None:
+    mine = objective(
+        "b", sets={"model.name": "vae"}, code={**USED, "model.@code": "vae.py 1"}, model__name="vae"
+    )
+    unite([study("s-1", objective("a", code=USED), mine)])
+
+
+def test_runs_of_which_no_code_is_known_are_compared() -> None:
+    united, allowed = unite(
+        [study("s-1", objective(seeds=(0,))), study("s-2", objective(seeds=(1,), code=USED), created=1)]
+    )
+    assert (united.objectives, allowed) == (("a",), ())
+
+
+def test_where_a_file_lies_is_of_no_interest_once_its_content_is_known() -> None:
+    here = objective(seeds=(0,), code=USED, model__weights="/here/w.pt")
+    there = objective(seeds=(1,), code=USED, model__weights="/there/w.pt")
+    assert unite([study("s-1", here), study("s-2", there, created=1)])[0].objectives == ("a",)
+    old = [objective(seeds=(2,), model__weights=f"/{at}/w.pt") for at in ("here", "there")]
+    assert unite([study("s-1", here), study("s-3", old[1], created=1)])[0].objectives == ("a",)
+    assert "`model.weights` is" in refused(study("s-3", old[0]), study("s-4", old[1], created=1)).message

@@ -16,15 +16,27 @@ from genloss.record.folder import StudyFolder
 from genloss.record.journal import Journal, Values
 
 STUDY: dict[str, Any] = {
+    "study": "study-1",
     "created": 1_700_000_000_000,
-    "experiment": {"source": "a b.yaml", "overrides": ["seeds=2"], "plugins": ["/p/my.py"]},
+    "experiment": {
+        "source": "a b.yaml",
+        "overrides": ["seeds=2"],
+        "plugins": ["/p/my.py"],
+        "baseline": "a",
+        "description": "",
+        "seeds": [0],
+        "objectives": [],
+    },
+    "runs": [],
+    "metrics": {},
+    "experiment_name": "a",
     "tags": {
         "genloss.version": "0.1.0",
         "genloss.torch": "2.13.0",
         "mlflow.source.git.commit": "abc",
         "genloss.git.dirty": "true",
     },
-    "data": {"name": "digits", "digest": "0123456789abcdef"},
+    "data": {"name": "digits", "digest": "0123456789abcdef", "source": "", "profile": {}},
     "devices": [{"name": "cpu", "workers": 2, "threads": 1}],
 }
 

@@ -16,6 +16,7 @@ from genloss.comparison.report.intervals import sense
 from genloss.comparison.report.scales import Scale, around
 from genloss.comparison.runs import RunResult
 from genloss.comparison.sources import Source
+from genloss.record.journal import NO_LOSSES
 
 Array = npt.NDArray[np.float64]
 
@@ -133,7 +134,7 @@ class Losses:
 def losses(comparison: Comparison, source: Source, objective: str) -> list[Losses]:
     """A plot a player: mean of each term over the seeds, with the smallest and greatest."""
     runs = [(run, source.losses(run)) for run in comparison.of(objective)]
-    keys = dict.fromkeys(key for _, lines in runs for key in lines if not key.endswith("/gradient_norm"))
+    keys = dict.fromkeys(key for _, lines in runs for key in lines if not key.endswith(NO_LOSSES))
     players = dict.fromkeys(key.split("/")[0] for key in keys)
     found = [
         _player(comparison, source, objective, player, [k for k in keys if k.startswith(f"{player}/")], runs)
