@@ -29,7 +29,9 @@ def test_genloss_finds_what_it_offers() -> None:
 
 def test_finding_it_imports_neither_torch_nor_a_solver() -> None:
     code = "import sys, genloss_transport; print({'torch', 'ot', 'geomloss'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8"
+    )
     assert done.stdout.strip() == "set()"
 
 
@@ -43,6 +45,7 @@ def test_an_experiment_trains(path: Path, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
     assert "wasserstein" in done.stdout

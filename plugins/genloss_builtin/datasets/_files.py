@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import stat
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from annotated_types import Gt, Lt
 from torch import Tensor
+from torch.utils.data import Dataset
 
 import genloss
 from genloss.errors import RequestError
@@ -18,17 +21,55 @@ Fields = dict[str, Tensor]
 Share = Annotated[float, Gt(0), Lt(1)]
 
 
+MAPPED = 64 * 2**20
+"""Bytes from which on a file is mapped, so that all processes share what is read of it."""
+
+
 def require_file(path: Path) -> None:
-    """Raises RequestError unless there is such a file."""
-    if path.is_dir():
+    """Raises RequestError unless there is a regular file: reading a pipe or a device might never end."""
+    kind = kind_of(path)
+    if kind == "folder":
         raise RequestError(f"`{path}` is a folder, and a file is needed")
-    if not path.is_file():
-        raise RequestError(f"there is no file `{path}`", hint="`path` is relative to the experiment's YAML")
+    if kind == "other":
+        raise RequestError(
+            f"`{path}` is no regular file, but a pipe, a socket or a device",
+            hint="copy what it gives into a file",
+        )
+
+
+def kind_of(path: Path, wanted: str = "file") -> Literal["file", "folder", "other"]:
+    """What there is at a path, without opening it.
+
+    Raises:
+        RequestError: there is nothing, or it cannot be looked at.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:  # ValueError: the path has a zero byte
+        if not isinstance(error, OSError) or error.errno in (errno.ENOENT, errno.ENOTDIR):
+            link = isinstance(error, OSError) and path.is_symlink()
+            raise RequestError(
+                f"`{path}` is a link to what is not there" if link else f"there is no {wanted} `{path}`",
+                hint="mend the link" if link else "the path is relative to the experiment's YAML",
+            ) from error
+        raise RequestError(f"`{path}` cannot be read: {error.strerror}") from error
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
 
 
 def scaled(levels: Array) -> Array:
     """Levels 0 … 255 of uint8 as float32 in [0, 1]."""
     return levels / np.float32(255)
+
+
+def shares(levels: Tensor) -> Tensor:
+    """The same of a tensor, to the same bits."""
+    return levels.to(torch.float32).div_(255)
+
+
+def content_of(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int = 0) -> Array:
+    """The numbers in a file, mapped where they are many; changes of them do not reach the file."""
+    mapped = np.memmap(path, dtype, mode="c", offset=offset, shape=shape)
+    return mapped if mapped.nbytes >= MAPPED else np.array(mapped)
 
 
 def label_field(name: str, array: Array, examples: int) -> Tensor:
@@ -45,6 +86,21 @@ def label_field(name: str, array: Array, examples: int) -> Tensor:
     return torch.from_numpy(array.astype(np.int64))
 
 
+def labels_of(part: Any) -> Tensor | None:
+    """The labels of a part of the data, without reading its examples; None where that cannot be."""
+    if isinstance(part, genloss.Stored):
+        return part.only("label").whole()["label"] if "label" in part.fields else None
+    return getattr(part, "labels", None) if isinstance(part, Dataset) else part.get("label")
+
+
+def class_count(*parts: genloss.Stored) -> int | None:
+    """One more than the greatest label; None where there is none, or a negative one."""
+    labels = [label for part in parts if (label := labels_of(part)) is not None]
+    if not labels or min(int(label.min()) for label in labels) < 0:
+        return None
+    return max(int(label.max()) for label in labels) + 1
+
+
 def drawn(count: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
     """The indices that are trained on, and a share drawn at random that is not."""
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
@@ -52,13 +108,10 @@ def drawn(count: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
     return trained, unseen
 
 
-def divided(fields: Fields, share: float, seed: int) -> tuple[Fields, Fields]:
+def divided(examples: genloss.Stored, share: float, seed: int) -> tuple[genloss.Stored, genloss.Stored]:
     """The examples that are trained on, and a share drawn at random that is not."""
-    trained, unseen = (
-        {name: tensor[chosen] for name, tensor in fields.items()}
-        for chosen in drawn(len(fields["x"]), share, seed)
-    )
-    return trained, unseen
+    trained, unseen = drawn(len(examples), share, seed)
+    return examples.chosen(trained), examples.chosen(unseen)
 
 
 def require_two(source: str, *, training: int, held_out: int) -> None:
@@ -71,11 +124,18 @@ def require_two(source: str, *, training: int, held_out: int) -> None:
             )
 
 
-def images_of_bytes(train: Fields, held_out: Fields) -> genloss.Data:
-    """Data of images whose 256 levels were scaled to [0, 1]."""
-    x = train["x"]
+def images_of_bytes(train: genloss.Stored, held_out: genloss.Stored) -> genloss.Data:
+    """Data of images whose 256 levels are scaled to [0, 1]."""
+    shape = tuple(train[0]["x"].shape)
     return genloss.Data(
-        genloss.DataSpec(tuple(x.shape[1:]), "image", size=len(x), value_range=(0.0, 1.0), vocabulary=256),
+        genloss.DataSpec(
+            shape,
+            "image",
+            size=len(train),
+            value_range=(0.0, 1.0),
+            vocabulary=256,
+            classes=class_count(train, held_out),
+        ),
         train=train,
         held_out=held_out,
     )

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from annotated_types import Ge
-from jaxtyping import Int64
+from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 import genloss
 from genloss.contracts.dataset import digest
+from genloss.contracts.stored import SMALL
 from genloss.errors import RequestError
 
 Level = Literal["character", "byte"]
 Length = Annotated[int, Ge(2)]
 Stride = Annotated[int, Ge(1)]
-Stream = Int64[Tensor, "tokens"]
+Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 Alphabet = tuple[str, ...]
 
 BYTES: Alphabet = tuple(
@@ -26,37 +29,114 @@ BYTES: Alphabet = tuple(
 """The text of each byte: the character of a printable one of ASCII, and an escape for any other."""
 
 
-def tokenize(text: str, level: Level) -> tuple[Stream, Alphabet]:
-    """The tokens of a text, and the text of each token: its characters in the order of Unicode, or bytes."""
+PIECE = 2**22
+"""Characters, or bytes, that are looked at at a time."""
+
+CHARACTERS = 0x110000
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A stream of tokens as it is stored.
+
+    Attributes:
+        stored: a number for each, in the smallest dtype.
+        alphabet: the text of each token.
+        token: which token a stored number stands for, where that is not the number itself.
+    """
+
+    stored: Shaped[Tensor, "tokens"]
+    alphabet: Alphabet
+    token: Int64[Tensor, "numbers"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def __getitem__(self, where: slice) -> Tokens:
+        return replace(self, stored=self.stored[where])
+
+    def decode(self, stored: Tensor) -> Int64[Tensor, "..."]:
+        """Tokens of stored numbers."""
+        return stored.long() if self.token is None else self.token[stored.long()]
+
+    def examples(self, x: Tensor) -> genloss.Stored:
+        """Stored numbers as examples."""
+        return genloss.Stored({"x": x}, {"x": self.decode})
+
+
+def tokenize(text: str, level: Level) -> Tokens:
+    """The tokens of a text: its characters, which have the order of Unicode, or its bytes."""
     if level == "byte":
-        return from_bytes(text.encode()), BYTES
-    codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
-    found, tokens = np.unique(codes, return_inverse=True)
-    return torch.from_numpy(tokens.astype(np.int64)), tuple(map(chr, found.tolist()))
+        return from_bytes(np.frombuffer(text.encode(), np.uint8))
+    return from_pieces(lambda: (text[start : start + PIECE] for start in range(0, len(text), PIECE)))
 
 
-def from_bytes(content: bytes) -> Stream:
+def from_pieces(pieces: Callable[[], Iterable[str]]) -> Tokens:
+    """The characters of a text that comes in pieces, twice."""
+    seen = np.zeros(CHARACTERS, np.bool_)
+    count = 0
+    for piece in pieces():
+        seen[_codes(piece)] = True
+        count += len(piece)
+    found = np.flatnonzero(seen)
+    numbers = np.zeros(CHARACTERS, np.min_scalar_type(max(0, len(found) - 1)))
+    numbers[found] = np.arange(len(found))
+    stored = np.empty(count, numbers.dtype)
+    start = 0
+    for piece in pieces():
+        stored[start : start + len(piece)] = numbers[_codes(piece)]
+        start += len(piece)
+    return Tokens(torch.from_numpy(stored), tuple(map(chr, found.tolist())))
+
+
+def _codes(piece: str) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+    return np.frombuffer(piece.encode("utf-32-le"), dtype="<u4")
+
+
+def from_bytes(content: Bytes) -> Tokens:
     """Bytes as tokens."""
-    return torch.from_numpy(np.frombuffer(content, dtype=np.uint8).astype(np.int64))
+    return Tokens(_tensor(content), BYTES)
 
 
-def divide(tokens: Stream, held_out: float) -> tuple[Stream, Stream]:
+def from_ascii(content: Bytes, present: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Tokens:
+    """The characters of a text that has none beyond ASCII, which stays as it is stored.
+
+    Args:
+        content: of the text.
+        present: which bytes occur in it.
+    """
+    found = np.flatnonzero(present)
+    token = torch.zeros(256, dtype=torch.int64)
+    token[torch.from_numpy(found)] = torch.arange(len(found))
+    return Tokens(_tensor(content), tuple(map(chr, found.tolist())), token)
+
+
+def bytes_in(content: Bytes) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Which bytes occur, `[256]`."""
+    present = np.zeros(256, np.bool_)
+    for start in range(0, len(content), PIECE):
+        present |= np.bincount(content[start : start + PIECE], minlength=256) > 0
+    return present
+
+
+def _tensor(content: Bytes) -> Shaped[Tensor, "tokens"]:
+    return torch.from_numpy(content if content.flags.writeable else content.copy())
+
+
+def divide(tokens: Tokens, held_out: float) -> tuple[Tokens, Tokens]:
     """All but the last share of the tokens, and that share."""
     count = round(held_out * len(tokens))
     return tokens[: len(tokens) - count], tokens[len(tokens) - count :]
 
 
-def windows(
-    train: Stream, held_out: Stream, alphabet: Alphabet, *, length: int, stride: int | None, source: str
-) -> genloss.Data:
+def windows(train: Tokens, held_out: Tokens, *, length: int, stride: int | None, source: str) -> genloss.Data:
     """Data of windows of `length` tokens each.
 
     Windows of the training part begin every `stride` tokens, those of the held-out part every `length`, so
     that each held-out token counts once. They are views of the tokens: overlapping ones cost no memory.
 
     Args:
-        train, held_out: tokens in their order.
-        alphabet: the text of each token.
+        train, held_out: tokens in their order, of one alphabet.
         length: tokens in a window.
         stride: tokens from the beginning of a training window to that of the next; `length` where it is None.
         source: where they come from, for messages.
@@ -71,10 +151,24 @@ def windows(
                 hint="give a longer text, a smaller `length`, or another `held_out`",
             )
     stride = stride or length
-    x = train.unfold(0, length, stride)
+    parts = [part.examples(part.stored) for part in (train, held_out)]
+    fields = [
+        _windows(part, content, length, step)
+        for part, content, step in zip((train, held_out), parts, (stride, length), strict=True)
+    ]
+    size = len(train.stored.unfold(0, length, stride))
+    alphabet = train.alphabet
     return genloss.Data(
-        genloss.DataSpec((length,), "tokens", size=len(x), vocabulary=len(alphabet), alphabet=alphabet),
-        train={"x": x},
-        held_out={"x": held_out.unfold(0, length, length)},
-        digest=digest({"x": train}, {"x": held_out}, {"windows": torch.tensor([length, stride])}),
+        genloss.DataSpec((length,), "tokens", size=size, vocabulary=len(alphabet), alphabet=alphabet),
+        train=fields[0],
+        held_out=fields[1],
+        digest=lambda: digest(*parts, {"windows": torch.tensor([length, stride])}),
     )
+
+
+def _windows(
+    part: Tokens, content: genloss.Stored, length: int, step: int
+) -> genloss.Stored | dict[str, Tensor]:
+    if content.nbytes <= SMALL:
+        return {"x": content.whole()["x"].unfold(0, length, step)}
+    return part.examples(part.stored.unfold(0, length, step))

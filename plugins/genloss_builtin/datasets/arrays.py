@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from annotated_types import Ge
+from torch import Tensor
 
 import genloss
 from genloss.errors import RequestError, did_you_mean
 from genloss_builtin.datasets._files import (
+    MAPPED,
     Array,
     Share,
+    class_count,
     divided,
     label_field,
     require_file,
     require_two,
-    scaled,
+    shares,
 )
+from genloss_builtin.datasets._notes import drawn_at_random, with_notes
 
 Kind = Literal["points", "image", "tokens"]
 Range = tuple[float, float]
@@ -64,7 +68,8 @@ def arrays(
     * `[N]` or `[N, D]` of floats: points `[D]`, as they are.
     * `[N, T]` of integers with `kind: tokens`: tokens `[T]`.
 
-    The file is only read, never unpickled. Floats become float32; NaN and infinity are refused.
+    The file is only read, never unpickled. Floats become float32; NaN and infinity are refused. A large .npy
+    file is mapped, not read as a whole: leave it as it is while it is trained on.
 
     Options:
         path: of the .npy or .npz file, relative to the experiment.
@@ -113,43 +118,49 @@ def arrays(
     _check_alike(examples)
     kind = kind or _kind(train, stored[train])
     x = {name: _examples(name, array, kind, channels_last) for name, array in examples.items()}
-    value_range, vocabulary = _values(x, stored[train].dtype, kind, value_range, vocabulary)
+    bounds = [_bounds(name, array, x[name]) for name, array in examples.items()]
+    value_range, vocabulary = _values(bounds, stored[train].dtype, kind, value_range, vocabulary)
 
-    fields = {name: {"x": torch.from_numpy(array)} for name, array in x.items()}
-    for part, label_name in ((train, labels), (str(held_out), held_out_labels)):
+    def part(name: str, label_name: str | None, source_name: str | None) -> genloss.Stored:
+        fields, convert = dict(x[name].fields), dict(x[name].convert)
         if label_name is not None:
-            fields[part]["label"] = label_field(label_name, stored[label_name], len(x[part]))
-    for part, source_name in ((train, source), (str(held_out), held_out_source)):
+            fields["label"] = label_field(label_name, stored[label_name], len(x[name]))
         if source_name is not None:
-            if len(x[source_name]) != len(x[part]):
+            if len(x[source_name]) != len(x[name]):
                 raise RequestError(
-                    f"`{source_name}` holds {len(x[source_name])} examples, and `{part}` {len(x[part])}",
+                    f"`{source_name}` holds {len(x[source_name])} examples, and `{name}` {len(x[name])}",
                     hint="store as many sources as there are examples",
                 )
-            fields[part] = fields[part] | {"source": torch.from_numpy(x[source_name])}
+            fields["source"], convert["source"] = x[source_name].fields["x"], convert["x"]
+        return genloss.Stored(fields, convert)
+
+    trained = part(train, labels, source)
     if isinstance(held_out, str):
-        trained, unseen = fields[train], fields[held_out]
+        unseen = part(held_out, held_out_labels, held_out_source)
     else:
-        trained, unseen = divided(fields[train], held_out, seed)
-    require_two(path.name, training=len(trained["x"]), held_out=len(unseen["x"]))
-    return genloss.Data(
+        trained, unseen = divided(trained, held_out, seed)
+    require_two(path.name, training=len(trained), held_out=len(unseen))
+    data = genloss.Data(
         genloss.DataSpec(
-            tuple(trained["x"].shape[1:]),
+            tuple(trained[0]["x"].shape),
             kind,
-            size=len(trained["x"]),
+            size=len(trained),
             value_range=value_range,
             vocabulary=vocabulary,
             source=source is not None,
+            classes=class_count(trained, unseen),
         ),
         train=trained,
         held_out=unseen,
     )
+    how = f"the array `{held_out}`" if isinstance(held_out, str) else drawn_at_random(held_out, seed)
+    return with_notes(data, how, more=_left_out(path, stored))
 
 
 def _read(path: Path, names: tuple[str | None, ...]) -> dict[str, Array]:
     """The arrays of those names; without a first name, the only array of the file, which comes first."""
     require_file(path)
-    if path.suffix not in (".npy", ".npz"):
+    if path.suffix.lower() not in (".npy", ".npz"):
         raise RequestError(
             f"`{path.name}` is no .npy or .npz file", hint="write one by numpy.save or numpy.savez"
         )
@@ -158,20 +169,37 @@ def _read(path: Path, names: tuple[str | None, ...]) -> dict[str, Array]:
         with path.open("rb") as opened:
             if not opened.peek(6).startswith(MAGIC):
                 raise ValueError("it is no NumPy file, whatever its name says")
-            content = np.load(opened, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                return _only(content, path.name, names)
-            return _named(content, path.name, names)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        if "Object arrays" in str(error):
+            if opened.peek(6).startswith(MAGIC[0]):
+                return _only(_mapped(path), path.name, names)
+            return _named(np.load(opened, allow_pickle=False), path.name, names)
+    except RequestError:
+        raise
+    except Exception as error:  # numpy and zipfile raise many kinds of errors for damaged files
+        if "Object arrays" in str(error) or "Python objects" in str(error):
             raise RequestError(
                 f"`{path.name}` holds Python objects, which would have to be unpickled and could run code",
                 hint="store an array of numbers: numpy.stack the examples, which must all have one shape",
             ) from error
         raise RequestError(
-            f"`{path.name}` cannot be read: {error}",
+            f"`{path.name}` cannot be read: {str(error) or type(error).__name__}",
             hint="it must be readable, undamaged, and written by numpy.save or numpy.savez",
         ) from error
+
+
+def _left_out(path: Path, used: Mapping[str, Array]) -> tuple[str, ...]:
+    """A note of the arrays in a .npz file that are not used."""
+    if not zipfile.is_zipfile(path):
+        return ()
+    with zipfile.ZipFile(path) as archive:
+        others = [name for each in archive.namelist() if (name := each.removesuffix(".npy")) not in used]
+    shown = [f"`{name}`" for name in others[:8]] + (["…"] if len(others) > 8 else [])
+    return (f"left out: {', '.join(shown)}",) if others else ()
+
+
+def _mapped(path: Path) -> Array:
+    """The array of a .npy file; a large one is mapped, so that all processes share what is read of it."""
+    array = np.lib.format.open_memmap(path, mode="c")
+    return array if array.nbytes >= MAPPED else np.array(array)
 
 
 def _only(array: Array, file: str, names: tuple[str | None, ...]) -> dict[str, Array]:
@@ -225,7 +253,7 @@ def _kind(name: str, array: Array) -> Kind:
     )
 
 
-def _examples(name: str, array: Array, kind: Kind, channels_last: bool) -> Array:
+def _examples(name: str, array: Array, kind: Kind, channels_last: bool) -> genloss.Stored:
     """The array as examples of that kind: float32 `[N, C, H, W]` or `[N, D]`, or int64 `[N, T]`."""
     what = f"`{name}` {list(array.shape)} of {array.dtype}"
     if channels_last and (kind != "image" or array.ndim != 4):
@@ -236,52 +264,79 @@ def _examples(name: str, array: Array, kind: Kind, channels_last: bool) -> Array
     if kind == "tokens":
         if array.ndim != 2 or array.dtype.kind not in "iu":
             raise RequestError(f"{what} holds no tokens", hint="tokens are integers of the shape [N, T]")
-        return array.astype(np.int64)
+        return genloss.Stored({"x": _tensor(array)}, {"x": Tensor.long})
     if kind == "points":
         if array.ndim not in (1, 2) or array.dtype.kind not in "fiu":
             raise RequestError(f"{what} holds no points", hint="points are real numbers of the shape [N, D]")
-        return _finite(name, array.reshape(len(array), -1))
+        return genloss.Stored({"x": _tensor(array).reshape(len(array), -1)}, {"x": Tensor.float})
     if array.ndim not in (3, 4):
         raise RequestError(f"{what} holds no images", hint="images have the shape [N, H, W] or [N, C, H, W]")
     if array.dtype not in (np.uint8, np.bool_) and array.dtype.kind != "f":
         raise RequestError(
             f"{what} holds no images", hint="images are uint8 (0 … 255), bool, or float with a known range"
         )
+    x = _tensor(array)
     if array.ndim == 3:
-        array = array[:, None]
+        x = x[:, None]
     elif channels_last:
-        array = np.moveaxis(array, -1, 1)
+        x = x.movedim(-1, 1)
     elif array.shape[3] in (1, 3, 4) and array.shape[1] not in (1, 3, 4):
         raise RequestError(f"{what} looks as if its channels came last", hint="say `channels_last: true`")
-    return _finite(name, scaled(array) if array.dtype == np.uint8 else array)
+    return genloss.Stored({"x": x}, {"x": shares if array.dtype == np.uint8 else Tensor.float})
 
 
-def _finite(name: str, array: Array) -> Array:
+def _tensor(array: Array) -> Tensor:
+    """An array as a tensor: a view, unless torch cannot read it or an example would lie scattered."""
     with np.errstate(over="ignore"):
-        array = np.ascontiguousarray(array, dtype=np.float32)
-    wrong = ~np.isfinite(array)
-    if wrong.any():
+        if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+            array = array.astype(np.float32)
+        native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    return torch.from_numpy(np.ascontiguousarray(native))
+
+
+def _bounds(name: str, array: Array, examples: genloss.Stored) -> Range:
+    """The least and the greatest value.
+
+    Raises:
+        RequestError: one is not finite.
+    """
+    if array.dtype.kind != "f":
+        return array.min().item(), array.max().item()
+    low, high, wrong, first, seen = math.inf, -math.inf, 0, None, 0
+    for chunk in examples.chunks():
+        x = chunk["x"]
+        finite = x.isfinite()
+        if not finite.all():
+            wrong += int((~finite).sum())
+            if first is None:
+                first = seen + int((~finite).flatten(1).any(1).int().argmax())
+        low, high, seen = min(low, x.min().item()), max(high, x.max().item()), seen + len(x)
+    if wrong:
         raise RequestError(
-            f"`{name}` holds {wrong.sum()} values that are NaN, infinite or too great for float32, the first "
-            f"in example {wrong.reshape(len(array), -1).any(1).argmax()}",
+            f"`{name}` holds {wrong} values that are NaN, infinite or too great for float32, the first "
+            f"in example {first}",
             hint="leave such examples out, or replace the values",
         )
-    return array
+    return low, high
 
 
 def _values(
-    x: dict[str, Array], dtype: np.dtype[Any], kind: Kind, value_range: Range | None, vocabulary: int | None
+    bounds: Sequence[Range],
+    dtype: np.dtype[Any],
+    kind: Kind,
+    value_range: Range | None,
+    vocabulary: int | None,
 ) -> tuple[Range | None, int | None]:
     """The value range and the vocabulary of the `DataSpec`, checked against the examples."""
     if value_range is not None and not value_range[0] < value_range[1]:
         raise RequestError(
             f"`value_range` {list(value_range)} is no range", hint="give [least, greatest], such as [0, 1]"
         )
-    low = min(array.min().item() for array in x.values())
-    high = max(array.max().item() for array in x.values())
+    low = min(least for least, _ in bounds)
+    high = max(greatest for _, greatest in bounds)
     if kind == "tokens":
         vocabulary = vocabulary or int(high) + 1
-        if low < 0 or high >= vocabulary:
+        if low < 0 or high >= min(vocabulary, 2**63):
             raise RequestError(f"tokens must lie in 0 … {vocabulary - 1}; these lie in {low} … {high}")
         if value_range is not None:
             raise RequestError("tokens have no `value_range`", hint="give `vocabulary` instead")

@@ -35,7 +35,9 @@ def digits(*, held_out: Annotated[float, Ge(0.01), Le(0.99)] = 0.25) -> genloss.
     x = torch.from_numpy((images / 16).astype(np.float32)).reshape(-1, 1, 8, 8)
     label = torch.from_numpy(labels.astype(np.int64))
     return genloss.Data(
-        genloss.DataSpec((1, 8, 8), "image", size=len(train), value_range=(0.0, 1.0), vocabulary=17),
+        genloss.DataSpec(
+            (1, 8, 8), "image", size=len(train), value_range=(0.0, 1.0), vocabulary=17, classes=10
+        ),
         train={"x": x[train], "label": label[train]},
         held_out={"x": x[unseen], "label": label[unseen]},
     )

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import PIL.Image
 import torch
 from annotated_types import Ge
-from torch import Tensor
 
 import genloss
 from genloss.errors import RequestError, did_you_mean
@@ -27,11 +24,14 @@ from genloss_builtin.datasets._files import (
     label_field,
     require_file,
     require_two,
-    scaled,
+    shares,
 )
+from genloss_builtin.datasets._json_rows import read_columns
+from genloss_builtin.datasets._notes import drawn_at_random, with_notes
+from genloss_builtin.datasets._pictures import decode, reading, sixteen_bits
 from genloss_builtin.datasets._tokens import Length, Level, Stride, divide, tokenize, windows
 
-READERS = {".parquet": "from_parquet", ".csv": "from_csv", ".json": "from_json", ".jsonl": "from_json"}
+SUFFIXES = (".parquet", ".csv", ".json", ".jsonl")
 QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_UPDATE_DOWNLOAD_COUNTS": "0",
@@ -45,7 +45,9 @@ Rows = Any
 
 def _example(folder: Path) -> Mapping[str, Any]:
     rows = [f"row {number}: {number**2} is a square" for number in range(200)]
-    (folder / "rows.jsonl").write_text("".join(json.dumps({"text": row}) + "\n" for row in rows))
+    (folder / "rows.jsonl").write_text(
+        "".join(json.dumps({"text": row}) + "\n" for row in rows), encoding="utf-8"
+    )
     return {"path": folder / "rows.jsonl", "column": "text", "length": 32}
 
 
@@ -76,7 +78,8 @@ def huggingface(
 
     * with `kind: text`: windows `[length]` of tokens, the rows after one another with a blank line between;
       rows without text are left out.
-    * with `kind: image`: images `[C, H, W]` in [0, 1], grey or RGB, which must all be of one size.
+    * with `kind: image`: images `[C, H, W]` in [0, 1], grey or RGB, which must all be of one size. They are
+      read as `image_folder` reads them: turned as the camera says, and what is transparent becomes white.
 
     It needs `pip install 'genloss[huggingface]'`. A local file is read without any network, and leaves
     nothing behind; a repository is downloaded once, to the library's own cache. No code of a repository is
@@ -117,7 +120,7 @@ def huggingface(
                 hint="give the share to hold out, such as 0.1",
             )
         source = f"`{path.name}`"
-        parts = [_read_file(path)]
+        parts = [_read_file(path, [column] if labels is None else [column, labels])]
     else:
         source = f"`{repository}`"
         splits = [split or "train", *([held_out] if isinstance(held_out, str) else [])]
@@ -128,22 +131,28 @@ def huggingface(
             raise RequestError(
                 f"{source} has no column `{wanted}`", hint=did_you_mean(wanted, parts[0].column_names)
             )
+    if isinstance(held_out, str):
+        how = f"the split `{held_out}`"
+    else:
+        how = f"the last {held_out:g} of the text" if kind == "text" else drawn_at_random(held_out, seed)
     if kind == "image":
-        images = [_images(part, column, labels, source) for part in parts]
-        if not isinstance(held_out, str):
-            images = [*divided(images[0], held_out, seed)]
-        require_two(source.strip("`"), training=len(images[0]["x"]), held_out=len(images[1]["x"]))
-        return images_of_bytes(*images)
+        (train, notes), *other = (_images(part, column, labels, source) for part in parts)
+        train, unseen = (train, other[0][0]) if isinstance(held_out, str) else divided(train, held_out, seed)
+        require_two(source.strip("`"), training=len(train), held_out=len(unseen))
+        names = getattr(parts[0].features[labels], "names", None) if labels is not None else None
+        return with_notes(images_of_bytes(train, unseen), how, names=names or (), more=notes)
     if labels is not None:
         raise RequestError("`labels` is an option for images", hint="leave it out with `kind: text`")
     texts = [_text(part, column, source) for part in parts]
-    tokens, alphabet = tokenize("".join(texts), level)
+    tokens = tokenize("".join(texts), level)
     if isinstance(held_out, str):
         count = len(texts[0]) if level == "character" else len(texts[0].encode())
-        train, unseen = tokens[:count], tokens[count:]
+        first, last = tokens[:count], tokens[count:]
     else:
-        train, unseen = divide(tokens, held_out)
-    return windows(train, unseen, alphabet, length=length, stride=stride, source=source)
+        first, last = divide(tokens, held_out)
+    data = windows(first, last, length=length, stride=stride, source=source)
+    empty = sum(not row for part in parts for row in part[column])
+    return with_notes(data, how, more=[f"left out: {empty:,} rows without text"] if empty else ())
 
 
 def _library() -> Any:
@@ -159,33 +168,44 @@ def _library() -> Any:
     return datasets
 
 
-def _read_file(path: Path) -> Rows:
+def _read_file(path: Path, wanted: Collection[str]) -> Rows:
     datasets = _library()
-    if path.suffix not in READERS:
-        raise RequestError(f"`{path.name}` is none of {', '.join(READERS)}", hint="convert it to Parquet")
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise RequestError(f"`{path.name}` is none of {', '.join(SUFFIXES)}", hint="convert it to Parquet")
     require_file(path)
-    with _reading(datasets, f"`{path.name}`"), tempfile.TemporaryDirectory() as cache:
+    with _reading(f"`{path.name}`"), tempfile.TemporaryDirectory() as cache:
+        if suffix.startswith(".json"):
+            return datasets.Dataset.from_dict(read_columns(path, wanted))
         # `load_dataset` would report each loading to the Hub, of a local file too.
-        read = getattr(datasets.Dataset, READERS[path.suffix])
+        read = datasets.Dataset.from_csv if suffix == ".csv" else datasets.Dataset.from_parquet
         return read(str(path), cache_dir=cache, keep_in_memory=True)
 
 
 def _download(repository: str, subset: str | None, revision: str | None, split: str) -> Rows:
     datasets = _library()
-    with _reading(datasets, f"`{repository}`"):
+    with _reading(f"`{repository}`"):
         return datasets.load_dataset(repository, subset, revision=revision, split=split)
 
 
 @contextmanager
-def _reading(datasets: Any, source: str) -> Iterator[None]:
+def _reading(source: str) -> Iterator[None]:
+    logging = _library().logging
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)  # what it would log of an error is in the error
     try:
         yield
-    except (datasets.exceptions.DatasetsError, OSError, ValueError) as error:
+    except RequestError:
+        raise
+    except Exception as error:  # its readers raise many kinds of errors for what they cannot read
         cause = error.__cause__ or error
+        said = str(cause).strip().splitlines()
         raise RequestError(
-            f"{source} cannot be read: {str(cause).strip().splitlines()[0][:300] or type(cause).__name__}",
+            f"{source} cannot be read: {said[0][:300] if said else type(cause).__name__}",
             hint="look at its name, split and format; of a repository, also at the network",
         ) from error
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def _text(part: Rows, column: str, source: str) -> str:
@@ -198,8 +218,10 @@ def _text(part: Rows, column: str, source: str) -> str:
     return "".join(f"{row}\n\n" for row in part[column] if row)
 
 
-def _images(part: Rows, column: str, labels: str | None, source: str) -> dict[str, Tensor]:
-    """The images `[N, C, H, W]` in [0, 1], with their labels."""
+def _images(
+    part: Rows, column: str, labels: str | None, source: str
+) -> tuple[genloss.Stored, tuple[str, ...]]:
+    """The images `[N, C, H, W]` of bytes, which become [0, 1], with their labels; and notes of them."""
     datasets = _library()
     feature = part.features[column]
     is_image = isinstance(feature, datasets.Image) or (isinstance(feature, dict) and "bytes" in feature)
@@ -210,28 +232,22 @@ def _images(part: Rows, column: str, labels: str | None, source: str) -> dict[st
         )
     # Decoded here, since the library would follow an image's address into the web.
     stored = part.cast_column(column, datasets.Image(decode=False))[column]
-    arrays = [_decoded(item, row, column, source) for row, item in enumerate(stored)]
-    shapes = {array.shape for array in arrays}
+    pictures = []
+    for row, item in enumerate(stored):
+        what = f"the image in row {row} of column `{column}` of {source}"
+        with reading(what, "mend that row, or leave it out of the file"):
+            if item is None:
+                raise ValueError("there is none")
+            pictures.append(decode(item["bytes"] or Path(item["path"])))
+    shapes = {picture.levels.shape for picture in pictures}
     if len(shapes) > 1:
         listed = ", ".join(str(list(shape)) for shape in sorted(shapes)[:3])
         raise RequestError(
             f"the images of {source} differ in shape: {listed}", hint="scale them to one size and colour mode"
         )
-    x = torch.from_numpy(scaled(np.stack(arrays)))
-    fields = {"x": x.unsqueeze(1) if x.dim() == 3 else x.movedim(-1, 1).contiguous()}
+    x = torch.from_numpy(np.stack([picture.levels for picture in pictures]))
+    fields = {"x": x.unsqueeze(1) if x.dim() == 3 else x.movedim(-1, 1)}
     if labels is not None:
         fields["label"] = label_field(labels, np.asarray(part[labels][:]), len(x))
-    return fields
-
-
-def _decoded(item: Mapping[str, Any] | None, row: int, column: str, source: str) -> np.ndarray[Any, Any]:
-    """One image `[H, W]` or `[H, W, 3]` of bytes."""
-    try:
-        if item is None:
-            raise ValueError("there is none")
-        with PIL.Image.open(io.BytesIO(item["bytes"] or Path(item["path"]).read_bytes())) as image:
-            return np.asarray(image if image.mode == "L" else image.convert("RGB"))
-    except (OSError, ValueError) as error:
-        raise RequestError(
-            f"the image in row {row} of column `{column}` of {source} cannot be read: {error}"
-        ) from error
+    notes = sixteen_bits([picture.sixteen for picture in pictures], source)
+    return genloss.Stored(fields, {"x": shares}), notes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,15 +17,16 @@ import genloss
 from genloss.errors import RequestError
 from genloss_builtin.datasets._files import (
     Array,
-    Fields,
     Share,
+    content_of,
     divided,
     images_of_bytes,
     label_field,
     require_file,
     require_two,
-    scaled,
+    shares,
 )
+from genloss_builtin.datasets._notes import drawn_at_random, with_notes
 
 TYPES = {b"\x08": ">u1", b"\x09": ">i1", b"\x0b": ">i2", b"\x0c": ">i4", b"\x0d": ">f4", b"\x0e": ">f8"}
 """What the third byte of a file says of its numbers."""
@@ -33,6 +35,9 @@ DIMENSIONS = (b"\x01", b"\x02", b"\x03", b"\x04")
 """The fourth byte: how many dimensions there are. The format knows no bound; no images have more."""
 
 PIECE = 2**20
+
+EXPANSION = 1040
+"""No byte of a file compressed by gzip becomes more than some 1,032."""
 
 GZIP = b"\x1f\x8b"
 
@@ -82,24 +87,25 @@ def idx(
                 "`held_out_labels` is given without a file of held-out images",
                 hint="name that file by `held_out`; where it is a share, `labels` are divided as well",
             )
-        trained, unseen = divided(_fields(path, labels), held_out, seed)
+        trained, unseen = divided(_stored(path, labels), held_out, seed)
     else:
         if path.resolve() == held_out.resolve():
             raise RequestError(
                 f"`path` and `held_out` both name `{path.name}`",
                 hint="give a share to hold out, such as 0.25",
             )
-        trained, unseen = _fields(path, labels), _fields(held_out, held_out_labels)
-        shapes = [list(fields["x"].shape[2:]) for fields in (trained, unseen)]
+        trained, unseen = _stored(path, labels), _stored(held_out, held_out_labels)
+        shapes = [list(part[0]["x"].shape[1:]) for part in (trained, unseen)]
         if shapes[0] != shapes[1]:
             raise RequestError(
                 f"the images of `{path.name}` are {shapes[0]} pixels, those of `{held_out.name}` {shapes[1]}"
             )
-    require_two(path.name, training=len(trained["x"]), held_out=len(unseen["x"]))
-    return images_of_bytes(trained, unseen)
+    require_two(path.name, training=len(trained), held_out=len(unseen))
+    how = f"those of `{held_out.name}`" if isinstance(held_out, Path) else drawn_at_random(held_out, seed)
+    return with_notes(images_of_bytes(trained, unseen), how)
 
 
-def _fields(images: Path, labels: Path | None) -> Fields:
+def _stored(images: Path, labels: Path | None) -> genloss.Stored:
     levels = _read(images)
     if levels.ndim != 3 or levels.dtype != np.uint8 or levels.size == 0:
         raise RequestError(
@@ -107,10 +113,10 @@ def _fields(images: Path, labels: Path | None) -> Fields:
             hint="images are bytes of the shape [N, H, W]"
             + ("; name a file of labels by `labels`" if levels.ndim == 1 else ""),
         )
-    fields = {"x": torch.from_numpy(scaled(levels[:, None]))}
+    fields = {"x": torch.from_numpy(levels[:, None])}
     if labels is not None:
         fields["label"] = label_field(labels.name, _read(labels), len(levels))
-    return fields
+    return genloss.Stored(fields, {"x": shares})
 
 
 def _read(path: Path) -> Array:
@@ -119,27 +125,34 @@ def _read(path: Path) -> Array:
     try:
         with path.open("rb") as opened:
             compressed = opened.read(2) == GZIP
-        with gzip.open(path) if compressed else path.open("rb") as opened:
+        with gzip.open(path, "rb") if compressed else path.open("rb") as opened:
             header = opened.read(4)
             if header[:2] != bytes(2) or header[2:3] not in TYPES or header[3:] not in DIMENSIONS:
                 raise ValueError("it does not begin as an IDX file does")
             sizes = [int.from_bytes(opened.read(4), "big") for _ in range(header[3])]
             dtype = np.dtype(TYPES[header[2:3]])
             announced = math.prod(sizes) * dtype.itemsize
+            most = path.stat().st_size * (EXPANSION if compressed else 1)
+            if announced > most:
+                raise ValueError(
+                    f"its shape {sizes} takes {announced:,} bytes, and it can have no more than {most:,}"
+                )
+            if announced > (memory := os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")):
+                raise ValueError(f"it takes {announced:,} bytes of memory, and there are {memory:,}")
+            if not compressed and announced == path.stat().st_size - opened.tell() > 0:
+                array = content_of(path, dtype, tuple(sizes), opened.tell())
+                return array.astype(dtype.newbyteorder("="), copy=False)
             # In pieces, and no more than was announced: neither number can be trusted before.
             content = bytearray()
             while len(content) <= announced and (piece := opened.read(PIECE)):
                 content += piece
+            if len(content) != announced:
+                found = "more" if len(content) > announced else f"{len(content):,}"
+                raise ValueError(f"its shape {sizes} takes {announced:,} bytes, and it has {found}")
+            array = np.frombuffer(content, dtype).reshape(sizes)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise RequestError(
             f"`{path.name}` cannot be read: {error}",
-            hint="it must be a readable IDX file, as it is or compressed by gzip",
+            hint="it must be an IDX file, as it is or compressed by gzip: copy or download it again",
         ) from error
-    if len(content) != announced:
-        found = "more" if len(content) > announced else f"{len(content):,}"
-        raise RequestError(
-            f"`{path.name}` is damaged: its shape {sizes} takes {announced:,} bytes, and it has {found}",
-            hint="copy or download it again",
-        )
-    array = np.frombuffer(content, dtype).reshape(sizes)
-    return array.astype(dtype.newbyteorder("="))
+    return array.astype(dtype.newbyteorder("="), copy=False)

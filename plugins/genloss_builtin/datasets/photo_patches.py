@@ -54,7 +54,7 @@ def photo_patches(
         {name: torch.cat([fields[name] for fields in part]) for name in ("x", "label")}
         for part in parts.values()
     )
-    return images_of_bytes(train, unseen)
+    return images_of_bytes(genloss.Stored(train), genloss.Stored(unseen))
 
 
 def _strips(width: int, size: int, held_out: float) -> int:

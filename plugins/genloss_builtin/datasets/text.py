@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from codecs import BOM_UTF8
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import genloss
 from genloss.errors import RequestError
-from genloss_builtin.datasets._files import Share, require_file
+from genloss_builtin.datasets._files import Share, content_of, require_file
+from genloss_builtin.datasets._notes import with_notes
 from genloss_builtin.datasets._tokens import (
-    BYTES,
+    PIECE,
+    Bytes,
     Length,
     Level,
     Stride,
+    Tokens,
+    bytes_in,
     divide,
+    from_ascii,
     from_bytes,
+    from_pieces,
     tokenize,
     windows,
 )
+
+HINT = "convert it to UTF-8, or say `level: byte` to model its bytes as they are"
 
 
 @genloss.dataset
@@ -53,14 +64,13 @@ def python_docs(
     from pydoc_data.topics import topics
 
     text = "\n\n".join(topics[name].strip("\n") for name in sorted(topics))
-    tokens, alphabet = tokenize(text, level)
-    train, unseen = divide(tokens, held_out)
-    return windows(train, unseen, alphabet, length=length, stride=stride, source="`python_docs`")
+    train, unseen = divide(tokenize(text, level), held_out)
+    return windows(train, unseen, length=length, stride=stride, source="`python_docs`")
 
 
 def _example(folder: Path) -> Mapping[str, Any]:
     lines = [f"{number} squared is {number**2}\n" for number in range(400)]
-    (folder / "squares.txt").write_text("".join(lines))
+    (folder / "squares.txt").write_text("".join(lines), encoding="utf-8")
     return {"path": folder / "squares.txt", "length": 32}
 
 
@@ -76,7 +86,10 @@ def text(
     """A text file of yours.
 
     Fields: `x` `[batch, length]`, tokens. The file is read as it is, its line ends too; of its characters,
-    a byte order mark is left out. A token takes eight bytes of memory.
+    a byte order mark is left out.
+
+    A large file is mapped, not read as a whole: leave it as it is while it is trained on. Only where it has
+    characters beyond ASCII are they kept in memory, in one, two or four bytes each.
 
     Options:
         path: of the file, relative to the experiment; UTF-8 for characters, anything for bytes.
@@ -90,32 +103,48 @@ def text(
         RequestError: the file cannot be read, is no UTF-8 text, or a part of it is shorter than a window.
     """
     content = _read(path)
-    tokens, alphabet = (
-        (from_bytes(content), BYTES) if level == "byte" else tokenize(_decode(content, path.name), level)
-    )
+    tokens = from_bytes(content) if level == "byte" else _characters(content, path.name)
     train, unseen = divide(tokens, held_out)
-    return windows(train, unseen, alphabet, length=length, stride=stride, source=f"`{path.name}`")
+    data = windows(train, unseen, length=length, stride=stride, source=f"`{path.name}`")
+    return with_notes(data, f"the last {held_out:g} of the text")
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path) -> Bytes:
     require_file(path)
     try:
-        content = path.read_bytes()
+        size = path.stat().st_size
+        content = content_of(path, np.dtype(np.uint8), (size,)) if size else None
     except OSError as error:
         raise RequestError(f"`{path.name}` cannot be read: {error.strerror}") from error
-    if not content:
+    if content is None:
         raise RequestError(f"`{path.name}` is empty", hint="give a file with some text in it")
     return content
 
 
-def _decode(content: bytes, name: str) -> str:
-    hint = "convert it to UTF-8, or say `level: byte` to model its bytes as they are"
-    try:
-        decoded = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise RequestError(
-            f"`{name}` is no UTF-8 text: {error.reason} at byte {error.start:,}", hint=hint
-        ) from error
-    if "\0" in decoded:
-        raise RequestError(f"`{name}` is no text: byte {content.index(0):,} is zero", hint=hint)
-    return decoded
+def _characters(content: Bytes, name: str) -> Tokens:
+    mark = len(BOM_UTF8) if content[: len(BOM_UTF8)].tobytes() == BOM_UTF8 else 0
+    present = bytes_in(content[mark:])
+    if not present[128:].any():
+        tokens = from_ascii(content[mark:], present)
+    else:
+        tokens = from_pieces(lambda: _decoded(content, mark, name))
+    if present[0]:
+        at = content.tobytes().index(0)
+        raise RequestError(f"`{name}` is no text: byte {at:,} is zero", hint=HINT)
+    return tokens
+
+
+def _decoded(content: Bytes, start: int, name: str) -> Iterator[str]:
+    """The text in pieces, from a byte on."""
+    while start < len(content):
+        end = start + PIECE
+        for _ in range(3):  # a character has at most three bytes behind its first one
+            if end < len(content) and content[end] & 0xC0 == 0x80:
+                end -= 1
+        try:
+            yield content[start:end].tobytes().decode()
+        except UnicodeDecodeError as error:
+            raise RequestError(
+                f"`{name}` is no UTF-8 text: {error.reason} at byte {start + error.start:,}", hint=HINT
+            ) from error
+        start = end

@@ -74,17 +74,18 @@ def denoising(
     error = reduce_event(F.mse_loss(prediction, target, reduction="none"), reduce)
     if weighting == "uniform":
         return error
+    if parameterization == "epsilon":
+        # Divided beforehand: the weight is then 1 to the last bit where it is SNR / SNR, and its slope 0.
+        if weighting == "min_snr":
+            return (gamma / snr).clamp_max(1) * error
+        return (1 + sigma_data**-2 / snr if weighting == "edm" else snr.rsqrt()) * error
     if weighting == "min_snr":
         of_x0 = snr.clamp_max(gamma)
     elif weighting == "edm":
         of_x0 = snr + sigma_data**-2
     else:
         of_x0 = snr.sqrt()
-    if parameterization == "epsilon":
-        return of_x0 / snr * error
-    if parameterization == "v":
-        return of_x0 / (snr + 1) * error
-    return of_x0 * error
+    return of_x0 / (snr + 1) * error if parameterization == "v" else of_x0 * error
 
 
 @genloss.loss(family="diffusion", unit="1", source="Song & Ermon 2019, arXiv:1907.05600")

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 import genloss
+from genloss_builtin.losses._digits import expm1_residual, log_of_share
 from genloss_builtin.losses._reduce import reduce_event
 
 
@@ -53,13 +54,15 @@ def gaussian_kl(
         >>> gaussian_kl(mu=torch.ones(1, 1), logvar=torch.ones(1, 1))
         tensor([0.8591])
     """
-    if prior_mu is None:
-        prior_mu = torch.zeros_like(mu)
-    if prior_logvar is None:
-        prior_logvar = torch.zeros_like(logvar)
-    log_ratio = logvar - prior_logvar
-    # exp(r) − 1 − r with expm1, which keeps its digits where posterior and prior are nearly the same.
-    kl = 0.5 * (log_ratio.expm1() - log_ratio + (mu - prior_mu).square() * (-prior_logvar).exp())
+    distance = mu if prior_mu is None else mu - prior_mu
+    log_ratio = logvar
+    if prior_logvar is not None:
+        log_ratio = logvar - prior_logvar
+        # Divided before it is squared, by a number that is never 0: equal means are 0 apart however small the
+        # variance is.
+        greatest = math.log(torch.finfo(mu.dtype).max) - 1
+        distance = distance * (prior_logvar / -2).clamp_max(greatest).exp()
+    kl = 0.5 * (expm1_residual(log_ratio) + distance.square())
     return reduce_event(kl.clamp_min(free_bits))
 
 
@@ -74,7 +77,8 @@ def categorical_kl(
         Σ p (log p − log q), p = softmax(posterior_logits), q = softmax(prior_logits)
 
     Quantities:
-        posterior_logits: `[batch, *variables, classes]`, of the posterior p of each latent variable.
+        posterior_logits: `[batch, *variables, classes]`, of the posterior p of each latent variable; −∞ for
+            a class that it leaves out.
         prior_logits: `[batch, *variables, classes]`, of the prior q; uniform where there is none.
 
     Source:
@@ -88,12 +92,17 @@ def categorical_kl(
         >>> categorical_kl(posterior_logits=torch.tensor([[[100.0, -100.0]]]))
         tensor([0.6931])
     """
-    log_p = posterior_logits.log_softmax(-1)
-    if prior_logits is None:
-        log_ratio = log_p + math.log(posterior_logits.shape[-1])
-    else:
-        log_ratio = log_p - prior_logits.log_softmax(-1)
-    return reduce_event(log_p.exp() * log_ratio)
+    classes = posterior_logits.shape[-1]
+    # Logarithms of p and q, relative to uniform ones: near 0 where the logits are.
+    log_p = log_of_share(posterior_logits, -1)
+    log_q = torch.zeros_like(log_p) if prior_logits is None else log_of_share(prior_logits, -1)
+    p, q = log_p.exp() / classes, log_q.exp() / classes
+    # Σ p log(p/q) = Σ p (exp(t) − 1 − t), t = log(q/p), since both add up to 1: no term is negative, so none
+    # cancels another. Where p is 0 that is q.
+    t = (log_q - log_p).masked_fill(p == 0, 1.0)
+    near = t.abs() < 0.5
+    terms = torch.where(near, p * expm1_residual(t.masked_fill(~near, 0.0)), q - p - p * t)
+    return reduce_event(terms)
 
 
 @genloss.loss(family="divergence", unit="nats", source="Kingma & Welling 2014, arXiv:1312.6114")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from annotated_types import Gt
@@ -12,12 +13,21 @@ import genloss
 from genloss_builtin.losses._reduce import reduce_event
 
 
-@genloss.loss(family="reconstruction", unit="1", source="Wang et al. 2004")
+@genloss.loss(
+    family="reconstruction",
+    unit="1",
+    source="Wang et al. 2004",
+    exempt={
+        "options": "`data_range` is for data whose range is not known; it changes nothing where it is",
+        "magnitudes": "torchmetrics gives the similarity, and float32 has no distances below 1e-7 beside 1",
+    },
+)
 def ssim_distance(
     x: Float[Tensor, "batch channels height width"],
     x_hat: Float[Tensor, "batch channels height width"],
+    x_range: Annotated[float, Gt(0)] | None = None,
     *,
-    data_range: Annotated[float, Gt(0)] = 1.0,
+    data_range: Annotated[float, Gt(0)] | None = None,
     kernel_size: Literal[3, 5, 7, 9, 11] = 11,
 ) -> Float[Tensor, "batch"]:
     """One minus the structural similarity of two images, averaged over channels and pixels.
@@ -33,15 +43,16 @@ def ssim_distance(
     Quantities:
         x: `[batch, channels, height, width]`, the data.
         x_hat: `[batch, channels, height, width]`, x̂: its reconstruction.
+        x_range: a number, L as the data knows it: greatest less least possible value of a pixel.
 
     Options:
-        data_range: L, default 1, in the data's unit: greatest less least possible value.
+        data_range: default none, in the data's unit: L, where the data does not know it.
         kernel_size: default 11, in pixels: the window's side. Its σ is 1.5 pixels at 11, as in the paper, and
             in proportion below.
 
     Raises:
-        genloss.GenlossError: the image is too small to be mirrored; it needs more pixels a side than half of
-            the kernel.
+        genloss.GenlossError: L is not known, or `data_range` is another than the data's; or the image is too
+            small to be mirrored: it needs more pixels a side than half of the kernel.
 
     Source:
         Wang et al. 2004, Image quality assessment: from error visibility to structural similarity.
@@ -51,7 +62,9 @@ def ssim_distance(
 
         >>> import torch
         >>> from genloss_builtin.losses.images import ssim_distance
-        >>> ssim_distance(x=torch.zeros(1, 1, 16, 16), x_hat=torch.ones(1, 1, 16, 16))
+        >>> ssim_distance(
+        ...     x=torch.zeros(1, 1, 16, 16), x_hat=torch.ones(1, 1, 16, 16), data_range=1.0
+        ... )
         tensor([0.9999])
     """
     from torchmetrics.functional.image import structural_similarity_index_measure  # slow to import
@@ -71,11 +84,27 @@ def ssim_distance(
         x_hat,
         x,
         sigma=1.5 * kernel_size / 11,
-        data_range=data_range,
+        data_range=_dynamic_range(x_range, data_range),
         reduction="none",
         return_full_image=True,
     )
     return 1 - reduce_event(similarity, "mean")
+
+
+def _dynamic_range(of_data: float | None, given: float | None) -> float:
+    """L, by what the data and the option say."""
+    known = of_data is not None and math.isfinite(of_data)
+    if given is None and not known:
+        raise genloss.GenlossError(
+            "loss `ssim_distance` does not know the range of the data",
+            hint="set `data_range` to greatest less least possible value: 1 for pixels in [0, 1]",
+        )
+    if given is not None and known and not math.isclose(given, of_data or 0.0, rel_tol=1e-6):
+        raise genloss.GenlossError(
+            f"loss `ssim_distance` got `data_range` {given:g}, and the data has a range of {of_data:g}",
+            hint="leave `data_range` out",
+        )
+    return of_data if given is None and of_data is not None else given or 1.0
 
 
 @genloss.loss(family="reconstruction", unit="data", source="Rudin, Osher & Fatemi 1992")

@@ -147,19 +147,17 @@ def continuous_bernoulli_nll(
         >>> continuous_bernoulli_nll(x=torch.ones(1, 1), x_logits=torch.tensor([[3.0]]).log())
         tensor([-0.4995])
     """
-    cross_entropy = F.binary_cross_entropy_with_logits(x_logits, x, reduction="none")
-    return reduce_event(cross_entropy - _continuous_bernoulli_log_normaliser(x_logits))
-
-
-def _continuous_bernoulli_log_normaliser(logits: Tensor) -> Tensor:
-    """log 2 + log(h / tanh h) with h = l/2: its series near 0, where the quotient is 0/0."""
-    h = logits / 2
-    near = h.abs() < 0.1
-    # Each branch sees only its own numbers, so that neither puts a NaN into the other's gradient.
-    far = h.masked_fill(near, 1.0)
-    square = h.masked_fill(~near, 0.0).square()
-    series = square * (1 / 3 - square * (7 / 90 - square * (62 / 2835 - square * (127 / 18900))))
-    return math.log(2) + torch.where(near, series, (far / far.tanh()).log())
+    # Near 0, l (½ − x) + log(sinh(h) / h) with h = l/2, by its series: the quotient is 0/0 at 0, and log 2 is
+    # in both parts of the formula. Each branch sees only its own numbers, so that neither puts a NaN into the
+    # other's gradient.
+    near = x_logits.abs() < 0.2
+    far = x_logits.masked_fill(near, 1.0)
+    small = x_logits.masked_fill(~near, 0.0)
+    square = small.square() / 4
+    series = square * (1 / 6 - square * (1 / 180 - square * (1 / 2835 - square * (1 / 37800))))
+    cross_entropy = F.binary_cross_entropy_with_logits(far, x, reduction="none")
+    log_normaliser = (far / (far / 2).tanh()).log()
+    return reduce_event(torch.where(near, small * (0.5 - x) + series, cross_entropy - log_normaliser))
 
 
 @genloss.loss(family="likelihood", unit="nats", source="Dinh et al. 2017, arXiv:1605.08803")

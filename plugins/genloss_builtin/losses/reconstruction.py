@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated
 
 import torch
@@ -12,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 import genloss
+from genloss_builtin.losses import _digits
 from genloss_builtin.losses._reduce import Reduce, reduce_event, rows
 
 
@@ -147,7 +147,7 @@ def log_cosh(
     """Logarithm of the hyperbolic cosine of the error: ½ d² for small ones, |d| − ln 2 for large ones.
 
     Formula:
-        Σ log cosh(d) = Σ [|d| + softplus(−2 |d|) − ln 2], d = x − x̂
+        Σ log cosh(d), d = x − x̂
 
     Quantities:
         x: `[batch, *event]`, the data.
@@ -167,8 +167,7 @@ def log_cosh(
         >>> log_cosh(x=torch.tensor([[2.0]]).log(), x_hat=torch.zeros(1, 1))
         tensor([0.2231])
     """
-    distance = (x - x_hat).abs()
-    return reduce_event(distance + F.softplus(-2 * distance) - math.log(2), reduce)
+    return reduce_event(_digits.log_cosh(x - x_hat), reduce)
 
 
 @genloss.loss(family="reconstruction", unit="1", source="cosine similarity")
@@ -180,14 +179,14 @@ def cosine_distance(
     A zero vector is at distance 1 from every other. There is no `reduce`: an angle is one number an example.
 
     Formula:
-        1 − ⟨x, x̂⟩ / (‖x‖ ‖x̂‖)
+        1 − ⟨x, x̂⟩ / (‖x‖ ‖x̂‖) = ½ ‖x/‖x‖ − x̂/‖x̂‖‖²
 
     Quantities:
         x: `[batch, *event]`, the data.
         x_hat: `[batch, *event]`, x̂: its reconstruction.
 
     Source:
-        Cosine similarity, `torch.nn.functional.cosine_similarity`.
+        Cosine similarity, `torch.nn.functional.cosine_similarity`, which takes vectors below 1e-8 for zero.
 
     Example:
         An angle of 60°.
@@ -197,4 +196,15 @@ def cosine_distance(
         >>> cosine_distance(x=torch.tensor([[1.0, 0.0]]), x_hat=torch.tensor([[1.0, 3.0**0.5]]))
         tensor([0.5000])
     """
-    return 1 - F.cosine_similarity(rows(x), rows(x_hat), dim=1)
+    directions, zeros = [], []
+    for vector in (rows(x), rows(x_hat)):
+        # Its length does not matter; with the greatest element at 1, its square neither over- nor underflows.
+        greatest = vector.abs().amax(1, keepdim=True).detach()
+        zero = greatest == 0
+        scaled = vector / greatest.masked_fill(zero, 1.0)
+        norm = torch.linalg.vector_norm(scaled, dim=1, keepdim=True)
+        directions.append(scaled / norm.masked_fill(zero, 1.0))
+        zeros.append(zero.squeeze(1).to(vector.dtype))
+    # 1 − cos would lose the digits of small angles. A zero vector is half as far from a unit one as it shall.
+    distance: Tensor = (directions[0] - directions[1]).square().sum(1) + zeros[0] + zeros[1]
+    return 0.5 * distance

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 import genloss
+from genloss_builtin.losses._digits import log_mean_exp
 from genloss_builtin.losses._gaussian import log_density
 from genloss_builtin.losses._reduce import rows
 
@@ -39,7 +40,7 @@ def iwae(log_weights: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch"]:
         >>> iwae(log_weights=torch.tensor([[1.0, 3.0]]).log())
         tensor([-0.6931])
     """
-    return math.log(log_weights.shape[1]) - log_weights.logsumexp(1)
+    return -log_mean_exp(log_weights, 1)
 
 
 @genloss.loss(family="divergence", unit="nats", source="Chen et al. 2018, arXiv:1802.04942")

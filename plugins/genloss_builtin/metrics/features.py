@@ -7,6 +7,9 @@ later studies of the same data, are measured alike.
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +20,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+import genloss
 from genloss.contracts.dataset import digest
+from genloss.contracts.stored import SMALL
 from genloss.errors import DefinitionError, RequestError
 
 Features = Literal["auto", "classifier", "data"]
@@ -26,6 +31,10 @@ Features = Literal["auto", "classifier", "data"]
 
 RECIPE = 1
 """Part of the file's name; to be raised, with the metrics' versions, when training gives other weights."""
+
+
+AT_ONCE = 256
+"""Examples that are drawn by lot at a time."""
 
 
 class Classifier(nn.Module):
@@ -67,27 +76,31 @@ class Classifier(nn.Module):
         logits: Tensor = self.output(self._raw_features(x).relu())
         return logits
 
-    def fit(self, x: Float[Tensor, "batch *event"], classes: Tensor, *, steps: int = 1000) -> None:
+    def fit(self, x: genloss.Examples, classes: Tensor, *, steps: int = 1000) -> None:
         """Trains from a fixed seed, on generators of its own, so that it gives the same weights again."""
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
             for layer in (self.first, self.second, self.output):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
                 layer.bias.zero_()
-            flat = x.flatten(1)
-            self.input_mean.copy_(flat.mean(0))
+            means = [(_plain(part).flatten(1).mean(0), len(part)) for part in x.batches()]
+            self.input_mean.copy_(_weighted(means))
             # One scale for all inputs: a pixel that hardly ever changes is not blown up.
-            self.input_scale.copy_((flat - self.input_mean).square().mean().sqrt().clamp_min(1e-6))
+            squares = [
+                ((_plain(part).flatten(1) - self.input_mean).square_().mean(), len(part))
+                for part in x.batches()
+            ]
+            self.input_scale.copy_(_weighted(squares).sqrt().clamp_min(1e-6))
         optimizer = torch.optim.AdamW(self.parameters(), lr=1e-3, weight_decay=0.3, fused=True)
         for _ in range(steps):
             batch = torch.randint(len(x), (128,), generator=generator, device="cpu")
             optimizer.zero_grad()
-            torch.autograd.backward(F.cross_entropy(self(x[batch]), classes[batch]))
+            torch.autograd.backward(F.cross_entropy(self(_plain(x[batch])), classes[batch]))
             optimizer.step()
         with torch.no_grad():
-            features = self._raw_features(x)
-            self.feature_mean.copy_(features.mean(0))
-            self.feature_scale.copy_(features.std(0).clamp_min(1e-6))
+            mean, scale = _mean_and_deviation(self._raw_features(_plain(part)) for part in x.batches())
+            self.feature_mean.copy_(mean)
+            self.feature_scale.copy_(scale.clamp_min(1e-6))
 
     def _raw_features(self, x: Tensor) -> Tensor:
         inputs = (x.flatten(1) - self.input_mean) / self.input_scale
@@ -95,14 +108,106 @@ class Classifier(nn.Module):
         return features
 
 
+def _plain(x: Tensor) -> Tensor:
+    """Examples on the CPU, in float32, to be trained on wherever and however the caller evaluates."""
+    return x.detach().to("cpu", torch.float32, copy=True)
+
+
+def _weighted(parts: list[tuple[Tensor, int]]) -> Tensor:
+    """The mean over all examples, of the means of parts of so many."""
+    total = sum(count for _, count in parts)
+    return torch.stack([mean * (count / total) for mean, count in parts]).sum(0)
+
+
+def _mean_and_deviation(parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation over all examples, which come in parts."""
+    found = [(part.mean(0), part.std(0), len(part)) for part in parts]
+    if len(found) == 1:
+        return found[0][:2]
+    mean = _weighted([(of_part, count) for of_part, _, count in found])
+    squares = [
+        deviation.nan_to_num().square() * (count - 1) + (of_part - mean).square() * count
+        for of_part, deviation, count in found
+    ]
+    return mean, (torch.stack(squares).sum(0) / (sum(count for *_, count in found) - 1)).sqrt()
+
+
+class Reference:
+    """Held-out examples in the space of features, computed when they are asked for.
+
+    Args:
+        examples: held-out.
+        features: of some of them, `[batch, features]`.
+    """
+
+    def __init__(self, examples: genloss.Examples, features: Callable[[Tensor], Tensor]) -> None:
+        self._examples = examples
+        self._features = features
+        self.size = features(examples[slice(0, 1)]).shape[1]
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def batches(self) -> Iterator[Tensor]:
+        """All of them, a batch at a time."""
+        return map(self._features, self._examples.batches())
+
+    def some(self, count: int) -> Tensor:
+        """All of them, or so many drawn by lot, always the same ones, where all take more than 192 MiB."""
+        if len(self) * self.size * 4 <= SMALL:
+            parts = list(self.batches())
+            return parts[0] if len(parts) == 1 else torch.cat(parts)
+        return self.drawn(count)
+
+    def drawn(self, count: int) -> Tensor:
+        """So many drawn by lot, always the same ones."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:count]
+        return torch.cat([self._features(self._examples[part]) for part in torch.split(order, AT_ONCE)])
+
+
+def space(
+    spec: genloss.DataSpec, train_labels: Tensor | None, features: Features
+) -> Literal["classifier", "data"]:
+    """What `auto` means for the data."""
+    if features != "auto":
+        return features
+    return "classifier" if train_labels is not None and len(spec.event_shape) > 1 else "data"
+
+
+def check_features(
+    spec: genloss.DataSpec, train_labels: Tensor | None = None, *, features: Features = "auto"
+) -> None:
+    """Whether `embed` can do with the data.
+
+    Raises:
+        RequestError: a classifier is asked for, and there are no labels of two or more classes.
+    """
+    features = space(spec, train_labels, features)
+    if features == "data":
+        return
+    if train_labels is None:
+        raise RequestError(
+            "the features of a classifier need labels, which the data does not have",
+            hint="say `features: data`",
+        )
+    if train_labels.is_floating_point():
+        raise RequestError(
+            f"a classifier needs integer labels, got {train_labels.dtype}", hint="say `features: data`"
+        )
+    if len(torch.unique(train_labels)) < 2:
+        raise RequestError(
+            "all labels are the same: there is nothing to classify", hint="say `features: data`"
+        )
+
+
 def embed(
     samples: Float[Tensor, "samples *event"],
-    held_out: Float[Tensor, "held_out *event"],
-    train: Float[Tensor, "train *event"],
+    held_out: genloss.Examples,
+    train: genloss.Examples,
     train_labels: Tensor | None,
     cache: Path,
     features: Features,
-) -> tuple[Float[Tensor, "samples features"], Float[Tensor, "held_out features"]]:
+) -> tuple[Float[Tensor, "samples features"], Reference]:
     """Samples and held-out examples in the space that `features` says, on the samples' device.
 
     Raises:
@@ -115,22 +220,30 @@ def embed(
             f"{list(held_out.shape[1:])}"
         )
     if features == "auto":
-        features = "classifier" if train_labels is not None and train.ndim > 2 else "data"
-    samples, held_out = samples.detach(), held_out.to(samples.device)
+        features = "classifier" if train_labels is not None and len(train.shape) > 2 else "data"
+    samples = samples.detach()
     if features == "data":
-        dtype = held_out.dtype if held_out.is_floating_point() else torch.float32
-        return samples.flatten(1).to(dtype), held_out.flatten(1).to(dtype)
+        dtype = held_out.dtype if held_out.dtype.is_floating_point else torch.float32
+
+        def flat(x: Tensor) -> Tensor:
+            return x.to(samples.device).flatten(1).to(dtype)
+
+        return flat(samples), Reference(held_out, flat)
     if train_labels is None:
         raise RequestError(
             "the features of a classifier need labels, which the data does not have",
             hint="say `features: data`",
         )
     classifier = trained_classifier(train, train_labels, cache).to(samples.device)
-    with torch.no_grad():
-        return classifier.features(samples.float()), classifier.features(held_out.float())
+
+    def classified(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return classifier.features(x.to(samples.device).float())
+
+    return classified(samples), Reference(held_out, classified)
 
 
-def trained_classifier(x: Float[Tensor, "train *event"], labels: Tensor, cache: Path) -> Classifier:
+def trained_classifier(x: genloss.Examples, labels: Tensor, cache: Path) -> Classifier:
     """The classifier of this data, on the CPU: from its file in `cache`, or trained and written there.
 
     Of several processes one trains and the others wait. A damaged file is replaced.
@@ -138,17 +251,18 @@ def trained_classifier(x: Float[Tensor, "train *event"], labels: Tensor, cache: 
     Raises:
         RequestError: the labels are not integers of two or more classes.
     """
-    if labels.is_floating_point() or labels.shape != x.shape[:1]:
+    if labels.is_floating_point() or labels.shape != (len(x),):
         raise RequestError(
             f"a classifier needs one integer label an example, got {list(labels.shape)} of {labels.dtype} "
             f"for {len(x)} examples",
             hint="say `features: data`",
         )
-    file = cache / f"classifier-{RECIPE}-{digest({'x': x, 'label': labels})[:32]}.safetensors"
+    content = hashlib.sha256(f"{x.digest} {digest({'label': labels})}".encode()).hexdigest()
+    file = cache / f"classifier-{RECIPE}-{content[:32]}.safetensors"
     classifier = _read(file)
     if classifier is None:
         cache.mkdir(parents=True, exist_ok=True)
-        with file.with_suffix(".lock").open("w") as lock:
+        with file.with_suffix(".lock").open("w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed, or the process dies
             classifier = _read(file)
             if classifier is None:
@@ -157,16 +271,15 @@ def trained_classifier(x: Float[Tensor, "train *event"], labels: Tensor, cache: 
     return classifier
 
 
-def _train(x: Tensor, labels: Tensor) -> Classifier:
+def _train(x: genloss.Examples, labels: Tensor) -> Classifier:
     # Always on the CPU, in float32 and with gradients, wherever and however the caller evaluates.
     with torch.inference_mode(False), torch.enable_grad():
-        x = x.detach().to("cpu", torch.float32, copy=True)
         names, classes = torch.unique(labels.detach().to("cpu", copy=True), return_inverse=True)
         if len(names) < 2:
             raise RequestError(
                 "all labels are the same: there is nothing to classify", hint="say `features: data`"
             )
-        classifier = Classifier(x.flatten(1).shape[1], len(names))
+        classifier = Classifier(math.prod(x.shape[1:]), len(names))
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # their number decides the order of sums, and so the last bits
         try:

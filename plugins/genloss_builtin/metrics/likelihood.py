@@ -8,7 +8,6 @@ from typing import Annotated
 
 import torch
 from annotated_types import Ge
-from jaxtyping import Num
 from torch import Tensor
 
 import genloss
@@ -22,7 +21,7 @@ from genloss.errors import DefinitionError
 )
 def negative_log_likelihood(
     log_likelihood: Callable[[Tensor], Tensor],
-    held_out: Num[Tensor, "held_out *event"],
+    held_out: genloss.Examples,
     *,
     batch_size: Annotated[int, Ge(1)] = 500,
 ) -> dict[str, float]:
@@ -46,7 +45,7 @@ def negative_log_likelihood(
     """
     sums = []
     with torch.no_grad():
-        for batch in torch.split(held_out, batch_size):
+        for batch in held_out.batches(batch_size):
             values = log_likelihood(batch)
             if values.shape != batch.shape[:1]:
                 raise DefinitionError(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Annotated
 
 import torch
 from annotated_types import Ge
-from jaxtyping import Float
 from torch import Tensor
 
 import genloss
@@ -19,7 +19,7 @@ LOWER = {"mean_squared_error": False, "mean_absolute_error": False}
 @genloss.metric(unit="data", higher_is_better=LOWER, version="1")
 def reconstruction_error(
     reconstruct: Callable[[Tensor], Tensor],
-    held_out: Float[Tensor, "held_out *event"],
+    held_out: genloss.Examples,
     *,
     batch_size: Annotated[int, Ge(1)] = 500,
 ) -> dict[str, float]:
@@ -39,14 +39,16 @@ def reconstruction_error(
     Raises:
         RequestError: the data is tokens, between which there is no distance.
     """
-    if not held_out.is_floating_point():
+    if not held_out.dtype.is_floating_point:
         raise RequestError(
             "`reconstruction_error` compares values, and this data is tokens",
             hint="`negative_log_likelihood` is a metric for tokens",
         )
+    squares, absolutes = [], []
     with torch.no_grad():
-        errors = torch.cat([reconstruct(batch) - batch for batch in torch.split(held_out, batch_size)])
-    return {
-        "mean_squared_error": float(errors.square().mean()),
-        "mean_absolute_error": float(errors.abs().mean()),
-    }
+        for part in held_out.batches():
+            errors = torch.cat([reconstruct(batch) - batch for batch in torch.split(part, batch_size)])
+            share = len(part) / len(held_out)
+            squares.append(share * float(errors.square().mean()))
+            absolutes.append(share * float(errors.abs_().mean()))
+    return {"mean_squared_error": math.fsum(squares), "mean_absolute_error": math.fsum(absolutes)}

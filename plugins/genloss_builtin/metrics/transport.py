@@ -16,7 +16,7 @@ import genloss
 @genloss.metric(unit="data", higher_is_better=False, version="1")
 def wasserstein_distance(
     samples: Float[Tensor, "samples *event"],
-    held_out: Float[Tensor, "held_out *event"],
+    held_out: genloss.Examples,
     *,
     size: Annotated[int, Ge(1)] = 1000,
 ) -> float:
@@ -41,7 +41,7 @@ def wasserstein_distance(
 
     order = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(0))[:size]
     ours = samples[:size].flatten(1).cpu().double()
-    theirs = held_out[order.to(held_out.device)].flatten(1).cpu().double()
+    theirs = held_out[order].flatten(1).cpu().double()
     if not (ours.isfinite().all() and theirs.isfinite().all()):
         return math.nan
     costs = torch.cdist(ours, theirs, compute_mode="donot_use_mm_for_euclid_dist").square()

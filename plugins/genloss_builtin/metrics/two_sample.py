@@ -6,7 +6,7 @@ The reference is data that the model was not trained on, so that memorising the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -17,17 +17,45 @@ from torch import Tensor
 
 import genloss
 from genloss.errors import RequestError
-from genloss_builtin.metrics.features import Features, embed
+from genloss_builtin.metrics.features import Classifier, Features, Reference, check_features, embed, space
 
 BLOCK = 1024
 """Rows of a distance matrix that are held at a time."""
 
+PIECE = 12 * 2**20
+"""Features, of all examples together, that are held in double precision at a time; they take 96 MiB."""
 
-@genloss.metric(unit="1", higher_is_better=False, version="1")
+ROOT = 25_000_000
+"""Entries of a covariance's root, which has as many rows as examples or features; they take 200 MB."""
+
+
+def check_covariances(
+    spec: genloss.DataSpec,
+    sample_count: int,
+    held_out_count: int,
+    train_labels: Tensor | None = None,
+    *,
+    features: Features = "auto",
+) -> str | None:
+    """`check_features`, and a remark where a covariance would be singular."""
+    check_features(spec, train_labels, features=features)
+    size = Classifier.feature_size
+    if space(spec, train_labels, features) == "data":
+        size = math.prod(spec.event_shape)
+    if min(sample_count, held_out_count) > size:
+        return None
+    return (
+        f"{size} features need more than {size} samples and held-out examples for a covariance that is not "
+        f"singular, and there are {sample_count} and {held_out_count}: samples that are all alike may come "
+        "out nearer than the data's own"
+    )
+
+
+@genloss.metric(unit="1", higher_is_better=False, version="1", check=check_covariances)
 def frechet_distance(
     samples: Float[Tensor, "samples *event"],
-    held_out: Float[Tensor, "held_out *event"],
-    train: Float[Tensor, "train *event"],
+    held_out: genloss.Examples,
+    train: genloss.Examples,
     cache: Path,
     train_labels: Tensor | None = None,
     *,
@@ -35,12 +63,15 @@ def frechet_distance(
 ) -> float:
     """Fréchet distance between two Gaussians fitted to the features of samples and of held-out data.
 
-    Formula: ‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½), covariances with n − 1.
+    Formula: ‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½), covariances with n − 1. Held-out data is read a part at a
+    time. Where a root of its covariance has more than 25 million entries, as with more than 5,000 examples of
+    more than 5,000 features, as many examples are drawn by lot as there are samples.
 
     Unit: of a feature, squared: 1 for the classifier's standardised features, the data's own for `data`.
     Direction: lower is better; 0 where means and covariances agree.
     Floor: training data against held-out data. It is above 0, since a few hundred examples do not
-    determine a covariance; more samples lower it.
+    determine a covariance; more samples lower it. With no more samples, or held-out examples, than features
+    a covariance is singular, and samples that are all alike may come out nearer than the data's own.
 
     Options:
         features: `classifier` (32 features of a small classifier, trained once on the data), `data` (the
@@ -51,29 +82,60 @@ def frechet_distance(
     """
     ours, theirs = embed(samples, held_out, train, train_labels, cache, features)
     _need(2, ours, theirs, "a covariance")
-    return _frechet(ours.cpu().double(), theirs.cpu().double())
+    if min(len(theirs), theirs.size) * theirs.size > ROOT:
+        reference = theirs.drawn(max(2, len(ours)))
+        return _frechet(_gaussian([ours], len(ours)), _gaussian([reference], len(reference)))
+    return _frechet(_gaussian([ours], len(ours)), _gaussian(theirs.batches(), len(theirs)))
 
 
-def _frechet(a: Tensor, b: Tensor) -> float:
-    if not (a.isfinite().all() and b.isfinite().all()):
+def _gaussian(parts: Iterable[Tensor], count: int) -> tuple[Tensor, Tensor]:
+    """The mean μ of examples `[batch, features]`, and an R with RᵀR = Σ; of no more rows than features.
+
+    Args:
+        parts: all examples, in one part or several.
+        count: how many there are.
+    """
+    seen, mean, root = 0, torch.zeros(()), torch.zeros(())
+    pieces = (piece for part in parts for piece in torch.split(part, max(1, PIECE // part.shape[1])))
+    for piece in pieces:
+        x = piece.to("cpu", torch.float64, copy=True)
+        centre = x.mean(0)
+        if not centre.isfinite().all():
+            return torch.full_like(centre, math.nan), torch.zeros(1, len(centre))
+        rows = _shortened(x.sub_(centre).div_(math.sqrt(count - 1)))
+        if seen:
+            # What the part's own mean adds to the scatter around the mean of all (Chan et al. 1983).
+            apart = centre - mean
+            between = apart * math.sqrt(seen * len(x) / (seen + len(x)) / (count - 1))
+            rows = _shortened(torch.cat([root, rows, between[None]]))
+            centre = mean + apart * (len(x) / (seen + len(x)))
+        seen, mean, root = seen + len(x), centre, rows
+    return mean, root
+
+
+def _shortened(rows: Tensor) -> Tensor:
+    """An R with RᵀR = XᵀX, with fewer rows than X where that has more of them than columns."""
+    return torch.linalg.qr(rows, mode="r").R if len(rows) > rows.shape[1] else rows
+
+
+def _frechet(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> float:
+    means, roots = zip(one, other, strict=True)
+    if not all(mean.isfinite().all() for mean in means):
         return math.nan
-    roots = []
-    for x in (a, b):
-        centred = (x - x.mean(0)) / math.sqrt(len(x) - 1)
-        # Σ = XᵀX = RᵀR, with fewer rows in R where there are more examples than features.
-        roots.append(torch.linalg.qr(centred, mode="r").R if len(x) > x.shape[1] else centred)
     # tr (Σ₁Σ₂)^½ is the sum of the singular values of R₁R₂ᵀ: no square root of a singular matrix is taken.
     cross = torch.linalg.svdvals(roots[0] @ roots[1].T).sum()
     variances = roots[0].square().sum() + roots[1].square().sum()
-    distance = (a.mean(0) - b.mean(0)).square().sum() + variances - 2 * cross
+    distance = (means[0] - means[1]).square().sum() + variances - 2 * cross
     return float(distance.clamp_min(0))
 
 
-@genloss.metric(unit="1", higher_is_better={"precision": True, "recall": True}, version="1")
+@genloss.metric(
+    unit="1", higher_is_better={"precision": True, "recall": True}, version="1", check=check_features
+)
 def precision_recall(
     samples: Float[Tensor, "samples *event"],
-    held_out: Float[Tensor, "held_out *event"],
-    train: Float[Tensor, "train *event"],
+    held_out: genloss.Examples,
+    train: genloss.Examples,
     cache: Path,
     train_labels: Tensor | None = None,
     *,
@@ -84,7 +146,8 @@ def precision_recall(
 
     Formula: a set's manifold is the union of balls around its points, each reaching to the point's k-th
     nearest neighbour in the set. Precision: share of the samples in the manifold of held-out data. Recall:
-    share of held-out data in the manifold of the samples.
+    share of held-out data in the manifold of the samples. Where the features of all held-out data take more
+    than 192 MiB, as many are drawn by lot as there are samples.
 
     Unit: share. Direction: higher is better.
     Floor: training data against held-out data; below 1, since fresh points of the same distribution are
@@ -98,7 +161,8 @@ def precision_recall(
     """
     ours, theirs = embed(samples, held_out, train, train_labels, cache, features)
     _need(k + 1, ours, theirs, f"each point's neighbour number {k}")
-    return {"precision": _share_within(ours, theirs, k), "recall": _share_within(theirs, ours, k)}
+    real = theirs.some(max(k + 1, len(ours)))
+    return {"precision": _share_within(ours, real, k), "recall": _share_within(real, ours, k)}
 
 
 def _share_within(points: Tensor, reference: Tensor, k: int) -> float:
@@ -111,11 +175,11 @@ def _share_within(points: Tensor, reference: Tensor, k: int) -> float:
     return int(within.sum()) / len(points)
 
 
-@genloss.metric(unit="1", higher_is_better=False, version="1")
+@genloss.metric(unit="1", higher_is_better=False, version="1", check=check_features)
 def maximum_mean_discrepancy(
     samples: Float[Tensor, "samples *event"],
-    held_out: Float[Tensor, "held_out *event"],
-    train: Float[Tensor, "train *event"],
+    held_out: genloss.Examples,
+    train: genloss.Examples,
     cache: Path,
     train_labels: Tensor | None = None,
     *,
@@ -125,7 +189,7 @@ def maximum_mean_discrepancy(
     """Unbiased estimate of the squared maximum mean discrepancy (MMD²) under a Gaussian kernel.
 
     Formula: mean_{i≠j} k(xᵢ, xⱼ) + mean_{i≠j} k(yᵢ, yⱼ) − 2 mean_{i,j} k(xᵢ, yⱼ), with
-    k(x, y) = exp(−‖x − y‖² / 2σ²).
+    k(x, y) = exp(−‖x − y‖² / 2σ²). Held-out data is drawn by lot as for `precision_recall`.
 
     Unit: 1, between 0 and 2 in expectation. Direction: lower is better.
     Floor: training data against held-out data; around 0, and as often below it as above.
@@ -140,15 +204,16 @@ def maximum_mean_discrepancy(
     """
     ours, theirs = embed(samples, held_out, train, train_labels, cache, features)
     _need(2, ours, theirs, "a mean over pairs")
-    sigma = bandwidth or _median_distance(theirs[:1000])
+    real = theirs.some(max(2, len(ours)))
+    sigma = bandwidth or _median_distance(real[:1000])
 
     def kernel_sum(x: Tensor, y: Tensor) -> Tensor:
         sums = [(block / sigma).square().div(-2).exp().sum() for block in _distances(x, y)]
         return torch.stack(sums).sum()
 
-    sums = torch.stack([kernel_sum(ours, ours), kernel_sum(theirs, theirs), kernel_sum(ours, theirs)])
+    sums = torch.stack([kernel_sum(ours, ours), kernel_sum(real, real), kernel_sum(ours, real)])
     within_ours, within_theirs, between = map(float, sums)
-    n, m = len(ours), len(theirs)
+    n, m = len(ours), len(real)
     # The kernel of a point with itself is 1, and the distance to itself exactly 0.
     return (within_ours - n) / (n * (n - 1)) + (within_theirs - m) / (m * (m - 1)) - 2 * between / (n * m)
 
@@ -172,7 +237,7 @@ def _distances(x: Tensor, y: Tensor) -> Iterator[Tensor]:
         yield torch.cdist(block, y, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def _need(least: int, ours: Tensor, theirs: Tensor, what: str) -> None:
+def _need(least: int, ours: Tensor, theirs: Reference, what: str) -> None:
     for count, name, hint in (
         (len(ours), "samples", "raise `evaluation.samples`"),
         (len(theirs), "held-out examples", "hold more data out"),

@@ -263,7 +263,7 @@ def test_undecoded_files_are_named_at_once_or_when_they_are_drawn(folder, monkey
     with pytest.raises(RequestError, match=r"bad\.png` cannot be read"):
         image_folder(path=path, size=8)
     (path / "bad.png").write_bytes(truncated())
-    files = ImageFiles(path, [path / "bad.png"], [], 8, "rgb")
+    files = ImageFiles(path, [path / "bad.png"], None, 8, "rgb")
     with pytest.raises(RequestError, match=r"bad\.png` cannot be read"):
         files[0]
 
@@ -275,7 +275,7 @@ def test_more_than_eight_bits_are_refused(folder, mode):
 
 
 def test_folders_that_cannot_be_used(folder, tmp_path):
-    with pytest.raises(RequestError, match="is no folder"):
+    with pytest.raises(RequestError, match="there is no folder"):
         image_folder(path=tmp_path / "nothing")
     (tmp_path / "file").write_text("")
     with pytest.raises(RequestError, match="is a file, and a folder is needed"):

@@ -1,9 +1,14 @@
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 import genloss
-from genloss_builtin.losses.images import ssim_distance, total_variation
+from genloss_builtin.losses import images as image_losses
+from genloss_builtin.losses.images import total_variation
+
+ssim_distance = partial(image_losses.ssim_distance, data_range=1.0)
 
 
 def value_and_gradient(loss, x, x_hat, **options):
@@ -69,6 +74,21 @@ def test_an_image_too_small_for_the_kernel_is_refused_with_the_size_that_fits():
     assert ssim_distance(images, images, kernel_size=9).shape == (2,)
     with pytest.raises(genloss.GenlossError, match="1 × 9"):
         ssim_distance(images[:, :, :1], images[:, :, :1], kernel_size=3)
+
+
+def test_ssim_takes_the_range_of_the_data():
+    """Of data in [−1, 1], which were taken to be in [0, 1], and x against −x came out at 0.15."""
+    x = torch.rand(2, 1, 12, 12) * 2 - 1
+    told = image_losses.ssim_distance(x, -x, x_range=2.0)
+    torch.testing.assert_close(told, image_losses.ssim_distance(x, -x, data_range=2.0))
+    assert (told - ssim_distance(x, -x)).abs().max() > 1e-3
+    with pytest.raises(genloss.GenlossError, match="does not know the range of the data") as caught:
+        image_losses.ssim_distance(x, -x)
+    assert "set `data_range`" in (caught.value.hint or "")
+    with pytest.raises(genloss.GenlossError, match="does not know the range of the data"):
+        image_losses.ssim_distance(x, -x, x_range=float("inf"))
+    with pytest.raises(genloss.GenlossError, match="`data_range` 1, and the data has a range of 2"):
+        ssim_distance(x, -x, x_range=2.0)
 
 
 # total_variation

@@ -140,8 +140,8 @@ RECONSTRUCTION = {
     "log_cosh": [ref("by its formula", (X - X_HAT).cosh().log().sum(1), **PAIR)],
     "cosine_distance": [ref("an angle of 60°", 0.5, x=t([1, 0]), x_hat=t([1, math.sqrt(3)]))],
     "ssim_distance": [
-        ref("equal images", 0.0, x=IMAGE, x_hat=IMAGE),
-        ref("flat images", 1 - SIMILARITY, x=BLACK, x_hat=GREY),
+        ref("equal images", 0.0, x=IMAGE, x_hat=IMAGE, data_range=1.0),
+        ref("flat images", 1 - SIMILARITY, x=BLACK, x_hat=GREY, data_range=1.0),
     ],
     "total_variation": [ref("a pixel of 2 has four sides", 8.0, x_hat=F.pad(t([[[2]]]), (1, 1, 1, 1)))],
 }

@@ -9,9 +9,18 @@ import sys
 import pytest
 import torch
 
+from genloss.contracts.examples import Examples
 from genloss.errors import DefinitionError, RequestError
 from genloss_builtin.metrics import features
-from genloss_builtin.metrics.features import embed, trained_classifier
+
+
+def trained_classifier(x, labels, cache):
+    return features.trained_classifier(Examples.of(x), labels, cache)
+
+
+def embed(samples, held_out, train, labels, cache, space):
+    ours, theirs = features.embed(samples, Examples.of(held_out), Examples.of(train), labels, cache, space)
+    return ours, theirs.some(10)
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +153,7 @@ def test_what_a_killed_process_left_is_no_obstacle(tmp_path, small, small_cache)
 
 PROCESS = """
 import sys, pathlib
+from genloss.contracts.examples import Examples
 from genloss_builtin.datasets.digits import digits
 from genloss_builtin.metrics import features
 
@@ -157,7 +167,7 @@ def counted(*arguments):
 features._train = counted
 print("ready", flush=True)
 sys.stdin.readline()
-classifier = features.trained_classifier(data.train["x"], data.train["label"], cache)
+classifier = features.trained_classifier(Examples.of(data.train["x"]), data.train["label"], cache)
 print(features.digest(classifier.state_dict()), flush=True)
 """
 
@@ -177,7 +187,7 @@ def test_two_processes_train_one_classifier(tmp_path, classifier):
     for process in processes:
         process.stdin.write("go\n")
         process.stdin.flush()
-    lines = [process.communicate(timeout=60)[0].splitlines() for process in processes]
+    lines = [process.communicate(timeout=300)[0].splitlines() for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert sorted(map(len, lines)) == [1, 2]
     expected = features.digest(classifier.state_dict())

@@ -11,6 +11,7 @@ from scipy.linalg import sqrtm
 from scipy.stats import qmc
 from torch import nn
 
+import genloss
 from genloss.errors import RequestError
 from genloss_builtin.metrics import two_sample
 from genloss_builtin.metrics.two_sample import frechet_distance, maximum_mean_discrepancy, precision_recall
@@ -220,6 +221,24 @@ def test_points_need_no_labels(metric):
     x = normal(50, 2).float()
     numbers = metric.numbers(metric(samples=x, held_out=x, train=x, cache=None))
     assert all(math.isfinite(number) for number in numbers.values())
+
+
+def test_it_is_remarked_that_a_covariance_would_be_singular():
+    """Of 8 samples in 64 dimensions, some that are all alike are nearer than the data's own."""
+    data = normal(2000, 64)
+    alike = data.mean(0) + 1e-3 * normal(65, 64, seed=1)
+    for count, better in ((8, True), (65, False)):
+        floor = measure(frechet_distance, data[:count], data[1000:])
+        assert (measure(frechet_distance, alike[:count], data[1000:]) < floor) is better
+    points = genloss.DataSpec((64,), "points", size=1000)
+    said = frechet_distance.check(points, 8, 1000)
+    assert said.startswith("64 features need more than 64 samples and held-out examples")
+    assert frechet_distance.check(points, 1000, 64) is not None
+    assert frechet_distance.check(points, 65, 65) is None
+    images = genloss.DataSpec((1, 8, 8), "image", size=1000)
+    labels = torch.arange(1000) % 10
+    assert frechet_distance.check(images, 33, 33, labels) is None
+    assert frechet_distance.check(images, 33, 33, labels, features="data") is not None
 
 
 @pytest.mark.parametrize(

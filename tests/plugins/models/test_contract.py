@@ -33,7 +33,8 @@ BOUNDED = genloss.DataSpec((3,), "points", 100, value_range=(-2.0, 5.0))
 TOKENS = genloss.DataSpec((12,), "tokens", 100, vocabulary=5)
 
 GLOSSARY = {
-    "x", "dataset_size", "x_hat", "x_logits", "x_logvar", "mu", "logvar", "z", "z_prior", "log_qz", "log_pz",
+    "x", "x_range", "dataset_size", "x_hat", "x_logits", "x_logvar", "mu", "logvar", "z", "z_prior",
+    "log_qz", "log_pz",
     "logits", "targets", "real", "fake", "real_logits", "fake_logits", "real_features", "fake_features",
     "real_gradient", "fake_gradient", "interpolated_gradient", "log_weights", "z_e", "z_q", "logdet",
     "hidden", "output_weight",

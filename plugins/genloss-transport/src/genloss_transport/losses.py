@@ -23,6 +23,7 @@ from genloss_transport import solvers
     exempt={
         "gradcheck": "the gradient is the one at convergence, before which the iterations stop",
         "gradgradcheck": "by the envelope theorem it is a first derivative only",
+        "magnitudes": "distances far below `blur` are not told apart: the costs that it subtracts are larger",
     },
 )
 def sinkhorn_divergence(
