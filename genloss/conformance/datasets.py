@@ -25,7 +25,7 @@ from genloss.contracts.dataset import Data, DatasetDefinition, DataSpec, Fields
 from genloss.contracts.definition import without_none
 from genloss.contracts.docstrings import sections
 from genloss.contracts.shapes import describe_value
-from genloss.errors import RequestError
+from genloss.errors import RequestError, told
 from genloss.training.batches import length, whole
 
 LIMIT = 50_000
@@ -238,19 +238,19 @@ def _rows(x: Tensor) -> list[bytes]:
 
 
 def same_again(loader: Loader) -> None:
-    """Loading it twice gives the same data, the same digest, and tensors of its own."""
+    """Loading it twice, or reading it twice, gives the same data, the same digest, and tensors of its own."""
     first = {
         name: {field: tensor.clone() for field, tensor in part.items()} for name, part in loader.parts.items()
     }
     with generators.seeded(1):
         again = loader.load()
-    for name, part in (("train", again.train), ("held_out", again.held_out)):
-        for field, tensor in _first(part).items():
-            if not same(tensor, first[name].get(field)):
-                loader.fail(
-                    f"`{field}` of `{name}` differs when it is loaded again",
-                    hint="draw from a generator of its own: `torch.Generator().manual_seed(seed)`",
-                )
+    own = "draw from a generator of its own: `torch.Generator().manual_seed(seed)`"
+    shared = "draw for an example from torch's, NumPy's or Python's own generator: each has a seed then"
+    for verb, data, hint in (("loaded", again, own), ("read", loader.data, shared)):
+        for name, part in (("train", data.train), ("held_out", data.held_out)):
+            for field, tensor in _first(part).items():
+                if not same(tensor, first[name].get(field)):
+                    loader.fail(f"`{field}` of `{name}` differs when it is {verb} again", hint=hint)
     if again.digest != loader.data.digest:
         loader.fail("its digest differs when the same data is loaded again")
     if again.spec != loader.data.spec:
@@ -329,8 +329,7 @@ def missing_file(loader: Loader) -> None:
                 loader.fail(f"where `{name}` names no file, its error does not say which: {error.message}")
         except Exception as error:
             raise Nonconformity(
-                f"dataset `{loader.definition.name}`: where `{name}` names no file, it raises "
-                f"{type(error).__name__}: {error}",
+                f"dataset `{loader.definition.name}`: where `{name}` names no file, it raises {told(error)}",
                 hint="raise genloss.errors.RequestError, with the path",
             ) from error
         else:

@@ -71,6 +71,7 @@ def imports_no_torch(plugin: Plugin) -> None:
         capture_output=True,
         text=True,
         check=False,
+        encoding="utf-8",
     )
     if done.returncode == IMPORTED_TORCH:
         raise Nonconformity(

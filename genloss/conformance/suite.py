@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from genloss.contracts.definition import Definition
-from genloss.errors import GenlossError, Location
+from genloss.errors import FOREIGN, GenlossError, Location
 from genloss.experiment.blame import culprit, describe
 
 Status = Literal["passed", "exempt", "failed", "not run"]
@@ -55,7 +55,7 @@ class Check:
             return
         try:
             self.function()
-        except Exception:  # whatever way it fails: that is what was declared
+        except FOREIGN:  # whatever way it fails: that is what was declared
             return
         raise Nonconformity(
             f"{self.definition.kind} `{self.definition.name}` is declared exempt from `{self.name}`, "
@@ -92,7 +92,7 @@ def outcomes(checks: Iterable[Check]) -> Iterator[Outcome]:
         error: GenlossError | None = None
         try:
             check.run()
-        except Exception as raised:
+        except FOREIGN as raised:
             error = _readable(raised, check.definition)
             if check.fundamental:
                 broken.add(id(check.definition))
@@ -100,7 +100,7 @@ def outcomes(checks: Iterable[Check]) -> Iterator[Outcome]:
         yield Outcome(check, status, error, time.perf_counter() - began)
 
 
-def _readable(raised: Exception, definition: Definition) -> GenlossError:
+def _readable(raised: BaseException, definition: Definition) -> GenlossError:
     """The error with the line of the plugin's own code that raised it, if that did."""
     cause: BaseException = raised
     while cause.__cause__ is not None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from annotated_types import Gt
 from torch import Tensor
+from torch.utils.data import Dataset
 
 import genloss
 from genloss.conformance.datasets import checks_of_dataset
@@ -274,6 +275,36 @@ class TestTheContent:
     )
     def test_a_global_generator(self, name: str, draw: Change) -> None:
         assert f"it uses {name}'s global generator" in caught(toy(draw), "random_state")
+
+
+class Noisy(Dataset[dict[str, Tensor]]):
+    """Examples with noise that is drawn as each is read."""
+
+    def __init__(self, fields: dict[str, Tensor], draw: Callable[[], Tensor]) -> None:
+        self.fields, self.draw = fields, draw
+
+    def __len__(self) -> int:
+        return len(self.fields["x"])
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        example = {name: tensor[index] for name, tensor in self.fields.items()}
+        return example | {"x": example["x"] + 0.01 * self.draw()}
+
+
+class TestADataset:
+    def test_one_that_draws_from_the_shared_generators_passes(self) -> None:
+        def change(given: dict[str, Any]) -> None:
+            given |= {"train": Noisy(given["train"], lambda: torch.randn(())), "digest": "noisy"}
+
+        assert not failures(toy(change))
+
+    def test_one_that_draws_from_a_generator_of_its_own(self) -> None:
+        def change(given: dict[str, Any]) -> None:
+            generator = torch.Generator().manual_seed(0)
+            noisy = Noisy(given["train"], lambda: torch.randn((), generator=generator))
+            given |= {"train": noisy, "digest": "noisy"}
+
+        assert "`x` of `train` differs when it is read again" in caught(toy(change), "same_again")
 
 
 class TestTheTruth:

@@ -7,6 +7,7 @@ of public libraries are marked.
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -236,15 +237,44 @@ def root_without_a_slope(x_hat: Event) -> PerExample:
     return summed(x_hat.square()).sqrt()
 
 
-@planted("edge_values", "mu=torch.ones(1, 2), logvar=torch.zeros(1, 2)", says="tiny `logvar`")
+@planted(
+    "edge_values",
+    "mu=torch.ones(1, 2), logvar=torch.zeros(1, 2)",
+    says="tiny `logvar`",
+    entails={"magnitudes": "a variance near 1 loses its digits as well"},
+)
 def logarithm_of_a_tiny_variance(mu: Latent, logvar: Latent) -> PerExample:
     variance = (1 + logvar.exp()) - 1
     return summed(mu.square() + variance - variance.log() - 1) / 2
 
 
-@planted("precision", says="in float32 differs")
+@planted("precision", says="in float32 differs", entails={"magnitudes": "small numbers lose more"})
 def digits_lost_to_a_large_sum(x: Event, x_hat: Event) -> PerExample:
     return summed(((1e4 + x) - 1e4 - x_hat).square())
+
+
+@planted("magnitudes", says="`x` and `x_hat` of about 1e-05 its value in float32 differs")
+def log_cosh_by_its_formula_for_large_errors(x: Event, x_hat: Event) -> PerExample:
+    """genloss's own, once: at an error of 1e-3 it was 4.6 % low."""
+    distance = (x - x_hat).abs()
+    return summed(distance + F.softplus(-2 * distance) - math.log(2))
+
+
+@planted("magnitudes", "mu=torch.ones(1, 2), logvar=torch.zeros(1, 2)", says="`logvar` of about 1e-05")
+def divergence_of_nearly_equal_gaussians(mu: Latent, logvar: Latent) -> PerExample:
+    return summed(logvar.exp() - 1 - logvar + mu.square()) / 2
+
+
+@planted("magnitudes", says="`x` ≈ `x_hat`, about 1e-05 apart")
+def angle_of_nearly_equal_vectors(x: Event, x_hat: Event) -> PerExample:
+    flat = (value.unsqueeze(-1).flatten(1) for value in (x, x_hat))
+    return 1 - F.cosine_similarity(*flat, dim=1)
+
+
+@planted("magnitudes", says="of about 1e-05")
+def epsilon_taken_away_again(x: Event, x_hat: Event) -> PerExample:
+    """√(d² + 1) − 1, as it is written for large errors."""
+    return summed(((x - x_hat).square() + 1).sqrt() - 1)
 
 
 @planted("dtype", says="depends on torch's default dtype")

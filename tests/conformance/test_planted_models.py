@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Mapping
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from genloss.conformance.models import checks_of_model
 from genloss.conformance.suite import outcomes
 from genloss.contracts.model import ModelDefinition
 from genloss.errors import DefinitionError, GenlossError
+from genloss.training import optimizers
 
 
 class ToyTurn(genloss.Turn["Toy"]):
@@ -203,6 +205,24 @@ class TestTheClass:
     def test_no_data_that_it_accepts(self) -> None:
         assert "none of the suite's data" in caught(mistaken(kinds=("sounds",)), "data")
 
+    def test_labels_that_data_does_not_have(self) -> None:
+        def classes(self: ToyTurn) -> Int[Tensor, "batch"]:
+            """Labels."""
+            return self.batch["label"]
+
+        said = caught(with_quantity(classes), "data")
+        assert "for points [3]: quantity `classes` of `discriminator` raises KeyError: 'label'" in said
+
+    def test_data_of_one_shape_alone(self) -> None:
+        def init(self: Toy, data: genloss.DataSpec, *, latent_dim: int = 4, activation: str = "tanh") -> None:
+            Toy.__init__(self, data, latent_dim=latent_dim, activation=activation)
+            if data.event_shape != (7,):
+                raise DefinitionError("this model is for points [7]")
+
+        assert "says by `example_data` for which" in caught(mistaken(__init__=init), "data")
+        spec = genloss.DataSpec((7,), "points", size=100)
+        assert not failures(mistaken(__init__=init, example_data=(spec,)))
+
     def test_a_constructor_that_reads_a_value(self) -> None:
         def init(self: Toy, data: genloss.DataSpec, *, latent_dim: int = 4, activation: str = "tanh") -> None:
             Toy.__init__(self, data, latent_dim=latent_dim, activation=activation)
@@ -330,13 +350,76 @@ class TestGradients:
         assert "`real_logits` of `generator` passes gradients to `discriminator`" in said
 
 
+class TestUpdates:
+    def test_two_parameters_of_one_memory(self) -> None:
+        class Mistaken(Toy):
+            __doc__ = Toy.__doc__
+
+            def __init__(self, data: genloss.DataSpec) -> None:
+                super().__init__(data)
+                self.critic[0].bias = nn.Parameter(self.critic[0].weight.data[:, 0])
+
+        said = str(failures(Mistaken)["updates"])
+        assert "an update of `discriminator` does not move `critic.0.weight` by its gradient" in said
+
+    def test_gradients_that_lie_otherwise_than_their_parameters(self) -> None:
+        class Right(Toy):
+            __doc__ = Toy.__doc__
+
+            def judge(self, x: Tensor) -> Tensor:
+                first, act, last = self.critic
+                features = act(torch.einsum("bi,oi->bo", x.flatten(1), first.weight) + first.bias)
+                return (features * last.weight.sum()).sum(1) + last.bias.sum()
+
+        assert not failures(Right)
+
+    def test_a_trainer_that_does_not_heed_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def assign(parameters: Any, gradients: Any) -> None:
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient.t().contiguous().t() if gradient.ndim == 2 else gradient
+
+        monkeypatch.setattr(optimizers, "assign", assign)
+        assert "does not move `critic.0.weight`" in caught(mistaken(), "updates")
+
+
+def input_gradient(self: ToyTurn) -> Float[Tensor, "batch *event"]:
+    """Gradient of the logits by the data."""
+    x = self.x.detach().requires_grad_()
+    with torch.enable_grad():
+        logits = self.model.judge(x)
+    return torch.autograd.grad(logits.sum(), x, create_graph=True)[0]
+
+
+input_gradient.__name__ = "real_gradient"
+
+
+class TestGradientsByExamples:
+    def test_batch_normalization(self) -> None:
+        def init(self: Toy, data: genloss.DataSpec, *, latent_dim: int = 4, activation: str = "tanh") -> None:
+            Toy.__init__(self, data, latent_dim=latent_dim, activation=activation)
+            self.critic = nn.Sequential(self.critic[0], nn.BatchNorm1d(8), *self.critic[1:])
+
+        model = with_quantity(input_gradient, bases=(JudgeTurn, MakerTurn), __init__=init)
+        said = str(failures(model)["independent_gradients"])
+        assert "quantity `real_gradient` of `discriminator` is not each example's own" in said
+        assert "use layer, instance or group normalization" in said
+
+    def test_none(self) -> None:
+        assert "independent_gradients" not in failures(with_quantity(input_gradient))
+
+
 class TestPurity:
     def test_a_batch_that_is_changed_in_place(self) -> None:
         def classes(self: ToyTurn) -> Int[Tensor, "batch"]:
             """Labels from 1."""
             return self.batch["label"].add_(1)
 
-        said = caught(with_quantity(classes), "batch_unchanged")
+        def init(self: Toy, data: genloss.DataSpec, *, latent_dim: int = 4, activation: str = "tanh") -> None:
+            Toy.__init__(self, data, latent_dim=latent_dim, activation=activation)
+            if data.classes is None:
+                raise DefinitionError("this model needs labels")
+
+        said = caught(with_quantity(classes, __init__=init), "batch_unchanged")
         assert "a turn changes the batch's `label` in place" in said
 
     def test_a_buffer_that_changes_in_evaluation(self) -> None:
@@ -416,15 +499,15 @@ class TestPurity:
 
     def test_a_network_whose_values_stay_in_bfloat16(self) -> None:
         class Critic(nn.Sequential):
-            def forward(self, x: Tensor) -> dict[str, Tensor]:
-                return {"logits": super().forward(x)}
+            def forward(self, x: Tensor) -> SimpleNamespace:
+                return SimpleNamespace(logits=super().forward(x))
 
         def init(self: Toy, data: genloss.DataSpec, *, latent_dim: int = 4, activation: str = "tanh") -> None:
             Toy.__init__(self, data, latent_dim=latent_dim, activation=activation)
             self.critic = Critic(*self.critic)
 
         def judge(self: Toy, x: Tensor) -> Tensor:
-            return self.critic(x.flatten(1))["logits"].squeeze(1)
+            return self.critic(x.flatten(1)).logits.squeeze(1)
 
         said = caught(mistaken(__init__=init, judge=judge), "bfloat16")
         assert "is bfloat16 [5] with its networks in bfloat16" in said

@@ -104,3 +104,10 @@ SOUND = [
 @pytest.mark.parametrize("loss", SOUND, ids=lambda loss: loss.name)
 def test_nothing_is_found(loss: genloss.Loss[Any]) -> None:
     assert failures(loss) == {}
+
+
+def test_a_shape_is_said_with_or_without_backticks() -> None:
+    loss = documented(commitment, "z_e=torch.ones(1, 3), z_q=torch.zeros(1, 3)", stop_gradient=("z_q",))
+    loss.doc = loss.doc.replace("`[batch, *event]`", "shape [batch, *event]")
+    assert "shape [batch, *event]" in loss.doc
+    assert failures(loss) == {}

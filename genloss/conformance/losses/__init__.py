@@ -2,6 +2,7 @@
 
 documents    what it says about itself
 values       shape, dtype, precision, edges of the domain
+magnitudes   digits, where its quantities are small, great or nearly equal
 batches      order, size and parts of a batch
 gradients    where they go, and whether they are right
 options      what they change
@@ -24,6 +25,7 @@ from genloss.conformance.losses import (
     documents,
     draw,
     gradients,
+    magnitudes,
     options,
     purity,
     transforms,
@@ -57,7 +59,7 @@ def _applicable(subject: Subject) -> Iterator[Callable[[Subject], None]]:
     yield from (documents.declaration, documents.docstring, values.value, documents.example)
     # First what makes others fail as well.
     yield from (purity.random_state, purity.host_reads, purity.inputs_unchanged)
-    yield from (values.dtype, values.precision, values.edge_values)
+    yield from (values.dtype, values.precision, values.edge_values, magnitudes.magnitudes)
     if values.logits(loss):
         yield values.raw_logits
     yield from (batches.permutation, batches.repetition)

@@ -45,10 +45,10 @@ def docstring(subject: Subject) -> None:
                 f"the docstring of loss `{loss.name}` does not explain its quantity `{name}`",
                 hint=f"add the line {name}: {_expected(quantity)}",
             )
-        if array(quantity) is not None and _shape(array(quantity).dim_str) not in explained[name]:
+        shape = _shape(array(quantity).dim_str).strip("`") if array(quantity) is not None else ""
+        if shape not in explained[name]:
             raise Nonconformity(
-                f"the docstring of loss `{loss.name}` does not say that `{name}` has the shape "
-                f"{_shape(array(quantity).dim_str)}",
+                f"the docstring of loss `{loss.name}` does not say that `{name}` has the shape `{shape}`",
                 hint=f"it says: {explained[name]}",
             )
     for name in explained:

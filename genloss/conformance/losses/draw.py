@@ -48,6 +48,11 @@ class Domain:
     def free(self) -> bool:
         return self.lower is None and self.upper is None
 
+    @property
+    def scales(self) -> bool:
+        """Whether a value of it times a positive number is another."""
+        return self.lower in (None, 0.0) and self.upper in (None, 0.0)
+
     def of(self, constraint: Any) -> Domain:
         """This domain, narrowed by one of `annotated_types`."""
         values = vars(self)
@@ -103,6 +108,11 @@ def is_batched(quantity: Quantity) -> bool:
 def is_floating(quantity: Quantity) -> bool:
     annotation = array(quantity)
     return annotation is not None and _kind(annotation) == "float"
+
+
+def alike(a: Quantity, b: Quantity) -> bool:
+    """Whether two tensors have the same dimensions and domain, so that they may be equal."""
+    return dimensions(a) == dimensions(b) and split(a.annotation)[1] == split(b.annotation)[1]
 
 
 def sizes(

@@ -169,8 +169,7 @@ def _edges(loss: Loss[Any], given: Mapping[str, Any]) -> Iterator[tuple[str, dic
     equal = {
         name: other
         for name, other in itertools.combinations(quantities, 2)
-        if quantities[name].annotation == quantities[other].annotation
-        and _shapes(given[name]) == _shapes(given[other])
+        if draw.alike(quantities[name], quantities[other]) and _shapes(given[name]) == _shapes(given[other])
     }
     if equal:
         said = " and ".join(f"`{name}` = `{other}`" for name, other in equal.items())

@@ -29,7 +29,7 @@ from genloss.conformance.running import check
 from genloss.conformance.suite import Check, Nonconformity
 from genloss.conformance.values import same, tensors
 from genloss.contracts.metric import OFFERED, MetricDefinition
-from genloss.errors import RequestError, did_you_mean
+from genloss.errors import RequestError, did_you_mean, told
 
 FEW = (1, 2)
 
@@ -115,7 +115,7 @@ class Trials:
                 self.refused[str(trial)] = error.message
             except Exception as error:
                 trial.fail(
-                    f"it raises {type(error).__name__}: {error}",
+                    f"it raises {told(error)}",
                     hint="a metric that is not for such data says so by genloss.errors.RequestError",
                     cause=error,
                 )
@@ -193,7 +193,7 @@ def _on_each(trials: Trials, function: Callable[[Trial], None]) -> None:
         except Nonconformity:
             raise
         except Exception as error:
-            trial.fail(f"it raises {type(error).__name__}: {error}", cause=error)
+            trial.fail(f"it raises {told(error)}", cause=error)
 
 
 def docstring(definition: MetricDefinition[Any]) -> None:

@@ -2,6 +2,7 @@
 
     cases      the data and the options that a model is tried with
     turns      what each player is offered
+    gradients  what they do to it
     samples    sampling, likelihoods and reconstructions, saving and copying
 
 Here: what its class says, how it is built, and its players.
@@ -22,6 +23,7 @@ from genloss.conformance.options import check_defaults
 from genloss.conformance.running import check
 from genloss.conformance.suite import Check, Nonconformity
 from genloss.contracts.model import ModelDefinition, Turn
+from genloss.errors import told
 
 
 def checks_of_model(definition: ModelDefinition) -> Iterable[Check]:
@@ -68,7 +70,7 @@ def _on_each(
         except Nonconformity:
             raise
         except Exception as error:
-            case.fail(f"raises {type(error).__name__}: {error}", cause=error)
+            case.fail(f"raises {told(error)}", cause=error)
 
 
 def docstring(definition: ModelDefinition) -> None:
@@ -93,7 +95,7 @@ def meta_device(case: Case) -> None:
             planned = case.build()
     except Exception as error:
         case.fail(
-            f"building it on the meta device raises {type(error).__name__}: {error}",
+            f"building it on the meta device raises {told(error)}",
             hint="planning builds a model without memory: a constructor computes nothing from values",
             cause=error,
         )

@@ -15,31 +15,33 @@ from genloss.conformance.options import check_given, varied
 from genloss.conformance.suite import Nonconformity
 from genloss.contracts.dataset import DataSpec
 from genloss.contracts.model import Model, ModelDefinition, Turn
-from genloss.errors import RequestError
+from genloss.errors import RequestError, told
 from genloss.training.evaluation import carrier
 
 BATCH = 5
 """Examples in a batch: a number that no dimension of the data has."""
 
 VARIED = (
-    DataSpec((2,), "points", size=100),
-    DataSpec((1, 8, 8), "image", size=100, value_range=(0.0, 1.0), vocabulary=17),
-    DataSpec((6,), "tokens", size=100, vocabulary=7),
+    DataSpec((2,), "points", size=100, classes=2),
+    DataSpec((1, 8, 8), "image", size=100, value_range=(0.0, 1.0), vocabulary=17, classes=2),
+    DataSpec((6,), "tokens", size=100, vocabulary=7, classes=2),
 )
-"""Data on which each value of each option is tried."""
+"""Data on which each value of each option is tried, where the model does not say others."""
 
 FURTHER = (
     DataSpec((3,), "points", size=100),
     DataSpec((2,), "points", size=100, source=True),
     DataSpec((3, 8, 8), "image", size=100, value_range=(-1.0, 1.0)),
 )
-"""Data on which no option is varied."""
+"""Data on which no option is varied; without labels."""
 
 
 def draw(data: DataSpec, size: int = BATCH, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    """A batch of such data, the same each time; with labels, of which there are two."""
+    """A batch of such data, the same each time; with labels, where the data has some."""
     generator = torch.Generator().manual_seed(0)
-    batch = {"label": torch.arange(size) % 2, "x": _examples(data, size, dtype, generator)}
+    batch = {"x": _examples(data, size, dtype, generator)}
+    if data.classes is not None:
+        batch = {"label": torch.arange(size) % data.classes, **batch}
     return batch | ({"source": _examples(data, size, dtype, generator)} if data.source else {})
 
 
@@ -114,7 +116,7 @@ class Case:
             return getattr(turn, name)
         except Exception as error:
             self.fail(
-                f"quantity `{name}` of `{player}` raises {type(error).__name__}: {error}",
+                f"quantity `{name}` of `{player}` raises {told(error)}",
                 hint=REFUSAL,
                 cause=error,
             )
@@ -145,7 +147,8 @@ class Cases:
         working = [case for case in self._all() if self._accepts(case)]
         if not working:
             raise Nonconformity(
-                f"model `{self.definition.name}` can be built for none of the suite's data",
+                f"model `{self.definition.name}` can be built for none of the suite's data; one that is for "
+                "certain data alone says by `example_data` for which",
                 hint="; ".join(f"{case}: {message}" for case, message in self.refused.items()),
             )
         return working
@@ -165,17 +168,18 @@ class Cases:
         except Nonconformity:
             raise
         except Exception as error:
-            case.fail(f"{doing} raises {type(error).__name__}: {error}", hint=REFUSAL, cause=error)
+            case.fail(f"{doing} raises {told(error)}", hint=REFUSAL, cause=error)
         return True
 
     def _all(self) -> Iterator[Case]:
         examples = self.definition.model.example_options or ({},)
         for options in examples:
             check_given(self.definition, options, by="`example_options`")
-        for data in VARIED:
+        example_data = self.definition.model.example_data
+        for data in example_data or VARIED:
             for options in (*examples, *varied(self.definition, examples[0])):
                 yield Case(self.definition, data, options)
-        for data in FURTHER:
+        for data in () if example_data else FURTHER:
             yield Case(self.definition, data, examples[0])
 
 

@@ -17,6 +17,8 @@ from genloss.conformance.models.cases import Case, sampled
 from genloss.conformance.values import same
 from genloss.contracts.model import Model
 from genloss.contracts.shapes import describe_value
+from genloss.errors import told
+from genloss.training.modes import Modes
 
 SAMPLES = 7
 
@@ -82,7 +84,7 @@ def sample_device(case: Case) -> None:
         if is_host_read(error):  # as a sampler may, whose end depends on what it has drawn
             return
         case.fail(
-            f"`sample` cannot be computed on another device: {type(error).__name__}: {error}",
+            f"`sample` cannot be computed on another device: {told(error)}",
             hint="draw noise on the device of the parameters; register constant tensors as buffers",
             cause=error,
         )
@@ -103,8 +105,9 @@ def sample_float64(case: Case) -> None:
 def sample_traceless(case: Case) -> None:
     """Sampling changes neither weights nor buffers, nor the mode of training or evaluation."""
     model = case.build()
+    built = Modes(model)
     for training in (True, False):
-        model.train(training)
+        built.set(training=training)
         modes = [module.training for module in model.modules()]
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         sampled(model, 2)
@@ -137,7 +140,7 @@ def copied(case: Case) -> None:
         other = copy.deepcopy(model)
     except Exception as error:
         case.fail(
-            f"a deep copy after a turn raises {type(error).__name__}: {error}",
+            f"a deep copy after a turn raises {told(error)}",
             hint="keep nothing of a turn in the model",
             cause=error,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn, get_args, get_origin
 
 import torch
@@ -11,11 +11,14 @@ from torch import Tensor
 
 from genloss.conformance import generators
 from genloss.conformance.host_reads import HostRead, is_host_read, trapped
+from genloss.conformance.models import gradients
 from genloss.conformance.models.cases import Case, listed, sampled
 from genloss.conformance.values import same, tensors
 from genloss.contracts.definition import Quantity, without_none
 from genloss.contracts.model import Model
 from genloss.contracts.shapes import describe_value, expected_value, matches
+from genloss.errors import told
+from genloss.training.modes import Modes
 from genloss.training.networks import compute_in_bfloat16
 
 EVENT_SHAPED = {
@@ -123,72 +126,6 @@ def computed_alone(case: Case) -> None:
                 )
 
 
-def trained_parameters(case: Case) -> None:
-    """Each parameter of a player gets a gradient from at least one quantity that the player is offered."""
-    model = case.build()
-    names = {parameter: name for name, parameter in model.named_parameters()}
-    offered = case.quantities(model, case.batch())
-    for player, module in model.players().items():
-        own = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        reached = set().union(*(_reached(value, own) for value in offered[player].values()))
-        for parameter in own:
-            if parameter not in reached:
-                case.fail(
-                    f"no quantity of `{player}` depends on its parameter `{names.get(parameter, '?')}`",
-                    hint="offer what depends on it, or delete it; a `detach` too many has the same effect",
-                )
-
-
-def own_gradients(case: Case) -> None:
-    """A turn's gradients reach its player; another player's parameters only on their way there.
-
-    A quantity that depends on another player's parameters alone should have been detached. Of two players,
-    each cannot be on the other's way for the same quantity: in one of the turns, something was not detached.
-    """
-    model = case.build()
-    parameters = {
-        player: {parameter for parameter in module.parameters() if parameter.requires_grad}
-        for player, module in model.players().items()
-    }
-    reached: dict[tuple[str, str], set[str]] = {}
-    for player, values in case.quantities(model, case.batch()).items():
-        for name, value in values.items():
-            found = _reached(value, [*set().union(*parameters.values())])
-            reached[player, name] = {
-                other
-                for other, theirs in parameters.items()
-                if found & (theirs if other == player else theirs - parameters[player])
-            }
-    for (player, name), others in reached.items():
-        if others and player not in others:
-            other = min(others)
-            case.fail(
-                f"quantity `{name}` of `{player}` passes gradients to `{other}`, and none to `{player}`",
-                hint="compute under `torch.no_grad()` or detach what the player cannot move",
-            )
-    for (player, name), others in reached.items():
-        for other in others - {player}:
-            if player in reached.get((other, name), ()):
-                case.fail(
-                    f"quantity `{name}` passes gradients to `{other}` in the turn of `{player}`, and to "
-                    f"`{player}` in the turn of `{other}`",
-                    hint="a player's turn detaches what another makes, unless its own gradients come by it",
-                )
-
-
-def _reached(value: Any, parameters: Sequence[Tensor]) -> set[Tensor]:
-    """The parameters to which a gradient of the value flows."""
-    roots = [tensor for tensor in tensors(value) if tensor.requires_grad]
-    if not roots or not parameters:
-        return set()
-    gradients = torch.autograd.grad(
-        [root.sum() for root in roots], parameters, allow_unused=True, retain_graph=True
-    )
-    return {
-        parameter for parameter, gradient in zip(parameters, gradients, strict=True) if gradient is not None
-    }
-
-
 def batch_unchanged(case: Case) -> None:
     """The batch is not changed in place."""
     model, batch = case.build(), case.batch()
@@ -205,7 +142,8 @@ def batch_unchanged(case: Case) -> None:
 def weights_unchanged(case: Case) -> None:
     """A turn changes no parameter, and in evaluation mode no buffer either."""
     for training in (True, False):
-        model = case.build().train(training)
+        model = case.build()
+        Modes(model).set(training=training)
         kept = model.named_parameters() if training else model.state_dict().items()
         before = {name: tensor.detach().clone() for name, tensor in kept}
         case.quantities(model, case.batch())
@@ -308,8 +246,7 @@ def device(case: Case) -> None:
             )
     for player, name, error in raised:
         case.fail(
-            f"quantity `{name}` of `{player}` cannot be computed on another device: "
-            f"{type(error).__name__}: {error}",
+            f"quantity `{name}` of `{player}` cannot be computed on another device: {told(error)}",
             hint="register constant tensors as buffers, and draw noise on the device of `x`",
             cause=error,
         )
@@ -354,7 +291,7 @@ def bfloat16(case: Case) -> None:
                         f"quantity `{name}` of `{player}` is {describe_value(tensor)} with its networks in "
                         "bfloat16",
                         hint="what the model's direct parts give is brought back to float32: let them return "
-                        "tensors, or lists and tuples of them",
+                        "tensors, or lists, tuples, mappings or dataclasses of them",
                     )
 
 
@@ -364,8 +301,7 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     computed_alone,
     glossary,
     finite_quantities,
-    trained_parameters,
-    own_gradients,
+    *gradients.CHECKS,
     batch_unchanged,
     weights_unchanged,
     seed,
