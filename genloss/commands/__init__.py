@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import gc
 import importlib
+import io
 import os
 import sys
 
 import click
 
-from genloss import __version__
+from genloss import __version__, output
 from genloss.errors import GenlossError, RequestError, did_you_mean
 
 NAMES = (
@@ -41,21 +43,32 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Begin with: genloss run experiments/gan.yaml",
+    epilog="Begin with: genloss new experiment my-gan && genloss run my-gan.yaml",
+    invoke_without_command=True,
 )
 @click.version_option(__version__, message="genloss %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Which loss should I use for my generative model, and what does it change?
 
     genloss trains one model under several objectives with several seeds, records every loss value in
     MLflow, and opens there a comparison that can be believed.
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def main() -> None:
     """The entry point: runs a command, and says what went wrong in one message."""
     _open_standard_streams()
+    output.protect()
+    _print_plainly()
     code = _run()
+    if error := output.unwritten():
+        from genloss.commands.terminal import complain
+
+        complain(GenlossError(f"the output could not be written: {error.strerror}"))
+        code = code or 1
     gc.freeze()  # else Python looks through all that was imported when it ends: half a second, with torch
     sys.exit(code)
 
@@ -67,6 +80,35 @@ def _open_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+
+
+PLAIN = {
+    "±": "+-",
+    "→": "->",
+    "≤": "<=",
+    "≥": ">=",
+    "×": "x",
+    "·": "*",
+    "▲": "^",
+    "▼": "v",
+    "↑": "^",
+    "↓": "v",
+} | {"…": "...", "–": "-", "—": "-", "−": "-", "“": '"', "”": '"', "’": "'", "ä": "ae", "ö": "oe", "ü": "ue"}
+"""What is printed where the encoding of the output has not the character."""
+
+
+def _print_plainly() -> None:
+    """Lets output in another encoding than UTF-8, such as ASCII, have plain characters in place of ours."""
+
+    def plain(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        missing = error.object[error.start : error.end]
+        return "".join(PLAIN.get(character, "?") for character in missing), error.end
+
+    codecs.register_error("genloss.plain", plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="genloss.plain")
 
 
 def _run() -> int:
@@ -90,7 +132,3 @@ def _run() -> int:
         return 2 if isinstance(error, RequestError) else 1
     except (KeyboardInterrupt, click.Abort):
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; Python would complain once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0

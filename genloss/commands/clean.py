@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from genloss.record.inventory import Kept
+
+MOST_TOLD = 10
+"""Things that MLflow has not got of a study."""
 
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -26,13 +31,21 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
 @click.command("clean")
 @click.argument("studies", metavar="[STUDY]...", nargs=-1)
 @click.option("--older-than", callback=_seconds, metavar="AGE", help="Remove those older than this, as 30d.")
+@click.option("--tracking-uri", metavar="URI", help="Ask there. [default: where each study is recorded]")
+@click.option("--unshipped", is_flag=True, help="Remove also what MLflow has not got.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def command(studies: tuple[str, ...], older_than: float | None, yes: bool) -> int:
+def command(
+    studies: tuple[str, ...],
+    older_than: float | None,
+    tracking_uri: str | None,
+    unshipped: bool,
+    yes: bool,
+) -> int:
     """List the studies of this folder, or remove the records of each STUDY.
 
-    A study is as old as what was recorded last. MLflow keeps what it has got; the record of a study that is
-    being trained, or of which MLflow has not got all, is not removed. What is not finished cannot be resumed
-    afterwards.
+    A study is as old as what was recorded last. MLflow is asked what it has got, and keeps that; the record
+    of a study that is being trained, or of which MLflow has not got all, is not removed. What is not finished
+    cannot be resumed afterwards.
 
     \b
     Examples:
@@ -45,17 +58,17 @@ def command(studies: tuple[str, ...], older_than: float | None, yes: bool) -> in
     from genloss.record import inventory
 
     if not studies and older_than is None:
-        _list(inventory.studies())
+        _list([_Asked.of(kept, tracking_uri) for kept in inventory.studies()])
         return 0
     chosen = [inventory.find(name) for name in studies] or inventory.studies()
     if older_than is not None:
         chosen = [kept for kept in chosen if kept.age > older_than]
-    chosen = [_closed(kept) for kept in chosen]
-    removable = [kept for kept in chosen if not _is_kept(kept)]
+    asked = [_Asked.of(_closed(kept), tracking_uri) for kept in chosen]
+    removable = [each for each in asked if not _is_kept(each, unshipped=unshipped)]
     if removable:
         _list(removable)
     if removable and (yes or _confirmed(len(removable))):
-        removed = [kept for kept in removable if _removed(kept)]
+        removed = [each.kept for each in removable if _removed(each.kept, unshipped=unshipped)]
         stderr().print(f"{size(sum(kept.size for kept in removed))} are free again")
         if len(removed) < len(removable):
             return 1
@@ -64,7 +77,57 @@ def command(studies: tuple[str, ...], older_than: float | None, yes: bool) -> in
     return 1 if studies and len(removable) < len(chosen) else 0
 
 
-def _list(found: list[Kept]) -> None:
+@dataclass(frozen=True)
+class _Asked:
+    """A record, and what MLflow has of it.
+
+    Attributes:
+        kept: the record.
+        only_here: what MLflow has not got, in words.
+        unknown: why that is not known, if it is not.
+    """
+
+    kept: Kept
+    only_here: Sequence[str] = ()
+    unknown: str = ""
+
+    @classmethod
+    def of(cls, kept: Kept, tracking_uri: str | None) -> _Asked:
+        """What MLflow has of a record; it is asked only where the record says that it has all."""
+        from genloss.commands.units import size
+        from genloss.errors import GenlossError
+        from genloss.tracking import verification
+
+        if kept.alive:
+            return cls(kept)
+        if kept.pending:
+            rejected = [
+                f"`{what}` of run `{run.path.name}`: {why}"
+                for run in kept.folder.runs()
+                for what, why in run.rejected().items()
+            ]
+            return cls(kept, rejected or [f"{size(kept.pending)} of its records"])
+        if not any(run.journal.exists() for run in kept.folder.runs()):
+            return cls(kept)  # nothing was ever trained
+        try:
+            return cls(kept, [each.what for each in verification.lacking(kept.folder, tracking_uri)])
+        except GenlossError as error:
+            return cls(kept, unknown=error.message)
+
+    @property
+    def state(self) -> str:
+        from genloss.commands.units import size
+
+        if self.kept.alive:
+            return "in use"
+        if self.kept.pending:
+            return f"{size(self.kept.pending)} to ship"
+        if self.unknown:
+            return "not known"
+        return "has not got all" if self.only_here else "has all"
+
+
+def _list(found: Sequence[_Asked]) -> None:
     from genloss.commands.numbers import print_numbers
     from genloss.commands.terminal import stderr
     from genloss.commands.units import age, size
@@ -74,13 +137,13 @@ def _list(found: list[Kept]) -> None:
         return
     rows = [
         [
-            kept.folder.name,
-            age(kept.age),
-            size(kept.size),
-            f"{kept.finished} of {kept.planned}" if kept.planned else "unknown",
-            "in use" if kept.alive else f"{size(kept.pending)} to ship" if kept.pending else "has all",
+            each.kept.folder.name,
+            age(each.kept.age),
+            size(each.kept.size),
+            f"{each.kept.finished} of {each.kept.planned}" if each.kept.planned else "unknown",
+            each.state,
         ]
-        for kept in found
+        for each in found
     ]
     print_numbers(["study", "age", "size", "finished", "MLflow"], rows)
 
@@ -97,18 +160,24 @@ def _closed(kept: Kept) -> Kept:
     return inventory.look(kept.folder)
 
 
-def _is_kept(kept: Kept) -> bool:
-    """Whether the record must stay; says why."""
+def _is_kept(asked: _Asked, *, unshipped: bool) -> bool:
+    """Whether the record must stay; says why, and what would be lost with it."""
     from genloss.commands.terminal import hint, warn
-    from genloss.commands.units import size
 
-    name = kept.folder.name
-    if kept.alive:
-        warn(f"study `{name}` is being trained by {kept.folder.owner() or 'another process'}")
-    elif kept.pending:
-        warn(f"MLflow has not got {size(kept.pending)} of study `{name}`")
-        hint(f"`genloss sync {name}` ships them")
-    return kept.alive or kept.pending > 0
+    name = asked.kept.folder.name
+    if asked.kept.alive:
+        warn(f"study `{name}` is being trained by {asked.kept.folder.owner() or 'another process'}")
+        return True
+    if asked.unknown:
+        warn(f"it is not known what MLflow has of study `{name}`: {asked.unknown}")
+    for what in asked.only_here[:MOST_TOLD]:
+        warn(f"MLflow has not got, of study `{name}`, {what}")
+    if len(asked.only_here) > MOST_TOLD:
+        warn(f"nor {len(asked.only_here) - MOST_TOLD} more of it")
+    if unshipped or not (asked.unknown or asked.only_here):
+        return False
+    hint(f"`genloss sync {name}` ships it; `--unshipped` removes it all the same")
+    return True
 
 
 def _confirmed(count: int) -> bool:
@@ -127,13 +196,13 @@ def _confirmed(count: int) -> bool:
     return click.confirm(f"Remove {what}?", default=False, err=True)
 
 
-def _removed(kept: Kept) -> bool:
+def _removed(kept: Kept, *, unshipped: bool) -> bool:
     from genloss.commands.terminal import complain
     from genloss.errors import RecordError
     from genloss.record import inventory
 
     try:
-        inventory.remove(kept.folder)
+        inventory.remove(kept.folder, pending=unshipped)
     except RecordError as error:
         complain(error)
         return False

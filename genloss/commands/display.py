@@ -28,7 +28,11 @@ WIDE = 100
 def for_terminal() -> Display:
     """The display that suits stderr."""
     console = stderr()
-    return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
+    return (
+        LiveDisplay(console)
+        if console.is_terminal and not console.is_dumb_terminal
+        else PlainDisplay(console)
+    )
 
 
 class PlainDisplay:
@@ -102,7 +106,7 @@ class LiveDisplay(PlainDisplay):
             self._running[run.name] = (run, now, message["step"], message)
         else:
             _, since, first, previous = self._running[run.name]
-            self._running[run.name] = (run, since, first, {**previous, "evaluating": False, **message})
+            self._running[run.name] = (run, since, first, {**previous, "evaluating": "", **message})
 
     def ended(self, run: Run, status: str, message: str) -> None:
         self._running.pop(run.name, None)

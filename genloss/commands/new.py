@@ -10,24 +10,28 @@ import click
 from genloss.commands import options
 from genloss.kinds import KINDS, singular
 
+EXPERIMENT = "experiment"
+
 
 @click.command("new")
-@click.argument("kind", type=options.OneOf("kind", [singular(kind) for kind in KINDS]))
+@click.argument("kind", type=options.OneOf("kind", [*map(singular, KINDS), EXPERIMENT]))
 @click.argument("name")
 @click.option(
     "--into",
     "folder",
     metavar="FOLDER",
     type=click.Path(path_type=Path),
-    help="Where the package is written. [default: NAME, with dashes]",
+    help="Where it is written. [default: a package in NAME, with dashes; an experiment here]",
 )
 def command(kind: str, name: str, folder: Path | None) -> None:
-    """Write a package that offers a new loss, model, dataset or metric (KIND), with its tests.
+    """Write a package that offers a new loss, model, dataset or metric (KIND), or an experiment.
 
-    It works at once, so that what is changed in it can be tried; nothing is overwritten.
+    A package has its tests. What is written works at once, so that what is changed in it can be tried;
+    nothing is overwritten.
 
     \b
     Examples:
+      genloss new experiment my-gan
       genloss new loss cauchy_nll
       genloss new model tiny_vae --into plugins/tiny-vae
     """
@@ -36,6 +40,11 @@ def command(kind: str, name: str, folder: Path | None) -> None:
     from genloss.registry import catalogue
 
     show_plugin_warnings()
+    if kind == EXPERIMENT:
+        path = (folder or Path()) / f"{name}.yaml"
+        scaffold.write_experiment(name, path)
+        click.echo(f"{path}\n\nTrain it:\n\n  genloss run {shlex.quote(str(path))}")
+        return
     (plural,) = (each for each in KINDS if singular(each) == kind)
     scaffold.check_name(name, getattr(catalogue(), plural))
     distribution = name.replace("_", "-")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from genloss.commands.terminal import stdout
+from genloss.commands.terminal import Printer, printable, stdout
 
 GAP = 2
 
@@ -21,6 +20,7 @@ def print_numbers(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None
     tables below each other, each without the rows that have nothing in it.
     """
     console = stdout()
+    columns, rows = [*map(printable, columns)], [[*map(printable, row)] for row in rows]
     cells = [max(len(row[index]) for row in rows) for index in range(len(columns))]
     headings = [[heading] for heading in columns]
     sizes = _sizes(headings, cells)
@@ -40,7 +40,7 @@ def print_numbers(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None
         for row in rows:
             if any(row[index] for index in part[1:]) or len(part) == len(columns):
                 table.add_row(*(Text(row[index]) for index in part))
-        Console(highlight=False, width=_width(sizes) + GAP).print(table)
+        Printer(highlight=False, width=_width(sizes) + GAP).print(table)
 
 
 def broken(heading: str, size: int) -> list[str]:

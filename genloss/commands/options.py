@@ -26,6 +26,23 @@ class OneOf(click.Choice[str]):
         return super().convert(value, param, ctx)
 
 
+class ExperimentCommand(click.Command):
+    """A command about an experiment, which tells where a value belongs that was given as an argument."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.allow_extra_args = True
+        super().parse_args(ctx, args)
+        if ctx.args:
+            given = ctx.args[0]
+            hint = f"`{ctx.command_path} --help` shows what it takes"
+            if "=" in given:
+                hint = f"a value is set by `--set {given}`"
+            elif given.endswith(".py"):
+                hint = f"a plugin file is named by `--plugin {given}`"
+            raise RequestError(f"unexpected argument `{given}`", hint=hint)
+        return ctx.args
+
+
 def plugin_files(function: F) -> F:
     """`--plugin FILE`."""
     return click.option(

@@ -9,7 +9,7 @@ import click
 from genloss.commands import options
 
 
-@click.command("plan")
+@click.command("plan", cls=options.ExperimentCommand)
 @options.experiment
 @options.as_json
 def command(
@@ -29,12 +29,13 @@ def command(
       genloss plan experiments/gan.yaml --set seeds=2 --json
     """
     from genloss.commands.planned import print_plan
-    from genloss.commands.terminal import print_json, show_plugin_warnings
+    from genloss.commands.terminal import print_json, remark, show_plugin_warnings
     from genloss.experiment.plan import plan, runs
     from genloss.experiment.search import with_trials
 
     show_plugin_warnings()
     planned = plan(file, plugins=plugins, overrides=overrides, objectives=objectives)
+    remark(planned.remarks)
     if not json_:
         print_plan(planned)
         return
@@ -43,9 +44,11 @@ def command(
         {
             "experiment": experiment.model_dump(mode="json", by_alias=True, exclude={"text"}),
             "devices": [vars(device) for device in planned.devices],
+            "sizes": {name: size.told() for name, size in planned.sizes.items()},
             "runs": [
                 {"name": run.name, "objective": run.objective.name, "seed": run.seed, "device": run.device}
                 for run in runs(planned, experiment.name)
             ],
+            "remarks": [str(each) for each in planned.remarks],
         }
     )

@@ -34,6 +34,7 @@ def print_plan(planned: Plan) -> None:
     examples = f"{number_of(spec.size, 'training example')}, {spec.kind}"
     pairs = [
         ("data", f"{data}; {examples} of shape {'×'.join(map(str, spec.event_shape))}"),
+        *(("", note) for note in planned.data.notes),
         ("model", _choice(read_choice(root.items["model"], ""))),
         ("training", "; ".join(_training(read_training(root.items["training"], "")))),
     ]
@@ -41,6 +42,7 @@ def print_plan(planned: Plan) -> None:
         pairs.append(("evaluation", _evaluation(experiment.evaluation, planned)))
     pairs += [("" if index else "sweep", text) for index, text in enumerate(_sweep(planned))]
     pairs += [("" if index else "search", text) for index, text in enumerate(planned_search(planned))]
+    pairs += [("" if index else "size", text) for index, text in enumerate(_sizes(planned))]
     pairs += [("device", str(device).removeprefix("device ")) for device in planned.devices]
     _print_pairs(console, pairs)
     console.print()
@@ -59,6 +61,22 @@ def print_plan(planned: Plan) -> None:
     seeds = [str(seed) for seed in experiment.seeds]
     shown = seeds if len(seeds) <= SEEDS_SHOWN else [*seeds[: SEEDS_SHOWN - 2], "…", seeds[-1]]
     console.print(f"{counted(experiment)} ({', '.join(shown)}); nothing was trained")
+
+
+def _sizes(planned: Plan) -> Iterator[str]:
+    """What training takes, of the largest objective if there are several."""
+    if not planned.sizes:
+        return
+    from genloss.training.fits import flop, gib
+
+    size = max(planned.sizes.values(), key=lambda size: size.step)
+    parameters = {size.parameters for size in planned.sizes.values()}
+    largest = "up to " if len(parameters) > 1 else ""
+    yield (
+        f"{largest}{size.parameters:,} parameters; a step takes {flop(size.work.flops)} and "
+        f"{'at least ' if size.work.kept is None else ''}{gib(size.step)} of memory beside data and torch, "
+        f"a checkpoint {gib(size.checkpoint)}"
+    )
 
 
 def _print_pairs(console: Console, pairs: Sequence[tuple[str, str]], indent: int = 0) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import signal
 import textwrap
+from contextlib import suppress
 from typing import TYPE_CHECKING
-
-import click
 
 from genloss.commands.numbers import print_numbers
 from genloss.commands.searched import print_best
-from genloss.commands.terminal import complain, hint, printable, stderr, stdout, warn
+from genloss.commands.terminal import complain, hint, printable, say, stderr, stdout, warn
 
 if TYPE_CHECKING:
     from genloss.comparison.comparison import Comparison
@@ -45,10 +44,22 @@ def print_results(result: StudyResult) -> None:
         hint(f"{rest} from the newest checkpoints with")
         stderr().print(f"  {result.resume}", markup=False)
     if result.report is not None:
-        click.echo(str(result.report))
-    click.echo(f"genloss ui {result.name}")
+        say(str(result.report))
+    _print_experiment(result)
+    say(f"genloss ui {result.name}")
     if result.page is not None:
-        click.echo(result.page)
+        say(result.page)
+
+
+def _print_experiment(result: StudyResult) -> None:
+    """Which of MLflow's experiments it is in, where that has another name."""
+    from genloss.errors import RecordError
+    from genloss.record.folder import StudyFolder
+
+    with suppress(RecordError):
+        content = StudyFolder(result.folder).read()
+        if content["experiment_name"] != content["experiment"]["name"]:
+            stderr().print(f"in MLflow's experiment `{content['experiment_name']}`", markup=False)
 
 
 def print_overview(comparison: Comparison) -> None:
@@ -69,10 +80,10 @@ def print_table_of_numbers(table: Table) -> None:
 def print_answer(comparison: Comparison) -> None:
     """The answer between empty lines, on a terminal broken between words."""
     console = stdout()
-    click.echo()
+    print()
     for sentence in map(printable, comparison.answer()):
-        click.echo(textwrap.fill(sentence, console.width) if console.is_terminal else sentence)
-    click.echo()
+        print(textwrap.fill(sentence, console.width) if console.is_terminal else sentence)
+    print()
 
 
 def print_failures(comparison: Comparison) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
+
+from genloss.commands.options import plugin_files
 
 
 @click.command("resume")
@@ -12,7 +16,13 @@ import click
     is_flag=True,
     help="Go on though the configuration, a plugin, a package or the device has changed since.",
 )
-def command(study: str | None, allow_drift: bool) -> int:
+@click.option(
+    "--tracking-uri",
+    metavar="URI",
+    help="Record there. [default: where it was recorded, if a setting or its file says so]",
+)
+@plugin_files
+def command(study: str | None, allow_drift: bool, tracking_uri: str | None, plugins: tuple[Path, ...]) -> int:
     """Finish what is missing of STUDY, or of the latest study here.
 
     Runs that have finished are kept. Those that were interrupted, that failed, or whose process was killed go
@@ -21,6 +31,9 @@ def command(study: str | None, allow_drift: bool) -> int:
 
     If what decides the numbers has changed since the study began, says what, and trains nothing. Exit codes
     are those of `genloss run`.
+
+    A project may have been moved. A plugin file is run if it is what you have run before; `--plugin` allows
+    it otherwise, as for a study that somebody else began, and names one that lies elsewhere now.
 
     \b
     Examples:
@@ -37,6 +50,8 @@ def command(study: str | None, allow_drift: bool) -> int:
         from genloss.launch.resume import find, go_on
 
         folder = find(study)
-    result = go_on(folder, for_terminal(), allow_drift=allow_drift)
+    result = go_on(
+        folder, for_terminal(), plugins=plugins, allow_drift=allow_drift, tracking_uri=tracking_uri
+    )
     print_results(result)
     return result.exit_code

@@ -9,7 +9,7 @@ import click
 from genloss.commands import options
 
 
-@click.command("run")
+@click.command("run", cls=options.ExperimentCommand)
 @options.experiment
 def command(
     file: Path, overrides: tuple[str, ...], plugins: tuple[Path, ...], objectives: tuple[str, ...]
@@ -30,19 +30,20 @@ def command(
     """
     from genloss.commands.display import for_terminal
     from genloss.commands.results import print_results
-    from genloss.commands.terminal import show_plugin_warnings, stderr
+    from genloss.commands.terminal import remark, show_plugin_warnings, stderr
     from genloss.experiment.plan import plan
-    from genloss.launch.spares import Spares
+    from genloss.launch.forkserver import ForkServers
 
     show_plugin_warnings()
-    with Spares() as spares:
+    with ForkServers() as servers:
         with stderr().status("reading the experiment"):
             planned = plan(
-                file, plugins=plugins, overrides=overrides, objectives=objectives, once_read=spares.expect
+                file, plugins=plugins, overrides=overrides, objectives=objectives, once_read=servers.expect
             )
+        remark(planned.remarks)
 
         from genloss.launch.study import launch  # imports torch, as the workers do by now
 
-        result = launch(planned, for_terminal(), spares)
+        result = launch(planned, for_terminal(), servers)
     print_results(result)
     return result.exit_code

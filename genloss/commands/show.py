@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genloss.commands import options
-from genloss.errors import GenlossError
+from genloss.errors import FOREIGN, GenlossError
 
 if TYPE_CHECKING:
     from genloss.contracts.definition import Definition
@@ -91,11 +91,12 @@ def _offers(definition: ModelDefinition) -> dict[str, Any]:
     from genloss.experiment.blame import culprit, describe
     from genloss.experiment.offers import attempt
 
+    error: BaseException | None
     model, error = attempt(definition)
     try:
         turns = model.turns() if model is not None else {}
         offered = {player: turn.quantities() for player, turn in turns.items()}
-    except Exception as raised:  # whatever a plugin's method raises
+    except FOREIGN as raised:  # whatever a plugin's method raises
         error = raised
     if error is not None:
         message = error.message if isinstance(error, GenlossError) else describe(error)

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 @click.command("sync")
 @click.argument("studies", metavar="[STUDY | FOLDER]...", nargs=-1)
-@click.option("--tracking-uri", metavar="URI", help="Ship there. [default: where each study is recorded]")
+@click.option(
+    "--tracking-uri",
+    metavar="URI",
+    help="Ship there. [default: where each is recorded, if a setting or its file says so]",
+)
 @click.option("--deleted", is_flag=True, help="Make runs anew that were deleted in MLflow.")
 def command(studies: tuple[str, ...], tracking_uri: str | None, deleted: bool) -> int:
     """Ship to MLflow what it has not got of each STUDY, by default of all studies here.
@@ -36,24 +40,45 @@ def command(studies: tuple[str, ...], tracking_uri: str | None, deleted: bool) -
         folders = [StudyFolder.find(name) for name in studies]
     else:
         found = [StudyFolder(path.parent) for path in sorted(ROOT.glob("*/study.json"))]
-        folders = [folder for folder in found if deleted or folder.pending()]
+        folders = [folder for folder in found if deleted or _is_lacking(folder, tracking_uri)]
     if not folders:
         stderr().print("MLflow has all of the studies here")
         return 0
-    options = [*(["--uri", tracking_uri] if tracking_uri else []), *(["--deleted"] if deleted else [])]
-    shipped = [_ship(folder, options) for folder in folders]
+    options = ["--deleted"] if deleted else []
+    shipped = [_ship(folder, tracking_uri, options) for folder in folders]
     return 0 if all(shipped) else 1
 
 
-def _ship(folder: StudyFolder, options: Sequence[str]) -> bool:
+def _is_lacking(folder: StudyFolder, tracking_uri: str | None) -> bool:
+    """Whether MLflow has not got all of a study, which it is asked where nothing is left to ship."""
+    from genloss.errors import GenlossError
+    from genloss.tracking import verification
+
+    if folder.pending():
+        return True
+    try:
+        return any(not what.deleted for what in verification.lacking(folder, tracking_uri))
+    except GenlossError:  # shipping it says so
+        return True
+
+
+def _ship(folder: StudyFolder, named: str | None, options: Sequence[str]) -> bool:
     """Ships a study, and says whether MLflow has all of it."""
-    from genloss.commands.terminal import complain, printable, stderr, warn
+    from genloss.commands.terminal import complain, printable, say, stderr, warn
     from genloss.commands.units import size
+    from genloss.errors import GenlossError
     from genloss.launch.tracker import TrackerProcess
+    from genloss.tracking import allowed
 
     if folder.is_alive():
         warn(f"study `{folder.name}` is being trained by {folder.owner()}, whose own tracker ships it")
         return True
+    try:
+        uri = allowed.store_of(folder, folder.read(), named)
+    except GenlossError as error:
+        complain(error)
+        _warn_not_shipped(folder)
+        return False
     console = stderr()
     count = 0
     with console.status(f"shipping {folder.name}") as status:
@@ -67,16 +92,22 @@ def _ship(folder: StudyFolder, options: Sequence[str]) -> bool:
             console.print(printable(text), markup=False)
 
         with TrackerProcess(
-            folder, note, options=options, progress=progress, waiting="it is asked again"
+            folder, note, uri=uri, options=options, progress=progress, waiting="it is asked again"
         ) as tracker:
             try:
                 shipped = tracker.finish(lambda: False)
             finally:
                 tracker.stop()
     if shipped:
-        click.echo(f"{folder.name}: {count:,} values are in MLflow")
+        say(f"{folder.name}: {count:,} values are in MLflow")
     elif tracker.error is not None:
         complain(tracker.error)
     if not shipped:
-        warn(f"MLflow has not got all of study `{folder.name}`; its records are safe in `{folder.path}`")
+        _warn_not_shipped(folder)
     return shipped
+
+
+def _warn_not_shipped(folder: StudyFolder) -> None:
+    from genloss.commands.terminal import warn
+
+    warn(f"MLflow has not got all of study `{folder.name}`; its records are safe in `{folder.path}`")

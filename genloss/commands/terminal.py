@@ -11,40 +11,80 @@ from unicodedata import category
 
 import click
 from rich.console import Console
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from genloss.errors import GenlossError, PluginError
+from genloss.errors import GenlossError, Location, PluginError
+from genloss.experiment.remarks import Remark
 from genloss.registry import PluginWarning
 
 PIPE_WIDTH = 160
 """Columns of a table that is read by no terminal."""
 
 
+class Printer(Console):
+    """A console that prints no character that would command the terminal: texts may come from anywhere."""
+
+    def render(self, *args: Any, **kwargs: Any) -> Iterable[Segment]:
+        return map(_printable, super().render(*args, **kwargs))
+
+
+def _printable(segment: Segment) -> Segment:
+    if segment.control:  # rich's own
+        return segment
+    return segment._replace(text=printable(segment.text))
+
+
 def stdout() -> Console:
     """The console for results."""
-    console = Console(highlight=False, soft_wrap=False)
-    return console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
+    console = _console()
+    return console if console.is_terminal else _console(width=PIPE_WIDTH)
 
 
 def stderr() -> Console:
     """The console for all else."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return _console(stderr=True, soft_wrap=True)
+
+
+def _console(**how: Any) -> Console:
+    """A console that takes nothing for a terminal but a terminal: FORCE_COLOR colours a log, and no more."""
+    console = Printer(highlight=False, **how)
+    if console.file.isatty() or not console.is_terminal:
+        return console
+    system: Any = console.color_system
+    return Printer(highlight=False, force_terminal=False, color_system=system, **how)
+
+
+def say(text: str = "") -> None:
+    """Prints a line on stdout as it is, however long, but for what would command the terminal."""
+    print(printable(text), flush=True)  # as when `genloss ui`, which goes on, writes to a file
 
 
 def complain(error: GenlossError) -> None:
     """Prints an error: what, where, and what to do next."""
     console = stderr()
     console.print(Text.assemble(("error", "bold red"), (": ", "bold"), printable(error.message)))
-    if error.where is not None:
-        console.print(Text.assemble(("  --> ", "blue"), printable(str(error.where))))
-    if error.hint:
-        hint(error.hint)
+    _place_and_hint(error.where, error.hint)
     if isinstance(error, PluginError) and (cause := error.__cause__) is not None:
         from genloss.experiment.blame import from_plugin
 
         lines = traceback.format_exception(type(cause), cause, from_plugin(cause.__traceback__))
         console.print(Text(printable("".join(lines).rstrip()), "dim"))
+
+
+def remark(remarks: Iterable[Remark]) -> None:
+    """Prints a plan's remarks as warnings: what, where, and what to do if it was not meant."""
+    for each in remarks:
+        warn(each.message)
+        _place_and_hint(each.where, each.hint)
+
+
+def _place_and_hint(where: Location | None, then: str | None) -> None:
+    if where is not None:
+        stderr().print(Text.assemble(("  --> ", "blue"), printable(str(where))))
+    if then:
+        hint(then)
 
 
 def printable(text: str) -> str:
@@ -89,7 +129,8 @@ def number_of(count: int, thing: str) -> str:
 
 def print_json(value: Any) -> None:
     """Prints a value as JSON, for programs."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    click.echo("".join(c if c == "\n" or category(c)[0] != "C" else json.dumps(c)[1:-1] for c in text))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> None:
@@ -104,5 +145,5 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right:
             no_wrap=index != last,
         )
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     stdout().print(table)

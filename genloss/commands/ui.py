@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 @click.option(
     "--open/--no-open", "open_", default=None, help="Open the page in a browser. [default: on a terminal]"
 )
-@click.option("--tracking-uri", metavar="URI", help="Where MLflow has it. [default: where it was recorded]")
+@click.option(
+    "--tracking-uri",
+    metavar="URI",
+    help="Where MLflow has it. [default: where it was recorded, if a setting or its file says so]",
+)
 def command(study: str | None, port: int | None, open_: bool | None, tracking_uri: str | None) -> int:
     """Open the comparison of STUDY, or of the latest study here, in MLflow's UI.
 
@@ -37,21 +42,24 @@ def command(study: str | None, port: int | None, open_: bool | None, tracking_ur
 
     folder = _find(study)
     with stderr().status("opening MLflow"):
-        from genloss.tracking import address, fail_fast, server, store, views
+        from genloss.tracking import address, allowed, fail_fast, server, views
 
         fail_fast()
         content = folder.read()
-        uri = address.resolve(tracking_uri or content["tracking_uri"])
+        uri = address.absolute(allowed.store_of(folder, content, tracking_uri), folder.working_folder)
         experiment_id = views.find(uri, content)
     show = sys.stdout.isatty() if open_ is None else open_
-    if store.is_server(uri):
-        _present(views.page(uri, experiment_id, folder.name), show)
+    if address.is_server(uri):
+        _present(views.page(uri, experiment_id, folder.name), show and not _is_remote())
         return 0
     _end_on_signals()
     free = server.free_port(port)
     with stderr().status("starting MLflow's server") as status, server.serving(uri, free) as process:
         status.stop()
-        _present(views.page(f"http://{server.HOST}:{free}", experiment_id, folder.name), show)
+        local = f"http://{server.HOST}:{free}"
+        _present(views.page(local, experiment_id, folder.name), show and not _is_remote())
+        if _is_remote():
+            _tell_of_a_tunnel(server.HOST, free)
         stderr().print("Ctrl-C ends the server", style="dim")
         process.wait()
     stderr().print("MLflow's server has ended")
@@ -74,11 +82,32 @@ def _find(name: str | None) -> StudyFolder:
 
 
 def _present(page: str, show: bool) -> None:
-    click.echo(page)
+    from genloss.commands.terminal import say
+
+    say(page)
     if show:
         import webbrowser
 
         webbrowser.open(page)
+
+
+def _is_remote() -> bool:
+    """Whether this is a login from elsewhere without windows, where a browser would be a text browser."""
+    shown = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    return bool(os.environ.get("SSH_CONNECTION")) and not shown
+
+
+def _tell_of_a_tunnel(host: str, port: int) -> None:
+    """Prints the line that brings the page to the machine that one sits at."""
+    import getpass
+    import platform
+
+    from genloss.commands.terminal import hint
+
+    # The address by which this machine was reached: its name may mean nothing there.
+    address = [*os.environ["SSH_CONNECTION"].split(), "", ""][2] or platform.node()
+    line = f"ssh -N -L {port}:{host}:{port} {getpass.getuser()}@{address}"
+    hint(f"on your own machine, `{line}`; then open the page there")
 
 
 def _end_on_signals() -> None:

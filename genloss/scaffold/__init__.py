@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+EXPERIMENT_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 LONGEST = 40
 """Characters of a name with which the templates' lines are not too long."""
 
@@ -89,12 +90,40 @@ def write(kind: str, name: str, folder: Path) -> list[Path]:
         for target, template in _templates(kind, name).items():
             path = folder / target
             path.parent.mkdir(parents=True, exist_ok=True)
-            text = (TEMPLATES / f"{template}.tmpl").read_text("utf-8") if template else ""
-            path.write_text(Template(text).substitute(words), "utf-8")
+            text = (TEMPLATES / f"{template}.tmpl").read_text(encoding="utf-8") if template else ""
+            path.write_text(Template(text).substitute(words), encoding="utf-8")
             written.append(path)
     except OSError as error:
         raise RequestError(f"`{folder}` cannot be written: {error.strerror}") from error
     return written
+
+
+def write_experiment(name: str, path: Path) -> None:
+    """Writes an experiment to begin with.
+
+    Args:
+        name: the experiment's.
+        path: the file.
+
+    Raises:
+        RequestError: the name cannot be one, there is such a file already, or it cannot be written.
+    """
+    if not re.fullmatch(EXPERIMENT_NAME, name):
+        raise RequestError(
+            f"`{name}` cannot be the name of an experiment",
+            hint="names have letters, digits, `.`, `_` and `-`, as in `genloss new experiment my-gan`",
+        )
+    text = (TEMPLATES / "experiment" / "experiment.yaml.tmpl").read_text(encoding="utf-8")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(Template(text).substitute(name=name))
+    except FileExistsError:
+        raise RequestError(
+            f"`{path}` exists already",
+            hint="nothing is overwritten: `--into FOLDER` writes to another place",
+        ) from None
+    except OSError as error:
+        raise RequestError(f"`{path}` cannot be written: {error.strerror}") from error
 
 
 def class_name(name: str) -> str:

@@ -57,17 +57,17 @@ def changed(old: str, new: str) -> str:
 def test_a_sound_file(genloss: Genloss, write: Write) -> None:
     said = genloss("check", "--plugin", write(PLUGIN))
     assert said.code == 0
-    assert said.out == "25 checks of 1 definition and 1 plugin passed\n"
+    assert said.out == "26 checks of 1 definition and 1 plugin passed\n"
     assert "plugin my_losses.py  2 checks in" in said.err
-    assert "loss quartic_error  23 checks in" in said.err
+    assert "loss quartic_error  24 checks in" in said.err
 
 
 def test_a_mistake_is_told_with_its_check_and_its_place(genloss: Genloss, write: Write) -> None:
     path = write(changed(".pow(4)", ".pow(5)"))
     said = genloss("check", "quartic_error", "--plugin", path)
     assert said.code == 1
-    assert said.out == "22 checks of 1 definition passed, 1 failed\n"
-    assert "loss quartic_error  1 of 23 checks failed: example\n" in said.err
+    assert said.out == "23 checks of 1 definition passed, 1 failed\n"
+    assert "loss quartic_error  1 of 24 checks failed: example\n" in said.err
     assert (
         "error: the docstring's example of loss `quartic_error` is not true: "
         "expected tensor([32.]), got tensor([64.])\n"
@@ -83,7 +83,7 @@ def test_an_exception_is_told_with_its_line_and_no_traceback(genloss: Genloss, w
     assert "raised AttributeError: 'Tensor' object has no attribute 'power'\n" in said.err
     assert f"my_losses.py:{line}\n" in said.err
     assert "Traceback" not in said.err
-    assert ", 20 not run\n" in said.out
+    assert ", 21 not run\n" in said.out
 
 
 def test_an_exemption_is_shown_with_its_reason(genloss: Genloss, write: Write) -> None:
@@ -92,7 +92,7 @@ def test_an_exemption_is_shown_with_its_reason(genloss: Genloss, write: Write) -
     assert said.code == 0
     assert said.out == (
         "loss `quartic_error` is exempt from `example`: it is not worked out\n"
-        "23 checks of 1 definition passed, 1 exempt\n"
+        "24 checks of 1 definition passed, 1 exempt\n"
     )
 
 
@@ -116,7 +116,7 @@ def test_json(genloss: Genloss, write: Write) -> None:
     said = genloss("check", "--plugin", write(changed(".pow(4)", ".pow(5)")), "--json")
     assert said.code == 1
     outcomes = json.loads(said.out)["outcomes"]
-    assert len(outcomes) == 25
+    assert len(outcomes) == 26
     (failed,) = [outcome for outcome in outcomes if outcome["status"] == "failed"]
     assert (failed["kind"], failed["name"], failed["check"]) == ("loss", "quartic_error", "example")
     assert (

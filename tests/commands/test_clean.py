@@ -5,20 +5,23 @@ from __future__ import annotations
 import io
 import json
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from genloss.record import journal as journals
+from genloss.comparison.records import comparison_of
 from genloss.record import owner
-from genloss.record.cursor import Cursor
 from genloss.record.folder import StudyFolder
+from genloss.tracking.tracker import Tracker
 from tests.commands.conftest import Said
+from tests.tracking.conftest import fresh  # noqa: F401 - a fixture
 from tests.tracking.studies import begin, block, columns, write_study
 
 Genloss = Callable[..., Said]
@@ -26,9 +29,11 @@ DAY = 24 * 3600
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder of the test's own."""
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: bytes) -> Path:  # noqa: F811
+    """A working folder of the test's own, with a store."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "mlflow.db").write_bytes(fresh)
     return tmp_path
 
 
@@ -49,11 +54,11 @@ def study(name: str, *, days: float = 0, shipped: bool = True, status: str = "FI
 
 
 def ship(folder: StudyFolder) -> None:
-    """Does as if MLflow had got all of it."""
-    run = folder.run("minimax-0")
-    identity = journals.identity(run.journal)
-    assert identity is not None
-    Cursor("1", identity, run.journal.stat().st_size).write(run.shipped)
+    """Gives MLflow all of it."""
+    tracker = Tracker(folder, comparison_of, lambda **_: None)
+    tracker.open()
+    tracker.finish()
+    assert folder.pending() == 0
 
 
 def test_studies_are_listed_the_oldest_first(genloss: Genloss) -> None:
@@ -82,14 +87,14 @@ def test_a_named_study_is_removed(genloss: Genloss) -> None:
     assert said.code == 0
     assert "one" in said.out
     assert said.err.endswith("are free again\n")
-    assert [path.name for path in Path(".genloss").iterdir()] == ["other"]
+    assert [path.parent.name for path in Path(".genloss").glob("*/study.json")] == ["other"]
 
 
 def test_old_studies_are_removed(genloss: Genloss) -> None:
     study("old", days=31)
     study("young", days=29)
     assert genloss("clean", "--older-than", "30d", "--yes").code == 0
-    assert [path.name for path in Path(".genloss").iterdir()] == ["young"]
+    assert [path.parent.name for path in Path(".genloss").glob("*/study.json")] == ["young"]
 
 
 @pytest.mark.parametrize("age", ["30", "d", "-1d", "1 year", "1e3d"])
@@ -109,7 +114,7 @@ def test_a_person_is_asked(
     monkeypatch.setattr(sys, "stdin", stdin)
     said = genloss("clean", "one")
     assert "Remove this record? [y/N]:" in said.err
-    assert [path.name for path in Path(".genloss").iterdir()] == left
+    assert [path.parent.name for path in Path(".genloss").glob("*/study.json")] == left
 
 
 def test_where_nobody_can_be_asked_nothing_is_removed(genloss: Genloss) -> None:
@@ -125,8 +130,9 @@ def test_what_mlflow_has_not_got_is_kept(genloss: Genloss) -> None:
     study("shipped")
     said = genloss("clean", "pending", "shipped", "--yes")
     assert said.code == 1
-    assert "of study `pending`\nhint: `genloss sync pending` ships them" in said.err
-    assert [path.name for path in Path(".genloss").iterdir()] == ["pending"]
+    assert "MLflow has not got, of study `pending`, " in said.err
+    assert "hint: `genloss sync pending` ships it; `--unshipped` removes it all the same" in said.err
+    assert [path.parent.name for path in Path(".genloss").glob("*/study.json")] == ["pending"]
 
 
 def test_what_is_being_trained_or_shipped_is_kept(genloss: Genloss) -> None:
@@ -146,7 +152,7 @@ def test_what_a_crash_left_is_closed_and_shipped_first(genloss: Genloss) -> None
     assert folder.has_crashed()
     said = genloss("clean", "crashed", "--yes")
     assert said.code == 1
-    assert "`genloss sync crashed` ships them" in said.err
+    assert "`genloss sync crashed` ships it" in said.err
     ship(folder)
     assert genloss("clean", "crashed", "--yes").code == 0
 
@@ -172,8 +178,59 @@ def test_only_names_of_studies_here_are_taken(genloss: Genloss, name: str) -> No
     assert Path(".genloss/one").exists()
 
 
-def test_a_study_that_cannot_be_read_is_listed_and_may_go(genloss: Genloss) -> None:
+def test_a_study_that_cannot_be_read_is_listed_and_goes_if_that_is_asked_for(genloss: Genloss) -> None:
     folder = study("one")
     folder.study.write_text("{")
-    assert "unknown" in genloss("clean").out
-    assert genloss("clean", "one", "--yes").code == 0
+    said = genloss("clean")
+    assert "unknown" in said.out
+    assert "not known" in said.out
+    assert genloss("clean", "one", "--yes").code == 1
+    assert genloss("clean", "one", "--yes", "--unshipped").code == 0
+    assert not Path(".genloss/one").exists()
+
+
+def lose_the_store() -> None:
+    with closing(sqlite3.connect("mlflow.db")) as store:
+        for table in ("metrics", "latest_metrics", "tags", "params", "runs"):
+            store.execute(f"DELETE FROM {table}")
+        store.commit()
+
+
+def test_a_study_that_a_store_has_lost_is_kept(genloss: Genloss) -> None:
+    study("one")
+    lose_the_store()
+    assert "has not got all" in genloss("clean").out
+    said = genloss("clean", "one", "--yes")
+    assert said.code == 1
+    assert "warning: MLflow has not got, of study `one`, run `minimax-0`" in said.err
+    assert Path(".genloss/one").exists()
+
+
+def test_a_store_that_cannot_be_asked_removes_nothing(genloss: Genloss) -> None:
+    study("one")
+    arguments = ["clean", "--tracking-uri", "sqlite:///other.db"]
+    assert "not known" in genloss(*arguments).out
+    said = genloss(*arguments, "one", "--yes")
+    assert said.code == 1
+    assert "it is not known what MLflow has of study `one`: there is no MLflow store" in said.err
+    assert Path(".genloss/one").exists()
+    assert not Path("other.db").exists()
+
+
+def test_what_only_the_record_has_is_said(genloss: Genloss) -> None:
+    """A file that MLflow refused is named with the reason, whether it stays or goes."""
+    folder = study("one", shipped=False)
+    run = folder.run("minimax-0")
+    run.artifacts.rmdir()
+    run.artifacts.write_text("no folder")
+    tracker = Tracker(folder, comparison_of, lambda **_: None)
+    tracker.open()
+    tracker.finish()
+    warning = "MLflow has not got, of study `one`, `artifacts/journal.gz` of run `minimax-0`: it cannot be"
+    said = genloss("clean", "one", "--yes")
+    assert said.code == 1
+    assert warning in said.err
+    said = genloss("clean", "one", "--yes", "--unshipped")
+    assert said.code == 0
+    assert warning in said.err
+    assert not Path(".genloss/one").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -126,5 +127,33 @@ finally:
 
 
 def test_closed_streams_are_opened_before_anything_else_gets_their_numbers(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", CLOSED], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", CLOSED], cwd=tmp_path, check=True, timeout=300)
     assert (tmp_path / "streams").read_text() == "[True, True, True]\n"
+
+
+def test_without_a_command_it_shows_its_help(genloss: Genloss) -> None:
+    said = genloss()
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith("Usage: genloss ")
+    assert "genloss new experiment" in said.out
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_value_without_its_option(genloss: Genloss, command: str) -> None:
+    said = genloss(command, "some.yaml", "training.steps=50")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == (
+        "error: unexpected argument `training.steps=50`\nhint: a value is set by `--set training.steps=50`\n"
+    )
+
+
+def test_an_output_that_is_not_utf_8_gets_plain_characters() -> None:
+    script = (
+        "from genloss import commands; commands._print_plainly(); "
+        "print('▲ 2.3 ± 1.1 → ≤ 日'); import sys; print('…', file=sys.stderr)"
+    )
+    variables = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, env=variables, check=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("^ 2.3 +- 1.1 -> <= ?\n", "...\n")

@@ -102,7 +102,12 @@ def test_the_report_is_written(genloss: Genloss, here: Path) -> None:
 
 def test_studies_that_differ_are_refused_unless_that_is_allowed(genloss: Genloss, here: Path) -> None:
     study(here, name="one", created=BEGAN)
-    study(here, name="two", created=BEGAN + 1, data={"name": "digits", "digest": "f" * 64})
+    study(
+        here,
+        name="two",
+        created=BEGAN + 1,
+        data={"name": "digits", "digest": "f" * 64, "source": "{}", "profile": {}},
+    )
     said = genloss("compare", "one", "two")
     assert said.code == 2
     assert said.err == (

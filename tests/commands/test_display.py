@@ -101,7 +101,7 @@ class Live:
         display.progress(self.todo[0], {"step": 0})
         self.now += 4
         display.progress(self.todo[0], {"step": 400, "values": {"network/total": 0.5}})
-        display.progress(self.todo[1], {"step": 1000, "evaluating": True})
+        display.progress(self.todo[1], {"step": 1000, "evaluating": "sampling"})
         return display, file
 
     @staticmethod

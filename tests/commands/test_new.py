@@ -146,3 +146,16 @@ def test_a_name_that_another_plugin_has(
     said = genloss("new", "loss", "negated", "--into", tmp_path / "again")
     assert said.code == 2
     assert "`negated` cannot be the name of a new loss: `acme-losses 2.3` offers a loss" in said.err
+
+
+def test_an_experiment_to_begin_with(
+    genloss: Genloss, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = genloss("new", "experiment", "my-gan")
+    assert (said.code, said.err) == (0, "")
+    assert said.out == "my-gan.yaml\n\nTrain it:\n\n  genloss run my-gan.yaml\n"
+    assert genloss("plan", "my-gan.yaml").out.startswith("my-gan\n")
+    assert genloss("new", "experiment", "my-gan").err.startswith("error: `my-gan.yaml` exists already\n")
+    assert genloss("new", "experiment", "../gan").err.startswith("error: `../gan` cannot be the name of")
+    assert [path.name for path in tmp_path.iterdir()] == ["my-gan.yaml"]

@@ -53,6 +53,9 @@ TWO_PLAYERS: dict[str, Any] = {
 def test_it_shows_what_was_written_and_no_default(capsys: pytest.CaptureFixture[str]) -> None:
     print_plan(plan(TWO_PLAYERS))
     lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(
+        r"size        up to [\d,]+ parameters; a step takes .* of memory beside data .*", lines.pop(5)
+    )
     assert re.fullmatch(r"device      cpu \(as asked for\), 1 worker of \d+ threads?", lines.pop(5))
     assert lines == [
         "everything  What is shown",
@@ -141,7 +144,7 @@ def test_a_sweep_s_points_stand_with_their_objective(capsys: pytest.CaptureFixtu
         "sweep     objectives.beta.network.gaussian_kl.weight: 0.5, 1, 4",
         '          training.optimizer: adam, {"name": "sgd", "lr": 0.1}',
     ]
-    assert lines[8:] == [
+    assert lines[9:] == [
         "plain  gaussian_nll",
         "       plain,optimizer=adam        plain,optimizer=sgd-lr-0.1",
         "beta   gaussian_nll + 0.5·gaussian_kl",

@@ -12,7 +12,7 @@ from tests.commands.conftest import Said
 
 Genloss = Callable[..., Said]
 BUGS = Path(__file__).parents[1] / "training" / "bugs.py"
-DEFAULT = '"sample", "reconstruct"] = "none"'
+DEFAULT = '] = "none",\n        pretrained'
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 
 from genloss.record.folder import StudyFolder
 from tests.commands.conftest import Said
+from tests.faults import support
 from tests.tracking.studies import begin, block, columns, write_study
 
 Genloss = Callable[..., Said]
@@ -94,3 +95,35 @@ def test_a_study_that_is_not_there(genloss: Genloss, here: Path) -> None:
     assert said.err == (
         "error: there is no study `gan-loses` in this folder\nhint: did you mean `gan-losses`?\n"
     )
+
+
+def test_a_store_that_is_gone_gets_all_of_it_again(here: Path) -> None:
+    """Each command in a process of its own: this one would still have the old store open."""
+    study(here)
+    assert support.genloss("sync").code == 0
+    for path in here.glob("mlflow.db*"):
+        path.unlink()
+    said = support.genloss("sync")
+    assert (said.code, said.out) == (0, "gan-losses: 5 values are in MLflow\n"), said.err
+    assert count(here) == 5
+
+
+def test_what_is_rejected_is_told_until_mlflow_takes_it(genloss: Genloss, here: Path) -> None:
+    folder = study(here)
+    (here / "mlruns").write_text("no folder")
+    for _ in range(2):
+        said = genloss("sync")
+        assert (said.code, said.out) == (1, "")
+        assert "MLflow did not take `artifacts/journal.gz`: not a directory" in said.err
+        assert f"MLflow has not got all of study `{folder.name}`" in said.err
+    (here / "mlruns").unlink()
+    assert genloss("sync").code == 0
+    assert genloss("sync").err == "MLflow has all of the studies here\n"
+
+
+def test_a_study_that_cannot_be_read_harms_no_other(genloss: Genloss, here: Path) -> None:
+    study(here, "first").study.write_text("{")
+    study(here, "second")
+    said = genloss("sync")
+    assert (said.code, said.out) == (1, "second: 5 values are in MLflow\n")
+    assert "error: `.genloss/first/study.json` cannot be read" in said.err
