@@ -3,6 +3,7 @@
     python -m tests.benchmarks                       all of them, on a quiet machine
     python -m tests.benchmarks whole_run others      some
     python -m tests.benchmarks scaling --million     one run of a million steps
+    python -m tests.benchmarks memory --gib 0.5 1    data of these sizes
 
 Exit code: 0 if every bound is kept, 1 otherwise.
 """
@@ -14,6 +15,7 @@ import importlib
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.benchmarks.results import RESULTS, Bound, Figure, Section, here, merged
 
@@ -23,7 +25,9 @@ NAMES = {
     "others": "against Lightning with MLFlowLogger, and `mlflow.log_metrics` by hand",
     "scaling": "memory and time against steps, and against runs",
     "workers": "two workers against one",
+    "threads": "threads by a step's work, beside busy processes",
     "cuda": "recording on CUDA",
+    "memory": "memory for large data",
     "compare": "`genloss compare` of a large MLflow store",
 }
 SETS, USUAL, LEANEST = 7, Bound(most=0.95), Bound(most=1.06)
@@ -59,6 +63,8 @@ def main() -> int:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="all by default")
     parser.add_argument("--million", action="store_true", help="`scaling` is one run of a million steps")
+    parser.add_argument("--gib", nargs="+", type=float, metavar="SIZE", help="of `memory`: sizes of the data")
+    parser.add_argument("--data", nargs="+", metavar="KIND", help="of `memory`: npy, text, beyond, images")
     parser.add_argument(
         "--quick", action="store_true", help="small sizes, to see that all works; keeps nothing"
     )
@@ -74,7 +80,10 @@ def main() -> int:
             sections = against_loops(quick=arguments.quick)
         else:
             module = importlib.import_module(f"tests.benchmarks.{name}")
-            more = {"million": arguments.million} if name == "scaling" else {}
+            more: dict[str, Any] = {"million": arguments.million} if name == "scaling" else {}
+            if name == "memory":
+                given = {"sizes": arguments.gib, "kinds": arguments.data}
+                more = {key: tuple(values) for key, values in given.items() if values}
             sections = module.sections(quick=arguments.quick, **more)
         for section in sections:
             section.remark(f"*{here()}. `{command}`*")

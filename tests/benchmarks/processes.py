@@ -35,6 +35,9 @@ devices: cpu
 """
 """The GAN of `loops`. As many workers as cores make each run train on one thread."""
 
+OWN, CHANGED = ("Private_Dirty:", "Private_Clean:"), ("Anonymous:",)
+"""What of a mapping is a process's own; and what of one of a file is no longer that file's."""
+
 VALUES_A_STEP = 4
 """Each player's one term and total; its gradient norm is recorded at every twentieth step beside them."""
 
@@ -67,7 +70,7 @@ class Program:
 def run(
     folder: Path,
     *arguments: str,
-    watched: bool = False,
+    watched: bool | Callable[[int], float] = False,
     each_second: Callable[[int], None] | None = None,
 ) -> Program:
     """Runs Python with these arguments, in the folder.
@@ -75,7 +78,8 @@ def run(
     Args:
         folder: where.
         arguments: of the interpreter.
-        watched: whether the memory is measured (on Linux).
+        watched: whether the memory is measured (on Linux); or what gives a process's memory in megabytes, in
+            the place of the most that was resident.
         each_second: called about once a second while it runs, with its process's number.
 
     Raises:
@@ -89,7 +93,7 @@ def run(
         process = subprocess.Popen(
             [sys.executable, *arguments], cwd=folder, env=env, stdout=output, stderr=subprocess.STDOUT
         )
-        watch = Watch(process.pid, each_second)
+        watch = Watch(process.pid, each_second, watched if callable(watched) else resident_peak)
         if watched or each_second:
             watch.start()
         process.wait()
@@ -105,8 +109,11 @@ def run(
 class Watch:
     """Looks at a program's processes until it is ended."""
 
-    def __init__(self, process: int, each_second: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self, process: int, each_second: Callable[[int], None] | None, measure: Callable[[int], float]
+    ) -> None:
         self.peaks: dict[str, float] = {}
+        self._measure = measure
         self._process = process
         self._each_second = each_second
         self._over = threading.Event()
@@ -124,24 +131,32 @@ class Watch:
         called = time.monotonic()
         while not self._over.wait(WATCH_SECONDS):
             for role, process in family(self._process):
-                self.peaks[role] = max(self.peaks.get(role, 0.0), memory(process, "VmHWM"))
+                self.peaks[role] = max(self.peaks.get(role, 0.0), self._measure(process))
             if self._each_second is not None and time.monotonic() - called >= 1:
                 called = time.monotonic()
                 self._each_second(self._process)
 
 
 def family(process: int) -> Iterator[tuple[str, int]]:
-    """A study's processes, each with what it is: `launcher`, `worker`, `tracker`."""
+    """A study's processes, each with what it is: `launcher`, `worker`, `tracker`.
+
+    A worker is forked from a fork server, whose command line it has.
+    """
     yield "launcher", process
+    found: dict[int, tuple[int, list[str]]] = {}
     for path in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-            words = (path / "cmdline").read_text().split("\0") if parent == process else []
+            found[int(path.name)] = parent, (path / "cmdline").read_text().split("\0")
         except OSError:  # it has ended
+            continue
+    for number, (parent, words) in found.items():
+        is_fork_server = "--forks" in words and parent == process
+        if is_fork_server or process not in (parent, found.get(parent, (0, []))[0]):
             continue
         for module, role in ROLES.items():
             if module in words:
-                yield role, int(path.name)
+                yield role, number
 
 
 def memory(process: int, what: str) -> float:
@@ -151,6 +166,30 @@ def memory(process: int, what: str) -> float:
     except OSError:
         return 0.0
     return next((int(line.split()[1]) * 1024 / MEGABYTE for line in lines if line.startswith(what)), 0.0)
+
+
+def resident_peak(process: int) -> float:
+    """The most memory of a process that was resident so far, in megabytes."""
+    return memory(process, "VmHWM")
+
+
+def private(process: int, shared: Path) -> float:
+    """A process's own memory now, in megabytes: what goes with it, but for pages of files in that folder.
+
+    Those lie in the page cache, once for all processes, and give way where memory is wanted.
+    """
+    total, counted = 0, OWN
+    try:
+        lines = Path(f"/proc/{process}/smaps").read_text().splitlines()
+    except OSError:  # it has ended
+        return 0.0
+    for line in lines:
+        key, _, rest = line.partition(" ")
+        if not key.endswith(":"):  # of a mapping: its addresses, and its file
+            counted = CHANGED if f" {shared}/" in line else OWN
+        elif key in counted:
+            total += int(rest.split()[0])
+    return total * 1024 / MEGABYTE
 
 
 def _processor_seconds() -> float:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.benchmarks import compare, others, scaling, whole_run, workers
+from tests.benchmarks import compare, memory, others, scaling, whole_run, workers
 
 TRIES = 3
 """On a machine that others use, one measurement in a few is off."""
@@ -114,6 +114,15 @@ def test_a_large_store_is_compared_without_reading_its_values() -> None:
         return {"processor": program.processor_seconds, "memory": program.peaks["launcher"]}
 
     expect(measure, processor=(0.5, 10.0), memory=(50.0, 600.0))
+
+
+def test_a_large_file_is_not_held_in_memory() -> None:
+    """300 MB become 1.2 GB of floats, which as one tensor would be beyond the bound by themselves."""
+    if reason := memory.missing():
+        pytest.skip(reason)
+    kind, size = memory.KINDS["npy"], 300 * 10**6
+    program = memory.measure(kind, size)
+    assert max(program.peaks.values()) < kind.bound(size)
 
 
 @pytest.mark.gpu

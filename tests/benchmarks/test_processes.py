@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,26 @@ def test_training_is_the_time_in_which_any_run_is_in_its_steps() -> None:
     study = Study(program, runs)
     assert study.training == 4.0
     assert (study.first_step, study.last_step) == (1.0, 6.0)
+
+
+MAP = """
+import sys, time
+import numpy as np
+mapped = np.memmap("shared/data.bin", np.uint8, mode="c")
+assert int(mapped.sum(dtype=np.int64)) == 0
+mapped[: 20 * 10**6] = 1
+held = bytearray(50 * 10**6)
+time.sleep(0.5)
+"""
+
+
+def test_what_is_mapped_is_private_only_where_it_was_changed(tmp_path: Path) -> None:
+    """The file was just written, so that its pages are dirty, and the process alone maps it."""
+    if not Path("/proc/self/smaps").exists():
+        pytest.skip("private memory is read from Linux's /proc")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "data.bin").write_bytes(bytes(200 * 10**6))
+    (tmp_path / "map.py").write_text(MAP)
+    measure = partial(processes.private, shared=tmp_path / "shared")
+    program = processes.run(tmp_path, "map.py", watched=measure)
+    assert 70 < program.peaks["launcher"] < 120

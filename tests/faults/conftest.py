@@ -58,6 +58,10 @@ FAULTS = {
     "hang": objective("hang", BAD, training__timeout=3),
     "segfault": objective("segfault", BAD),
     "exit": objective("exit", BAD),
+    "close": objective("close", BAD, only_then=True, training__checkpoint_every=1),
+    "sys_exit": objective("sys_exit", BAD),
+    "unprintable": objective("unprintable", BAD),
+    "surrogate": objective("surrogate", BAD),
     # Models and metrics.
     "build": objective(model={"name": "mistaken", "fault": "build"}),
     "turn": objective(model={"name": "mistaken", "fault": "turn"}),
@@ -73,6 +77,7 @@ FAULTS = {
         for value in ("nan", "inf", "minus_inf")
     },
     "skip_nothing": objective("zero", BAD, only_then=True),
+    "fail_skipping": objective("nan", 5, training__on_nonfinite="skip"),
     "fail_at_once": objective("nan"),
     # Trained until the last finite value before.
     "until_finite": objective(training__steps=BAD - 1),

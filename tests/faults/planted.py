@@ -37,6 +37,10 @@ Fault = Literal[
     "hang",
     "segfault",
     "exit",
+    "close",
+    "sys_exit",
+    "unprintable",
+    "surrogate",
     "full",
     "small",
     "fill",
@@ -96,6 +100,13 @@ def fill_disk() -> None:
             continue
 
 
+class Unprintable(Exception):
+    """An error that cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
 def wrong(value: Tensor, fault: str) -> Any:
     """The value as the fault has it."""
     if fault == "raise":
@@ -106,6 +117,16 @@ def wrong(value: Tensor, fault: str) -> Any:
         ctypes.string_at(0)
     if fault == "exit":
         os._exit(0)
+    if fault == "close":
+        os.closerange(3, 100)
+        for number in range(40):
+            os.open(f"mine-{number}", os.O_CREAT | os.O_WRONLY)
+    if fault == "sys_exit":
+        sys.exit(0)
+    if fault == "unprintable":
+        raise Unprintable
+    if fault == "surrogate":
+        raise ValueError("half a \ud800 character")
     changed = {
         "nan": lambda: value * float("nan"),
         "inf": lambda: value + float("inf"),

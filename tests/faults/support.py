@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from mlflow.utils.file_utils import local_file_uri_to_path
 from safetensors.torch import load_file
 
 from genloss import commands
@@ -128,7 +129,7 @@ def artifacts(here: Path, run: str) -> dict[str, Path]:
     """The files that a run has in the store, by name."""
     with closing(sqlite3.connect(here / "mlflow.db")) as store:
         ((uri,),) = store.execute("SELECT artifact_uri FROM runs WHERE name = ?", [run]).fetchall()
-    folder = here / uri.removeprefix("file://")
+    folder = here / local_file_uri_to_path(uri)  # type: ignore[no-untyped-call]
     return {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
 
 
@@ -195,7 +196,7 @@ def start(*arguments: object, trap: str = "") -> subprocess.Popen[str]:
 def genloss(*arguments: object, trap: str = "") -> Done:
     """Runs `genloss …` here to its end, which says nothing that only a developer understands."""
     with start(*arguments, trap=trap) as process:
-        out, err = process.communicate(timeout=180)
+        out, err = process.communicate(timeout=600)
     assert "Traceback" not in err, err
     return Done(process.returncode, out, err)
 
@@ -215,7 +216,7 @@ def genloss_in_this_process(*arguments: object) -> Done:
 def killed(*arguments: object, trap: str) -> None:
     """Runs `genloss …` here, which is killed by the trap."""
     with start(*arguments, trap=trap) as process:
-        _, err = process.communicate(timeout=180)
+        _, err = process.communicate(timeout=600)
     assert process.returncode == -signal.SIGKILL, f"`{trap}` did not come: {err}"
 
 

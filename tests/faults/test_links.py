@@ -79,7 +79,7 @@ def test_paths_in_a_journal_that_lead_elsewhere_are_refused_and_said(outside: Pa
     before = everything(outside)
     malicious(run, outside)
     command = [sys.executable, "-m", "genloss.tracking.tracker", str(study.path)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     name = run.path.name

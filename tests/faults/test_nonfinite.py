@@ -65,6 +65,29 @@ def test_skip_leaves_the_update_out_and_goes_on(faulty: Faulty, value: str) -> N
     assert support.final_weights(faulty.run(f"skip_{value}")) == support.final_weights(faulty.run(alike))
 
 
+SKIPPED = "network/skipped_updates"
+
+
+def test_skipped_updates_are_counted_recorded_and_told(faulty: Faulty) -> None:
+    counts = support.recorded(faulty.run("skip_nan"), SKIPPED)
+    np.testing.assert_array_equal(counts, [0.0] * BAD + [1.0] * (STEPS - BAD))
+    shipped = support.values(faulty.here)
+    assert [shipped["skip_nan-0", SKIPPED, step] for step in range(STEPS)] == list(counts)
+    assert not support.recorded(faulty.run("skip_inf"), SKIPPED).any()  # its gradient is finite
+    tags = support.tags(faulty.here, "skip_nan-0")
+    assert tags["genloss.warning"] == "1 of 40 updates of `network` were skipped: gradients not finite"
+    note = "`skip_nan`: 1 of 40 updates of `network` were skipped in 1 run: gradients not finite"
+    assert note in faulty.result.comparison.notes
+    assert note in str(faulty.result.comparison)
+
+
+def test_a_run_most_of_whose_updates_were_skipped_has_failed(faulty: Faulty) -> None:
+    assert support.runs(faulty.here)["fail_skipping-0"] == "FAILED"
+    assert (
+        faulty.message("fail_skipping") == "35 of 40 updates of `network` were skipped: gradients not finite"
+    )
+
+
 @pytest.mark.parametrize("value", ["inf", "minus_inf"])
 def test_continue_keeps_an_infinity_in_the_journal_and_ships_nan(faulty: Faulty, value: str) -> None:
     """All other values are those of a run in which nothing happens, and so are the final weights."""

@@ -18,6 +18,7 @@ from tests.faults.conftest import BAD, FAULTS, Faulty
 from tests.faults.support import experiment, objective
 
 LINE = r"\(.*planted\.py:\d+\)"
+UNPRINTABLE = r"\(its message cannot be made: its `__str__` raises ZeroDivisionError\)"
 
 MESSAGES = {
     "raise": rf"loss `planted` {LINE}: ZeroDivisionError: planted",
@@ -31,6 +32,10 @@ MESSAGES = {
     "hang": r"no progress for 3 s \(`training.timeout`\)",
     "segfault": "the worker was ended by SIGSEGV",
     "exit": "the worker ended by itself with exit code 0",
+    "close": r"the (journal `.*` was closed by code|worker ended by itself with exit code 1).*",
+    "sys_exit": rf"loss `planted` {LINE}: SystemExit: 0",
+    "unprintable": rf"loss `planted` {LINE}: Unprintable: {UNPRINTABLE}",
+    "surrogate": rf"loss `planted` {LINE}: ValueError: half a \\ud800 character",
     "build": rf"model `mistaken` {LINE}: ZeroDivisionError: planted in build",
     "turn": rf"model `mistaken` {LINE}: ZeroDivisionError: planted in turn",
     "sample": rf"model `mistaken` {LINE}: ZeroDivisionError: planted in sample",
@@ -38,7 +43,7 @@ MESSAGES = {
     "metric": rf"metric `spread` {LINE}: ZeroDivisionError: planted in metric",
     "metric_text": "ValueError: could not convert string to float: 'narrow'",
 }
-RAISING = [name for name in MESSAGES if name not in ("hang", "exit")]
+RAISING = [name for name in MESSAGES if name not in ("hang", "exit", "close")]
 STEPS = 40
 LASTING = ("sample", "sample_shape", "metric", "metric_text")
 """Faults that come after the last step."""
@@ -49,6 +54,12 @@ def test_a_run_that_goes_wrong_fails_and_says_why(faulty: Faulty, fault: str) ->
     assert re.fullmatch(MESSAGES[fault], faulty.message(fault))
     assert support.runs(faulty.here)[f"{fault}-0"] == "FAILED"
     assert faulty.message(fault) in support.tags(faulty.here, f"{fault}-0")["genloss.message"]
+
+
+def test_what_is_recorded_goes_into_no_file_of_a_plugin_s(faulty: Faulty) -> None:
+    sizes = [path.stat().st_size for path in faulty.here.glob("mine-*")]
+    assert len(sizes) == 40
+    assert not any(sizes)
 
 
 @pytest.mark.parametrize("fault", MESSAGES)
@@ -75,9 +86,9 @@ def test_what_was_computed_before_is_kept_and_shipped(faulty: Faulty, fault: str
     steps = [step for key, step in shipped if key == "network/planted"]
     if fault in LASTING:
         assert sorted(steps) == list(range(STEPS))
-    elif fault in ("raise", "detached", "number", "dtype"):
+    elif fault in ("raise", "detached", "number", "dtype", "sys_exit", "unprintable", "surrogate"):
         assert sorted(steps) == list(range(BAD))
-    elif fault in ("hang", "segfault", "exit"):
+    elif fault in ("hang", "segfault", "exit", "close"):
         assert sorted(steps) == list(range(len(steps)))
     else:
         assert steps == []
@@ -103,7 +114,11 @@ AT_PLAN = {
     "number": "loss `planted` must return one value per example",
     "nan": "loss `planted` is nan on the first 16 training examples",
     "inf": "loss `planted` is inf on the first 16 training examples",
+    "sys_exit": "failed on the first 16 training examples: SystemExit: 0",
+    "unprintable": "Unprintable: (its message cannot be made: its `__str__` raises ZeroDivisionError)",
+    "surrogate": r"ValueError: half a \ud800 character",
 }
+RAISING_AT_PLAN = ("raise", "sys_exit", "unprintable", "surrogate")
 
 
 @pytest.mark.parametrize("fault", AT_PLAN)
@@ -114,7 +129,7 @@ def test_what_shows_before_training_is_refused_with_its_place(
     assert said.code == 2
     assert AT_PLAN[fault] in said.err
     assert "--> experiment.yaml:" in said.err
-    assert ("Traceback" in said.err) == (fault == "raise")
+    assert ("Traceback" in said.err) == (fault in RAISING_AT_PLAN)
     assert not Path(".genloss").exists()
     assert not Path("mlflow.db").exists()
 

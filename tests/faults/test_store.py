@@ -103,6 +103,21 @@ def assert_whole(here: Path, *, steps: int = STEPS) -> None:
     assert statuses == ["FINISHED"] * len(list(ROOT.glob("*/*/journal")))
 
 
+def client_of(here: Path) -> MlflowClient:
+    """A client of the store, once there is one: it takes seconds to begin, in which a study may end."""
+
+    def come() -> bool:
+        with suppress(sqlite3.OperationalError):
+            rows(here)
+            return True
+        return False
+
+    wait_for("a store", come)
+    client = MlflowClient(f"sqlite:///{here}/mlflow.db")
+    client.search_experiments()
+    return client
+
+
 def wait_for_rows(here: Path, count: int = 1) -> None:
     """Until both runs have values in the store."""
 
@@ -111,7 +126,7 @@ def wait_for_rows(here: Path, count: int = 1) -> None:
             return len({run for run, _, _ in rows(here)}) == SEEDS and rows(here).total() >= count
         return False
 
-    wait_for("values in the store", come, 40)
+    wait_for("values in the store", come)
 
 
 def assert_not_all_shipped(done: Done) -> None:
@@ -292,13 +307,13 @@ def test_the_store_s_disk_is_full_until_sync(here: Path) -> None:
 @pytest.mark.slow
 def test_a_run_is_deleted_and_another_is_not(here: Path) -> None:
     def delete() -> None:
+        client = client_of(here)
         wait_for_rows(here)
-        client = MlflowClient(f"sqlite:///{here}/mlflow.db")
         (found,) = [e for e in client.search_experiments() if e.name == "faults"]
         (run,) = [r for r in client.search_runs([found.experiment_id]) if r.info.run_name == "slow-0"]
         client.delete_run(run.info.run_id)
 
-    done = run_while(delete)
+    done = run_while(delete, steps=4 * STEPS)  # it is not at its end by then
     name = the_study().name
     assert done.code == 0, done.err
     assert f"run `{name}/slow-0` was deleted in MLflow, which is sent no more of it" in done.err
@@ -308,7 +323,7 @@ def test_a_run_is_deleted_and_another_is_not(here: Path) -> None:
     assert genloss_in_this_process("sync").err == "MLflow has all of the studies here\n"
     assert support.runs(here) == {"slow-1": "FINISHED"}
     assert genloss_in_this_process("sync", name, "--deleted").code == 0
-    assert_whole(here)
+    assert_whole(here, steps=4 * STEPS)
 
 
 @pytest.mark.slow
@@ -316,12 +331,12 @@ def test_an_experiment_is_deleted_and_restored(here: Path) -> None:
     found: list[str] = []
 
     def delete() -> None:
+        client = client_of(here)
         wait_for_rows(here)
-        client = MlflowClient(f"sqlite:///{here}/mlflow.db")
         found.extend(e.experiment_id for e in client.search_experiments() if e.name == "faults")
         client.delete_experiment(found[0])
 
-    done = run_while(delete)
+    done = run_while(delete, steps=4 * STEPS)
     assert_not_all_shipped(done)
     assert "the MLflow experiment `faults` was deleted, and a deleted experiment keeps its name" in done.err
     assert "mlflow experiments restore --experiment-id" in done.err
@@ -330,7 +345,7 @@ def test_an_experiment_is_deleted_and_restored(here: Path) -> None:
     assert "mlflow experiments restore --experiment-id" in still.err
     MlflowClient(f"sqlite:///{here}/mlflow.db").restore_experiment(found[0])
     assert genloss_in_this_process("sync").code == 0
-    assert_whole(here)
+    assert_whole(here, steps=4 * STEPS)
 
 
 @pytest.mark.slow

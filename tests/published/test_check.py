@@ -122,7 +122,7 @@ def test_an_unknown_check_is_a_mistake_with_the_names() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 2
     assert "there is no check dirak; there are dirac_gan" in done.stderr
