@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+import torch
 
 from genloss import registry
+
+# The same examples each time; `--hypothesis-profile=random` looks for others.
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.register_profile("random", print_blob=True)
+hypothesis.settings.load_profile("same")
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Threads that wait for work would take the cores from the tests beside.
+    torch.set_num_threads(1)
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Names a case of many bytes by its argument: the bytes themselves say nothing, and all workers need one name."""
+    return argname if isinstance(val, bytes) and len(val) > 16 else None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="faults in full: 20 kills, a minute's lock …")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What genloss keeps for a user is kept elsewhere."""
+    with pytest.MonkeyPatch.context() as patched:
+        folder = tmp_path_factory.mktemp("state")
+        patched.setenv("XDG_STATE_HOME", str(folder))
+        yield folder
 
 
 @pytest.fixture

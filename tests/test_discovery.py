@@ -13,8 +13,8 @@ import pytest
 import genloss
 from genloss import plugin as plugin_module
 from genloss.discovery import collect, file_plugin, installed_plugins
-from genloss.kinds import KINDS
-from genloss.plugin import HOOKS, Plugin
+from genloss.kinds import HOOKS, KINDS
+from genloss.plugin import Plugin
 from tests.fake_plugins import BROKEN, GOOD, HEAD, hook
 
 Install = Callable[..., None]

@@ -153,11 +153,11 @@ class Shell:
         )
         assert process.stdout is not None
         try:
-            with urllib.request.urlopen(process.stdout.readline().strip(), timeout=60) as page:
+            with urllib.request.urlopen(process.stdout.readline().strip(), timeout=300) as page:
                 return int(page.status)
         finally:
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=60)
+            process.communicate(timeout=300)
 
 
 @pytest.fixture(scope="module")
