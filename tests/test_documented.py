@@ -81,7 +81,7 @@ def test_the_readme_s_python_runs(tmp_path: Path) -> None:
     plugin, library = blocks(README, "python")
     assert len(plugin.splitlines()) <= 20
     (tmp_path / "library.py").write_text(library + "\nassert samples.shape == (16, 2)\n")
-    subprocess.run([sys.executable, "library.py"], cwd=tmp_path, check=True, timeout=120)
+    subprocess.run([sys.executable, "library.py"], cwd=tmp_path, check=True, timeout=300)
 
 
 def test_a_plugin_of_twenty_lines_is_trained_and_compared_like_a_built_in(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_plugin_of_twenty_lines_is_trained_and_compared_like_a_built_in(tmp_pa
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         assert done.returncode == 0, done.stderr

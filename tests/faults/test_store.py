@@ -390,7 +390,7 @@ def test_two_studies_begin_one_fresh_store_together(here: Path) -> None:
     file = write()
     processes = [support.start("run", file) for _ in range(2)]
     for process in processes:
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=300)
         assert process.returncode == 0, said
         assert "Traceback" not in said
     assert len(list(ROOT.glob("*/study.json"))) == 2

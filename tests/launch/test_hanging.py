@@ -65,7 +65,7 @@ def test_one_signal_ends_what_hangs_and_it_goes_on_from_there(here: Path) -> Non
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 143, said
     assert "interrupted while evaluating (metric `hanging_metric`), which did not end within 10 s" in said
     assert "interrupted while training, which did not end within 10 s" in said

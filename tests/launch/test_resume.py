@@ -422,7 +422,7 @@ def test_a_launcher_that_is_killed_is_followed_by_another(here: Path, reference:
     assert folder.has_crashed() or not folder.is_alive()
     Path("slow.yaml").write_text("name: something else\n")
     resumed = begin("resume")
-    said, told = resumed.communicate(timeout=120)
+    said, told = resumed.communicate(timeout=300)
     assert resumed.returncode == 0, told
     assert said.splitlines()[-1] == f"genloss ui {folder.name}"
     assert "`slow.yaml` has changed since; the study goes on with what it began with" in told
@@ -430,7 +430,7 @@ def test_a_launcher_that_is_killed_is_followed_by_another(here: Path, reference:
     assert_shipped(here, "vae-0", reference)
     Path("slow.yaml").unlink()
     again = begin("resume", folder.name)
-    said, told = again.communicate(timeout=120)
+    said, told = again.communicate(timeout=300)
     assert again.returncode == 0, told
     assert "1 of them finished before, nothing is left to train" in told
 
@@ -440,7 +440,7 @@ def test_two_launchers_at_once(empty: Path) -> None:
     Path("slow.yaml").write_text(yaml.safe_dump(noisy("slow")))
     first, second = begin("run", "slow.yaml"), begin("run", "slow.yaml")
     for launcher in (first, second):
-        _, told = launcher.communicate(timeout=180)
+        _, told = launcher.communicate(timeout=300)
         assert launcher.returncode == 0, told
     one, other = (RunFolder(path) for path in sorted(empty.glob(".genloss/*/vae-0")))
     assert_same(one, other)
@@ -454,7 +454,7 @@ def test_two_resumes_at_once(here: Path) -> None:
     with pytest.warns(UnfinishedWarning):
         genloss.run(noisy("slow"), display=CtrlC(10))
     both = [begin("resume"), begin("resume")]
-    told = [launcher.communicate(timeout=120)[1] for launcher in both]
+    told = [launcher.communicate(timeout=300)[1] for launcher in both]
     codes = [launcher.returncode for launcher in both]
     assert sorted(codes) == [0, 1], told
     refused = codes.index(1)

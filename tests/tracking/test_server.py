@@ -98,7 +98,7 @@ def test_genloss_ui_leaves_nothing_running(here: Path, number: signal.Signals) -
     process.send_signal(number)
     process.communicate(timeout=300)
     assert process.returncode == (-number if number is signal.SIGKILL else 128 + number)
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 300
     while number is signal.SIGKILL and any(map(is_there, groups)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not list(filter(is_there, groups))
@@ -127,9 +127,11 @@ def test_a_command_ends_with_whoever_started_it(here: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_outage_in_mid_study_loses_nothing(here: Path) -> None:
+def test_an_outage_in_mid_study_loses_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database, port = f"sqlite:///{here}/mlflow.db", any_port()
-    study = write_study(here, uri=f"http://{server.HOST}:{port}")
+    uri = f"http://{server.HOST}:{port}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    study = write_study(here, uri=uri)
     store.connect(database)
     with begin(study.run("minimax-0")) as journal:
         journal.event("columns", columns=columns("generator/total"))
@@ -138,7 +140,7 @@ def test_an_outage_in_mid_study_loses_nothing(here: Path) -> None:
         assert process.stdout is not None
 
         # It ends the wait for a line that never comes.
-        watch = threading.Timer(90, process.kill)
+        watch = threading.Timer(300, process.kill)
         watch.start()
 
         def until(event: str) -> None:

@@ -44,7 +44,7 @@ def start(study: StudyFolder, **how: Any) -> subprocess.Popen[str]:
 
 def ship(study: StudyFolder) -> list[dict[str, Any]]:
     """Ships all of a study; gives what the tracker said."""
-    out, err = start(study).communicate(timeout=120)
+    out, err = start(study).communicate(timeout=300)
     assert "Traceback" not in err, err
     return [json.loads(line) for line in out.splitlines()]
 
@@ -99,7 +99,7 @@ def test_two_trackers_build_one_fresh_store(here: Path) -> None:
     studies = [gan_study(here, steps=30, seeds=1, uri=uri)[0] for _ in range(2)]
     processes = [start(study) for study in studies]
     for process in processes:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
         assert '"done"' in out, err
     client = MlflowClient(uri)
     (experiment,) = [e for e in client.search_experiments() if e.name == "gan-losses"]
@@ -136,7 +136,7 @@ def test_a_tracker_whose_launcher_died_before_it_could_ask_ends_where_the_store_
         done = subprocess.run(
             [sys.executable, "-c", LAUNCHER, str(study.path)],
             capture_output=True,
-            timeout=120,
+            timeout=300,
             env={**os.environ, "MLFLOW_TRACKING_URI": uri},
         )
     assert b"nobody waits for it any more" in done.stderr
