@@ -25,7 +25,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
-    """Names a case of many bytes by its argument: the bytes themselves say nothing, and all workers need one name."""
+    """Names a case of many bytes by its argument: the bytes say nothing, and all workers need one name."""
     return argname if isinstance(val, bytes) and len(val) > 16 else None
 
 

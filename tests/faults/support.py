@@ -220,7 +220,7 @@ def killed(*arguments: object, trap: str) -> None:
     assert process.returncode == -signal.SIGKILL, f"`{trap}` did not come: {err}"
 
 
-def wait_for(what: str, come: Callable[[], object], seconds: float = 90) -> None:
+def wait_for(what: str, come: Callable[[], object], seconds: float = 300) -> None:
     """Waits until it has come."""
     deadline = time.monotonic() + seconds
     while not come():
