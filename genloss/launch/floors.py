@@ -54,20 +54,21 @@ class Floors:
         settings = self._study.experiment.evaluation
         if settings is None:
             return
-        from genloss.training.evaluation import floor, judges
+        from genloss.training.bound_metrics import bound
+        from genloss.training.evaluation import floor
         from genloss.training.surroundings import kept
 
         path = self._study.folder.floors
         found = self._found()
-        for judge in judges(settings, self._study.catalogue.metrics):
-            if judge.metric.higher_is_better.keys() <= found.keys():
+        for metric in bound(settings, self._study.catalogue.metrics):
+            if metric.definition.higher_is_better.keys() <= found.keys():
                 continue
-            self._metric, self._since = judge.metric.name, time.monotonic()
+            self._metric, self._since = metric.definition.name, time.monotonic()
             try:
                 with kept():
-                    found |= floor(judge, self._study.data, settings.samples, self._study.folder.cache)
+                    found |= floor(metric, self._study.data, settings.samples, self._study.folder.cache)
             except FOREIGN as error:  # the runs that the metric fails in keep the traceback
-                self._note(f"metric `{judge.metric.name}` has no floor: {told(error)}")
+                self._note(f"metric `{metric.definition.name}` has no floor: {told(error)}")
             try:
                 publish(path, json.dumps(found).encode())
             except OSError as error:

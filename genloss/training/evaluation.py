@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,43 +21,13 @@ from genloss.contracts.stored import Stored, Where
 from genloss.experiment.schema import Evaluation
 from genloss.training import pictures, seeds, texts
 from genloss.training.batches import CPU, chosen, gather, labels, length, whole
+from genloss.training.bound_metrics import BoundMetric, asked_for, bound
 from genloss.training.finite import Watched
 from genloss.training.trainer import Trainer
 
 SAMPLE_CHUNK = 1024
 REFERENCE = 2500
 """Held-out examples that are drawn behind samples in the plane."""
-
-
-@dataclass(frozen=True)
-class Judge:
-    """A metric with its options."""
-
-    metric: MetricDefinition[Any]
-    options: Mapping[str, Any]
-
-    def numbers(self, offered: Mapping[str, Any]) -> dict[str, float]:
-        """The metric's numbers, of what it asks for."""
-        asked = {
-            name: self.given(name, offered[name])
-            for name, q in self.metric.quantities.items()
-            if name in offered or not q.optional
-        }
-        return self.metric.numbers(self.metric(**asked, **self.options))
-
-    def given(self, name: str, offered: Any) -> Any:
-        """What is offered in the form in which the metric wants it."""
-        if isinstance(offered, Examples) and name not in self.metric.streamed:
-            return offered.whole
-        return offered
-
-
-def judges(settings: Evaluation, metrics: Mapping[str, MetricDefinition[Any]]) -> list[Judge]:
-    """The metrics of an evaluation, their options as they want them."""
-    return [
-        Judge(metrics[choice.name], metrics[choice.name].validated(choice.options))
-        for choice in settings.metrics
-    ]
 
 
 def offered_by_data(
@@ -96,28 +65,25 @@ def examples(
     return Examples(length(part), read, content)
 
 
-def asked_for(judges: Sequence[Judge]) -> set[str]:
-    """The names that metrics ask for."""
-    return {name for judge in judges for name in judge.metric.quantities}
-
-
-def floor(judge: Judge, data: Data, samples: int, cache: Path) -> dict[str, float]:
+def floor(metric: BoundMetric, data: Data, samples: int, cache: Path) -> dict[str, float]:
     """What a perfect model would get: the metric with training examples in the place of samples.
 
     A metric that asks for `log_likelihood` gets the data's exact density; where that is not known, it has
     no floor.
     """
-    wanted = asked_for([judge]) | {"train"}
+    wanted = asked_for([metric]) | {"train"}
     offered = offered_by_data(data, wanted, device=CPU, dtype=torch.float32, cache=cache)
     if "log_density" in offered:
         offered["log_likelihood"] = offered["log_density"]
-    if not all(name in {*offered, "samples"} or q.optional for name, q in judge.metric.quantities.items()):
+    if not all(
+        name in {*offered, "samples"} or q.optional for name, q in metric.definition.quantities.items()
+    ):
         return {}
     # Drawn by lot: the training set may be sorted.
     order = torch.randperm(len(offered["train"]), generator=torch.Generator().manual_seed(0))
     offered["samples"] = offered["train"][order[:samples]]
     with torch.no_grad(), seeds.forked(0, CPU):
-        return judge.numbers(offered)
+        return metric.numbers(offered)
 
 
 class Evaluator:
@@ -154,14 +120,14 @@ class Evaluator:
         self._settings = settings
         self._progress = progress
         self.notes: list[str] = []
-        self._judges = judges(settings, metrics)
+        self._metrics = bound(settings, metrics)
         self._data = data
         self._trainer = trainer
         self._seed = seeds.derive(seed, "evaluation")
         self._artifacts = artifacts
         with seeds.forked(self._seed, trainer.device):  # a Dataset may draw for each example that is read
             self._offered = offered_by_data(
-                data, asked_for(self._judges), device=trainer.device, dtype=trainer.dtype, cache=cache
+                data, asked_for(self._metrics), device=trainer.device, dtype=trainer.dtype, cache=cache
             )
             self._reference = None
             if pictures.shows_reference(data.spec):
@@ -186,9 +152,9 @@ class Evaluator:
                 offered = {**self._offered, "model": model, "samples": samples}
                 offered |= {name: getattr(model, name) for name in MODEL_METHODS if hasattr(model, name)}
                 watched = Watched(offered)
-                for judge in self._judges:
-                    self._progress(f"metric `{judge.metric.name}`")
-                    numbers |= {f"eval/{name}": value for name, value in watched.numbers(judge).items()}
+                for metric in self._metrics:
+                    self._progress(f"metric `{metric.definition.name}`")
+                    numbers |= {f"eval/{name}": value for name, value in watched.numbers(metric).items()}
                 self.notes = watched.notes(self._trainer.step)
         self._progress("showing samples")
         return numbers, self._show(samples)

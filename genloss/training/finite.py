@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
 from genloss.contracts.metric import MODEL_METHODS
-
-if TYPE_CHECKING:
-    from genloss.training.evaluation import Judge
+from genloss.training.bound_metrics import BoundMetric
 
 
 class Watched:
@@ -33,18 +31,18 @@ class Watched:
         self._samples = _wrong("samples", offered["samples"])
         self._numbers: dict[tuple[str, int, int], list[str]] = {}
 
-    def numbers(self, judge: Judge) -> dict[str, float]:
+    def numbers(self, metric: BoundMetric) -> dict[str, float]:
         """The metric's numbers; NaN if any of what it was given of the model is not finite."""
-        names = judge.metric.quantities
+        names = metric.definition.quantities
         self._wrong, self._all = {}, {}
         if "samples" in names and self._samples:
             self._wrong, self._all = {"samples": self._samples}, {"samples": len(self.offered["samples"])}
             numbers = {}
         else:
-            numbers = judge.numbers(self.offered)
+            numbers = metric.numbers(self.offered)
         for name, count in self._wrong.items():
             if count:
-                numbers = dict.fromkeys(judge.metric.higher_is_better, math.nan)
+                numbers = dict.fromkeys(metric.definition.higher_is_better, math.nan)
                 self._numbers.setdefault((name, count, self._all[name]), []).extend(numbers)
         return numbers
 

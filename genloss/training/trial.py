@@ -39,7 +39,8 @@ from genloss.experiment.remarks import Remark
 from genloss.experiment.schema import Evaluation, Experiment, Objective
 from genloss.training import fits, networks, seeds, traps, work
 from genloss.training.batches import Batches, whole
-from genloss.training.evaluation import Judge, asked_for, carrier, judges, offered_by_data
+from genloss.training.bound_metrics import BoundMetric, asked_for, bound
+from genloss.training.evaluation import carrier, offered_by_data
 from genloss.training.networks import DTYPES
 from genloss.training.objective import BoundTerm
 from genloss.training.surroundings import kept
@@ -229,7 +230,7 @@ class _Trial:
             method = "sample(2)" if carry is None else "sample_from(source)"
             samples = model.sample(2) if carry is None else carry(two["source"])
             _expect(f"`{method}` of model `{definition.name}`", samples, (2, *shape), two["x"])
-        wanted = asked_for(judges(evaluation, self.catalogue.metrics))
+        wanted = asked_for(bound(evaluation, self.catalogue.metrics))
         x = two["x"]
         for name, expected in (("reconstruct", x.shape), ("log_likelihood", x.shape[:1])):
             if name in wanted and hasattr(model, name):
@@ -239,29 +240,29 @@ class _Trial:
 
     def _metrics(self, evaluation: Evaluation, model: Model) -> None:
         """Each metric, with training examples in the place of samples."""
-        for index, judge in enumerate(judges(evaluation, self.catalogue.metrics)):
+        for index, metric in enumerate(bound(evaluation, self.catalogue.metrics)):
             where, _ = named_item(self.draft.source.root.at("evaluation", "metrics", index))
-            metric = partial(self._metric, judge, model, evaluation.samples, where)
-            _either(partial(metric, few=True), metric)
+            tried = partial(self._metric, metric, model, evaluation.samples, where)
+            _either(partial(tried, few=True), tried)
 
     def _metric(
-        self, judge: Judge, model: Model, samples: int, where: Location, *, few: bool = False
+        self, metric: BoundMetric, model: Model, samples: int, where: Location, *, few: bool = False
     ) -> None:
         dtype = next(model.parameters()).dtype
         data, count = (self._few(), min(samples, SAMPLES)) if few else (self.data, samples)
-        asked = asked_for([judge])
-        if few and judge.metric.check is not None:
-            asked = {name for name in asked if not judge.metric.quantities[name].optional}
+        asked = asked_for([metric])
+        if few and metric.definition.check is not None:
+            asked = {name for name in asked if not metric.definition.quantities[name].optional}
         with tempfile.TemporaryDirectory() as folder:
             offered = offered_by_data(data, {*asked, "train"}, device=CPU, dtype=dtype, cache=Path(folder))
             offered["samples"] = offered["train"][torch.arange(count) % len(offered["train"])]
             offered["model"] = model
             offered |= {name: getattr(model, name) for name in MODEL_METHODS if hasattr(model, name)}
-            offered = {name: judge.given(name, value) for name, value in offered.items() if name in asked}
+            offered = {name: metric.given(name, value) for name, value in offered.items() if name in asked}
             said = f"failed with {count} training examples in the place of samples"
-            with self._trying([judge.metric], said, where), torch.no_grad():
-                _expect_kinds(judge, offered)
-                judge.numbers(offered)
+            with self._trying([metric.definition], said, where), torch.no_grad():
+                _expect_kinds(metric, offered)
+                metric.numbers(offered)
 
     def _few(self) -> Data:
         """The first of the data."""
@@ -338,17 +339,18 @@ def _expect_finite(term: BoundTerm, turn: Turn[Any], size: int) -> None:
         )
 
 
-def _expect_kinds(judge: Judge, offered: Mapping[str, Any]) -> None:
+def _expect_kinds(metric: BoundMetric, offered: Mapping[str, Any]) -> None:
     """Raises unless a metric's tensors are of the kind that it is for: not tokens, where it is for numbers.
 
     Raises:
         DefinitionError: what came instead.
     """
-    for name, quantity in judge.metric.quantities.items():
+    for name, quantity in metric.definition.quantities.items():
         value = offered.get(name)
         if isinstance(value, torch.Tensor) and not matches(value, without_none(quantity.annotation)):
+            expected = expected_value(quantity.annotation)
             raise DefinitionError(
-                f"metric `{judge.metric.name}` expects `{name}` as {expected_value(quantity.annotation)}, "
+                f"metric `{metric.definition.name}` expects `{name}` as {expected}, "
                 f"got {describe_value(value)}",
                 hint="it is for data of another kind",
             )
