@@ -81,7 +81,7 @@ class Scheduler:
         with Pool(self.study, self._deterministic(), self.servers) as pool:
             self._assign(pool)
             floors.start()
-            while pool.busy():
+            while self._assign(pool):
                 for worker, message in pool.messages():
                     self._hear(worker, message)
                 if (self.signals.count or self.tracker.error) and not self._stopping:
@@ -90,7 +90,6 @@ class Scheduler:
                     for worker in pool.kill():
                         self._close(worker, Outcome("KILLED", "ended at once by a second signal"))
                 self._check_silence(pool)
-                self._assign(pool)
         self.servers.end()  # nothing is trained while the report is made
         floors.wait(self.signals)
         self._record_again()
@@ -110,13 +109,16 @@ class Scheduler:
                 "once more ends them at once"
             )
 
-    def _assign(self, pool: Pool) -> None:
-        if self.signals.count:
-            return
-        for worker in pool.free():
-            mine = self._queue.next(worker.device)
-            if mine is not None:
-                worker.begin(mine, self.study.drift, judged=self._queue.is_judged(mine))
+    def _assign(self, pool: Pool) -> bool:
+        """Hands out what waits; says whether anything is trained, or may be yet."""
+        # Asked for first: a process that ends between the two leaves a worker that is to get the next run.
+        busy = pool.busy()
+        if not self.signals.count:
+            for worker in pool.free():
+                mine = self._queue.next(worker.device)
+                if mine is not None:
+                    worker.begin(mine, self.study.drift, judged=self._queue.is_judged(mine))
+        return busy or pool.busy()
 
     def _is_isolated(self, run: Run) -> bool:
         return needs_own_process(run, self.study.catalogue)

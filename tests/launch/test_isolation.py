@@ -16,7 +16,7 @@ import torch
 import genloss
 from genloss.errors import RequestError
 from genloss.experiment.plan import plan, runs
-from genloss.launch.forkserver import ForkServers
+from genloss.launch.forkserver import ForkServers, Process
 from genloss.launch.isolation import needs_own_process
 from genloss.launch.pool import LAST_WORDS, TICK_SECONDS, Pool, Worker
 from genloss.record.folder import RunFolder, StudyFolder, read_record
@@ -56,6 +56,29 @@ def test_a_run_computes_the_same_before_and_after_one_that_leaves_everything_cha
     )
     assert len(before) == STEPS
     assert after == before
+
+
+def test_a_process_may_end_at_any_moment_and_its_worker_gets_the_next_run(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks first whether it still ends is told so, and then it has ended."""
+    asked: set[Process] = set()
+    is_leaving = Worker.is_leaving
+
+    def ends_in_between(worker: Worker) -> bool:
+        if worker._leaving is None:
+            return False
+        process, _ = worker._leaving
+        if process in asked:
+            process.wait()
+            return is_leaving(worker)
+        asked.add(process)
+        return True
+
+    monkeypatch.setattr(Worker, "is_leaving", ends_in_between)
+    result = genloss.run(experiment({"stain": {"network": "stain"}}, seeds=3))
+    assert [run.status for run in result.runs] == ["FINISHED"] * 3
+    assert len(asked) == 3
 
 
 @pytest.mark.parametrize(
