@@ -163,6 +163,14 @@ def _definition(saved: Saved, folder: Path, plugins: Sequence[str | Path]) -> Mo
         if copy.digest != saved.digest:
             raise RecordError(f"the code in `{folder / PLUGIN}` is damaged: it is not what was recorded")
         if trust.knows(copy):
+            for other in given:
+                if other.path.name == copy.path.name and other.digest != copy.digest:
+                    warnings.warn(
+                        f"`{other.path}` is not what trained model `{name}`: "
+                        f"it is built by the recorded copy, `{copy.path}`",
+                        CodeWarning,
+                        stacklevel=3,
+                    )
             chosen, name = [copy], f"{copy.path.name}:{name.rpartition(':')[2]}"
         elif not given:
             raise _refusal(copy)
@@ -200,7 +208,9 @@ def _check_size(build: Callable[[], Model], weights: Path) -> None:
     import torch
 
     try:
-        with torch.device("meta"):
+        # Weights that the constructor reads do not come to the meta device, and torch says so.
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             count = sum(parameter.numel() for parameter in build().parameters())
     except Exception:  # a model that needs a real device says so when it is built
         return

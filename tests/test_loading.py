@@ -173,6 +173,16 @@ def test_other_code_that_is_named_is_told(write: Write, tmp_path: Path) -> None:
     assert not torch.equal(model(X), made)
 
 
+def test_that_the_recorded_code_builds_it_and_not_the_file_that_is_named_is_told(
+    write: Write, tmp_path: Path
+) -> None:
+    folder, made = trained(plugin(write), tmp_path / "run")
+    path = plugin(write, activation="Tanh")
+    with pytest.warns(loading.CodeWarning, match=r"is not what trained model .* by the recorded copy"):
+        model = genloss.load(folder, plugins=[path])
+    assert torch.equal(model(X), made)
+
+
 @pytest.mark.parametrize(
     "read",
     [
@@ -198,6 +208,7 @@ def test_the_weights_that_it_began_from_may_be_gone(write: Write, tmp_path: Path
             {"net": {f"layers.{name}": t for name, t in own.items()}} if "net" in read else own, weights
         )
     folder, made = trained(plugin(write, read), tmp_path / "run", weights=str(weights))
+    assert torch.equal(genloss.load(folder)(X), made)
     weights.unlink()
     assert torch.equal(genloss.load(folder)(X), made)
     load_state_dict = torch.nn.Linear(1, 1).load_state_dict

@@ -14,11 +14,15 @@ from genloss.contracts.stored import CHUNK, SMALL, Stored, Where
 from genloss.errors import DefinitionError
 from genloss.training import seeds
 from genloss.training.drawing import Place, SeededItems
+from genloss.training.permutation import Permutation
 
 CPU = torch.device("cpu")
 
 DEVICE_LIMIT = 2**30
 """Bytes up to which a data set lives whole on a device other than the CPU."""
+
+HELD = 2**24
+"""Examples whose order is held in memory, 8 bytes each; that of more is computed batch by batch."""
 
 LABELS_AT_ONCE = 64
 """Examples that are read at a time where only their labels are wanted."""
@@ -40,6 +44,7 @@ class Order:
         if batch_size > size:
             raise DefinitionError(f"no batch of {batch_size} can be drawn from {size} examples")
         self._size = size
+        self._whole = size - size % batch_size
         self._batch_size = batch_size
         self._generator = torch.Generator().manual_seed(seed)
         self._device = device
@@ -47,8 +52,11 @@ class Order:
 
     def _begin_epoch(self) -> None:
         self._epoch = self._generator.get_state()
-        permutation = torch.randperm(self._size, generator=self._generator).to(self._device)
-        self._permutation = permutation[: self._size - self._size % self._batch_size]
+        self._permutation = (
+            torch.randperm(self._size, generator=self._generator).to(self._device)
+            if self._size <= HELD
+            else Permutation(self._size, self._generator, self._device)
+        )
         self._taken = 0
         ahead = torch.Generator()  # the order itself draws nothing more
         ahead.set_state(self._generator.get_state())
@@ -75,11 +83,11 @@ class Order:
         Groups begin at multiples of `batches` within an epoch, so that a batch lies at the same place of its
         group wherever a run goes on: where tensors lie in memory can decide last bits.
         """
-        if self._taken * self._batch_size == len(self._permutation):
+        if self._taken * self._batch_size == self._whole:
             self._begin_epoch()
         number, place = divmod(self._taken, batches)
         length = batches * self._batch_size
-        return self._permutation[number * length : (number + 1) * length], place
+        return self._permutation[number * length : min((number + 1) * length, self._whole)], place
 
     def take(self) -> None:
         """Counts a batch as taken."""

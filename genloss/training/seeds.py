@@ -43,7 +43,8 @@ def sow_host(seed: int) -> None:
     """Seeds those of the host alone."""
     torch.default_generator.manual_seed(seed)
     np.random.seed([seed & 0xFFFFFFFF, seed >> 32])
-    random.seed(seed)
+    # Of the number itself it would give NumPy's very stream: both are the same Mersenne Twister.
+    random.seed(f"genloss {seed}")
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import random
 import signal
 import threading
 import warnings
@@ -11,10 +13,23 @@ from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 
-PATCHED = (torch, torch.nn.functional)
-"""Modules whose functions are put back."""
+PATCHED = (
+    torch,
+    torch.linalg,
+    torch.special,
+    torch.fft,
+    torch.autograd,
+    torch.nn.functional,
+    torch.Tensor,
+    torch.nn.Module,
+    np,
+    random,
+    math,
+)
+"""Modules and classes whose functions are put back."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -63,13 +78,17 @@ def _torch() -> Callable[[], None]:
     return put_back
 
 
-def _functions(module: ModuleType) -> Callable[[], None]:
-    before = dict(vars(module))
+def _functions(of: ModuleType | type) -> Callable[[], None]:
+    before = dict(vars(of))
 
     def put_back() -> None:
+        for name in set(vars(of)) - set(before):
+            # `torch.Tensor.mean` is inherited. What is new in other ways may be torch's own, imported late.
+            if isinstance(of, type) and any(name in vars(base) for base in of.__mro__[1:]):
+                delattr(of, name)
         for name, value in before.items():
-            if vars(module).get(name) is not value and callable(value):
-                setattr(module, name, value)
+            if vars(of).get(name) is not value and callable(value):
+                setattr(of, name, value)
 
     return put_back
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import threading
 import warnings
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -119,6 +121,25 @@ def test_a_plan_leaves_its_process_as_it_was_and_tries_each_objective_alone() ->
         soil()
     plan(experiment({"clean": {"network": "stain"}}))
     assert state() == before
+
+
+def test_functions_of_classes_and_libraries_are_put_back() -> None:
+    inherited = torch.Tensor.add
+    before = [torch.Tensor.mean, torch.linalg.norm, np.mean, random.random, "add" in vars(torch.Tensor)]
+    with kept():
+        torch.Tensor.mean = torch.Tensor.sum  # type: ignore[method-assign, assignment]
+        torch.Tensor.add = torch.Tensor.sub  # type: ignore[method-assign, assignment]
+        torch.linalg.norm = torch.linalg.det
+        np.mean = np.sum  # type: ignore[assignment]
+        random.random = lambda: 0.5
+    assert before == [
+        torch.Tensor.mean,
+        torch.linalg.norm,
+        np.mean,
+        random.random,
+        "add" in vars(torch.Tensor),
+    ]
+    assert torch.Tensor.add is inherited
 
 
 def test_a_floor_leaves_its_process_as_it_was() -> None:

@@ -110,3 +110,10 @@ def test_forked_holds_for_the_device_too():
     assert torch.equal(torch.rand(4, device=device), expected[1])
     with forked(7, device):
         assert torch.equal(torch.rand(4, device=device), first)
+
+
+def test_no_generator_gives_what_another_gives() -> None:
+    sow(7)
+    drawn = [torch.rand(8, dtype=torch.float64).tolist(), np.random.rand(8).tolist()]
+    drawn.append([random.random() for _ in range(8)])
+    assert len({number for numbers in drawn for number in numbers}) == 24
