@@ -9,8 +9,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from genloss.version import __version__ as __version__
+
 if TYPE_CHECKING:
-    from genloss.comparing import compare as compare
+    from genloss.api.compare import compare as compare
+    from genloss.api.load import history as history
+    from genloss.api.load import load as load
     from genloss.contracts.dataset import Data as Data
     from genloss.contracts.dataset import DataSpec as DataSpec
     from genloss.contracts.dataset import dataset as dataset
@@ -22,15 +26,11 @@ if TYPE_CHECKING:
     from genloss.contracts.model import Turn as Turn
     from genloss.contracts.stored import Stored as Stored
     from genloss.errors import GenlossError as GenlossError
-    from genloss.hookspecs import hookimpl as hookimpl
     from genloss.launch.result import StudyResult as StudyResult
     from genloss.launch.resume import resume as resume
-    from genloss.launch.study import run as run
-    from genloss.loading import history as history
-    from genloss.loading import load as load
-    from genloss.registry import catalogue as catalogue
-
-__version__ = "0.1.0"
+    from genloss.launch.run import run as run
+    from genloss.registry.catalogue import catalogue as catalogue
+    from genloss.registry.hookspecs import hookimpl as hookimpl
 
 _EXPORTS = {
     "Data": "genloss.contracts.dataset",
@@ -44,14 +44,14 @@ _EXPORTS = {
     "Model": "genloss.contracts.model",
     "Turn": "genloss.contracts.model",
     "GenlossError": "genloss.errors",
-    "hookimpl": "genloss.hookspecs",
+    "hookimpl": "genloss.registry.hookspecs",
     "StudyResult": "genloss.launch.result",
-    "run": "genloss.launch.study",
+    "run": "genloss.launch.run",
     "resume": "genloss.launch.resume",
-    "history": "genloss.loading",
-    "load": "genloss.loading",
-    "compare": "genloss.comparing",
-    "catalogue": "genloss.registry",
+    "history": "genloss.api.load",
+    "load": "genloss.api.load",
+    "compare": "genloss.api.compare",
+    "catalogue": "genloss.registry.catalogue",
 }
 
 __all__ = [*_EXPORTS, "__version__"]

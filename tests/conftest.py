@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 import torch
 
-from genloss import registry
+from genloss.registry import catalogue
 
 # The same examples each time; `--hypothesis-profile=random` looks for others.
 hypothesis.settings.register_profile("same", derandomize=True)
@@ -45,9 +45,9 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def afresh(tmp_path: Path) -> Iterator[None]:
     """Nothing that a test's plugins leave behind is there for the next."""
-    registry._catalogue.cache_clear()
+    catalogue._catalogue.cache_clear()
     yield
-    registry._catalogue.cache_clear()
+    catalogue._catalogue.cache_clear()
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
             del sys.modules[name]

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from genloss import hookspecs
 from genloss.commands import NAMES
 from genloss.experiment import schema
-from genloss.experiment.plan import plan, runs
-from genloss.registry import KINDS
+from genloss.planning.plan import plan, runs
+from genloss.registry import hookspecs
+from genloss.registry.catalogue import KINDS
 
 ROOT = Path(__file__).parents[1]
 README, PLUGINS, EXPERIMENTS = (

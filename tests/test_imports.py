@@ -64,10 +64,10 @@ def test_the_check_finds_what_is_loaded():
     [
         pytest.param("import genloss, genloss.errors", id="genloss"),
         pytest.param("import genloss; genloss.hookimpl; genloss.GenlossError; genloss.catalogue", id="names"),
-        pytest.param("import genloss.registry, genloss.hookspecs", id="registry"),
+        pytest.param("import genloss.registry.catalogue, genloss.registry.hookspecs", id="registry"),
         pytest.param("import " + ", ".join(submodules("genloss.commands")), id="commands"),
         pytest.param("import " + ", ".join(submodules("genloss.experiment")), id="experiment"),
-        pytest.param("import genloss.training.devices, genloss.launch.children", id="devices"),
+        pytest.param("import genloss.training.devices, genloss.launch.subprocesses", id="devices"),
         pytest.param(
             "from genloss.experiment import read, source\n"
             f"read.read(source.from_file({str(EXPERIMENTS / 'gan.yaml')!r}))",
@@ -75,7 +75,7 @@ def test_the_check_finds_what_is_loaded():
         ),
         pytest.param("import genloss_builtin", id="builtin"),
         pytest.param(
-            "from genloss.registry import installed_plugins\n"
+            "from genloss.registry.catalogue import installed_plugins\n"
             "for plugin in installed_plugins():\n    plugin.register()\n    assert plugin.error is None",
             id="registering",
         ),
@@ -96,13 +96,15 @@ def test_quick_commands_load_nothing_heavy(arguments):
 
 def test_the_journal_is_read_and_shipped_without_torch():
     """The tracker is a process of its own, beside the training."""
-    loaded = loaded_by("import genloss.record.folder, genloss.record.journal, genloss.comparison.records")
+    loaded = loaded_by(
+        "import genloss.record.folder, genloss.record.journal, genloss.comparison.from_records"
+    )
     assert not loaded & {"torch", "mlflow"}
 
 
 def test_a_plan_does_without_torchs_compiler():
     """Torch imports it for an optimizer's sake: a second, and 70 MB."""
-    code = f"from genloss.experiment.plan import plan\nplan({str(EXPERIMENTS / 'ring.yaml')!r})"
+    code = f"from genloss.planning.plan import plan\nplan({str(EXPERIMENTS / 'ring.yaml')!r})"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport sys\nassert 'torch._dynamo' not in sys.modules"],
         capture_output=True,

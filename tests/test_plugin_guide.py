@@ -19,11 +19,11 @@ import genloss
 from genloss import scaffold
 from genloss.conformance import checks
 from genloss.contracts.metric import OFFERED
-from genloss.experiment.json_schema import experiment_schema
-from genloss.experiment.plan import plan, runs
 from genloss.experiment.source import from_file
-from genloss.kinds import KINDS
-from genloss.registry import Catalogue
+from genloss.planning.json_schema import experiment_schema
+from genloss.planning.plan import plan, runs
+from genloss.registry.catalogue import Catalogue
+from genloss.registry.kinds import KINDS
 from tests.test_documented import PLUGINS, ROOT, blocks
 
 FILES = {

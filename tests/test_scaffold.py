@@ -16,12 +16,12 @@ from jsonschema import Draft202012Validator
 import genloss
 from genloss import scaffold
 from genloss.conformance.plugins import checks_of_plugin
-from genloss.discovery import collect, installed_plugins
-from genloss.experiment.json_schema import experiment_schema
-from genloss.experiment.plan import plan, runs
 from genloss.experiment.source import from_file
-from genloss.kinds import KINDS, singular
-from genloss.plugin import Plugin
+from genloss.planning.json_schema import experiment_schema
+from genloss.planning.plan import plan, runs
+from genloss.registry.discovery import collect, installed_plugins
+from genloss.registry.kinds import KINDS, singular
+from genloss.registry.plugin import Plugin
 
 ROOT = Path(__file__).parents[1]
 ONES = [singular(kind) for kind in KINDS]

@@ -11,8 +11,9 @@ import sys
 
 import click
 
-from genloss import __version__, output
+from genloss import output
 from genloss.errors import GenlossError, RequestError, did_you_mean
+from genloss.version import __version__
 
 NAMES = (
     *("run", "resume", "compare", "plan", "list", "show", "check"),

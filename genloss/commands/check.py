@@ -14,8 +14,8 @@ from genloss.commands import options
 if TYPE_CHECKING:
     from genloss.conformance import Check, Outcome
     from genloss.contracts.definition import Definition
-    from genloss.plugin import Plugin
-    from genloss.registry import Catalogue
+    from genloss.registry.catalogue import Catalogue
+    from genloss.registry.plugin import Plugin
 
 
 @click.command("check")
@@ -35,7 +35,7 @@ def command(names: tuple[str, ...], plugins: tuple[Path, ...], json_: bool) -> i
       genloss check --plugin my_losses.py
     """
     from genloss.commands.terminal import print_json, show_plugin_warnings
-    from genloss.registry import catalogue
+    from genloss.registry.catalogue import catalogue
 
     show_plugin_warnings()
     known = catalogue(*plugins)
@@ -65,7 +65,7 @@ def _definitions(known: Catalogue, names: Sequence[str], plugins: Sequence[Plugi
         CatalogueError: a name that neither a definition nor a plugin has.
     """
     from genloss.errors import CatalogueError, did_you_mean
-    from genloss.kinds import KINDS
+    from genloss.registry.kinds import KINDS
 
     found = [d for plugin in plugins for kind in KINDS for d in plugin.offers.get(kind, [])]
     for name in names:

@@ -150,13 +150,13 @@ def _list(found: Sequence[_Asked]) -> None:
 
 def _closed(kept: Kept) -> Kept:
     """The record, after its runs have been closed, of which MLflow is to know, if its launcher died."""
-    from genloss.launch import remains
+    from genloss.launch import recovery
     from genloss.record import inventory
 
     if kept.alive or not kept.folder.has_crashed():
         return kept
     for run in kept.folder.runs():
-        remains.close(run)
+        recovery.close(run)
     return inventory.look(kept.folder)
 
 

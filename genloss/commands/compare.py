@@ -11,7 +11,7 @@ import click
 from genloss.commands.options import as_json
 
 if TYPE_CHECKING:
-    from genloss.comparing import Gathered
+    from genloss.api.compare import Gathered
     from genloss.comparison.comparison import Comparison
 
 
@@ -81,7 +81,7 @@ def command(
     if html is not None and not html.name:
         raise RequestError("`--html` has no name of a file", hint="as in `--html report.html`")
     with stderr().status("reading the runs"):
-        from genloss.comparing import gather
+        from genloss.api.compare import gather
         from genloss.tracking import fail_fast
 
         fail_fast()
@@ -164,7 +164,7 @@ def _print_legend(lines: Iterable[str]) -> None:
 
 def _costs(comparison: Comparison) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     """Headings and rows: what one run of each objective used."""
-    from genloss.comparison.words import NONE, duration, memory
+    from genloss.text import NONE, duration, memory
 
     costs = {objective: comparison.cost(objective) for objective in comparison.objectives}
     players = list(dict.fromkeys(player for cost in costs.values() for player in cost.updates))

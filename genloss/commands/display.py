@@ -13,12 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from genloss.commands.terminal import number_of, stderr
-from genloss.comparison.words import without_numbers
+from genloss.text import without_numbers
 
 if TYPE_CHECKING:
     from genloss.experiment.schema import Experiment, Run
-    from genloss.launch.display import Display
-    from genloss.launch.scheduler import Study
+    from genloss.launch.progress import Display
+    from genloss.launch.study import Study
 
 
 WIDE = 100

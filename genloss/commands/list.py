@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from genloss.commands import options
-from genloss.kinds import KINDS
+from genloss.registry.kinds import KINDS
 
 
 @click.command("list")
@@ -24,7 +24,7 @@ def command(kind: str | None, plugins: tuple[Path, ...], json_: bool) -> None:
       genloss list metrics --json
     """
     from genloss.commands.terminal import print_json, print_table, show_plugin_warnings, stdout
-    from genloss.registry import catalogue
+    from genloss.registry.catalogue import catalogue
 
     show_plugin_warnings()
     known = catalogue(*plugins)

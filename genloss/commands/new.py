@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from genloss.commands import options
-from genloss.kinds import KINDS, singular
+from genloss.registry.kinds import KINDS, singular
 
 EXPERIMENT = "experiment"
 
@@ -37,7 +37,7 @@ def command(kind: str, name: str, folder: Path | None) -> None:
     """
     from genloss import scaffold
     from genloss.commands.terminal import show_plugin_warnings
-    from genloss.registry import catalogue
+    from genloss.registry.catalogue import catalogue
 
     show_plugin_warnings()
     if kind == EXPERIMENT:

@@ -30,8 +30,8 @@ def command(
     """
     from genloss.commands.planned import print_plan
     from genloss.commands.terminal import print_json, remark, show_plugin_warnings
-    from genloss.experiment.plan import plan, runs
     from genloss.experiment.search import with_trials
+    from genloss.planning.plan import plan, runs
 
     show_plugin_warnings()
     planned = plan(file, plugins=plugins, overrides=overrides, objectives=objectives)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from genloss.contracts.definition import Definition
-    from genloss.experiment.plan import Plan
+    from genloss.planning.plan import Plan
 
 SEEDS_SHOWN, POINTS_SHOWN = 16, 30
 
@@ -67,7 +67,7 @@ def _sizes(planned: Plan) -> Iterator[str]:
     """What training takes, of the largest objective if there are several."""
     if not planned.sizes:
         return
-    from genloss.training.fits import flop, gib
+    from genloss.planning.fits import flop, gib
 
     size = max(planned.sizes.values(), key=lambda size: size.step)
     parameters = {size.parameters for size in planned.sizes.values()}

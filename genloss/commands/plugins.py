@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genloss.commands import options
-from genloss.kinds import KINDS, singular
+from genloss.registry.kinds import KINDS, singular
 
 if TYPE_CHECKING:
-    from genloss.plugin import Plugin
+    from genloss.registry.plugin import Plugin
 
 
 @click.command("plugins")
@@ -29,7 +29,7 @@ def command(offers: bool, plugins: tuple[Path, ...], json_: bool) -> None:
       genloss plugins --plugin my_losses.py --json
     """
     from genloss.commands.terminal import print_json, print_table
-    from genloss.discovery import collect, file_plugin, installed_plugins
+    from genloss.registry.discovery import collect, file_plugin, installed_plugins
 
     found = installed_plugins() + [file_plugin(path) for path in plugins]
     for plugin in found:

@@ -31,8 +31,8 @@ def command(
     from genloss.commands.display import for_terminal
     from genloss.commands.results import print_results
     from genloss.commands.terminal import remark, show_plugin_warnings, stderr
-    from genloss.experiment.plan import plan
     from genloss.launch.forkserver import ForkServers
+    from genloss.planning.plan import plan
 
     show_plugin_warnings()
     with ForkServers() as servers:
@@ -42,7 +42,7 @@ def command(
             )
         remark(planned.remarks)
 
-        from genloss.launch.study import launch  # imports torch, as the workers do by now
+        from genloss.launch.run import launch  # imports torch, as the workers do by now
 
         result = launch(planned, for_terminal(), servers)
     print_results(result)

@@ -23,8 +23,8 @@ def command(plugins: tuple[Path, ...]) -> None:
       genloss schema --plugin my_losses.py > genloss.schema.json
     """
     from genloss.commands.terminal import print_json, show_plugin_warnings
-    from genloss.experiment.json_schema import experiment_schema
-    from genloss.registry import catalogue
+    from genloss.planning.json_schema import experiment_schema
+    from genloss.registry.catalogue import catalogue
 
     show_plugin_warnings()
     print_json(experiment_schema(catalogue(*plugins)))

@@ -13,8 +13,8 @@ from genloss.experiment.nodes import one_line, show
 from genloss.experiment.schema import Range
 
 if TYPE_CHECKING:
-    from genloss.comparison.best import Best
-    from genloss.experiment.plan import Plan
+    from genloss.comparison.trials import Best
+    from genloss.planning.plan import Plan
 
 LONGEST = 200
 """Characters of a point or a choice in one line."""

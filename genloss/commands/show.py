@@ -32,7 +32,7 @@ def command(name: str, plugins: tuple[Path, ...], json_: bool) -> None:
     """
     from genloss.commands.terminal import print_json, show_plugin_warnings, stdout
     from genloss.errors import CatalogueError, did_you_mean
-    from genloss.registry import KINDS, catalogue
+    from genloss.registry.catalogue import KINDS, catalogue
 
     show_plugin_warnings()
     known = catalogue(*plugins)
@@ -88,8 +88,8 @@ def _facts(definition: Definition) -> dict[str, Any]:
 
 def _offers(definition: ModelDefinition) -> dict[str, Any]:
     """What the model offers to each player at its default options; or why that cannot be told."""
-    from genloss.experiment.blame import culprit, describe
-    from genloss.experiment.offers import attempt
+    from genloss.planning.interfaces import attempt
+    from genloss.registry.origin import culprit, describe
 
     error: BaseException | None
     model, error = attempt(definition)

@@ -67,7 +67,7 @@ def _ship(folder: StudyFolder, named: str | None, options: Sequence[str]) -> boo
     from genloss.commands.terminal import complain, printable, say, stderr, warn
     from genloss.commands.units import size
     from genloss.errors import GenlossError
-    from genloss.launch.tracker import TrackerProcess
+    from genloss.launch.tracker_process import TrackerProcess
     from genloss.tracking import allowed
 
     if folder.is_alive():

@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from genloss.errors import GenlossError, Location, PluginError
-from genloss.experiment.remarks import Remark
-from genloss.registry import PluginWarning
+from genloss.planning.remarks import Remark
+from genloss.registry.catalogue import PluginWarning
 
 PIPE_WIDTH = 160
 """Columns of a table that is read by no terminal."""
@@ -67,7 +67,7 @@ def complain(error: GenlossError) -> None:
     console.print(Text.assemble(("error", "bold red"), (": ", "bold"), printable(error.message)))
     _place_and_hint(error.where, error.hint)
     if isinstance(error, PluginError) and (cause := error.__cause__) is not None:
-        from genloss.experiment.blame import from_plugin
+        from genloss.registry.origin import from_plugin
 
         lines = traceback.format_exception(type(cause), cause, from_plugin(cause.__traceback__))
         console.print(Text(printable("".join(lines).rstrip()), "dim"))

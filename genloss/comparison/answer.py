@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from genloss.comparison.best import chosen_by, values
+from genloss.comparison.numbers import Numbers
 from genloss.comparison.statistics import LEVEL, Difference, least_p, least_seeds
-from genloss.comparison.words import count_of, joined, needed, number, p_value, spread
+from genloss.comparison.trials import best, chosen_by, trials, values
 from genloss.record.folder import PRUNED
-
-if TYPE_CHECKING:
-    from genloss.comparison.comparison import Comparison
+from genloss.text import count_of, joined, needed, number, p_value, spread
 
 MOST = 3
 """So many objectives are named in a row."""
 
 
-def answer(comparison: Comparison) -> tuple[str, ...]:
+def answer(comparison: Numbers) -> tuple[str, ...]:
     """Which objectives are better or worse than the baseline by the comparison's metric; and what cannot be
     decided, and how many seeds would. Of a search: the best trials, and that fresh seeds decide.
     """
@@ -58,23 +55,23 @@ def answer(comparison: Comparison) -> tuple[str, ...]:
     )
 
 
-def _searched(comparison: Comparison) -> tuple[str, ...]:
+def _searched(comparison: Numbers) -> tuple[str, ...]:
     """The best trial of each objective that was searched, and what that is worth; nothing if none was."""
-    trials = comparison.trials()
-    if not trials:
+    searched = trials(comparison)
+    if not searched:
         return ()
-    found = {best.objective: best for best in comparison.best()}
+    found = {each.objective: each for each in best(comparison)}
     parts = []
-    for each in trials:
+    for each in searched:
         lost = f" ({each.lost()})" if each.lost() else ""
         of = f"{count_of(len(each.names), 'trial')}{lost} of `{each.objective}`"
-        best = found.get(each.objective)
-        if best is None:
+        chosen = found.get(each.objective)
+        if chosen is None:
             parts.append(f"none of {of} has a value")
             continue
-        summary = comparison.summaries[comparison.metric][best.name]
+        summary = comparison.summaries[comparison.metric][chosen.name]
         value = spread(summary.mean, summary.half_width)
-        parts.append(f"the best of {of} is trial {best.trial} with {value} ({values(best.point)})")
+        parts.append(f"the best of {of} is trial {chosen.trial} with {value} ({values(chosen.point)})")
     floor = comparison.floors.get(comparison.metric, math.nan)
     perfect = "" if math.isnan(floor) else f"; a perfect model would have {number(floor)}"
     first = f"By {_by(comparison)}, {joined(parts, MOST)}{perfect}."
@@ -90,7 +87,7 @@ def _searched(comparison: Comparison) -> tuple[str, ...]:
     )
 
 
-def _decided(comparison: Comparison, differences: Sequence[Difference]) -> str:
+def _decided(comparison: Numbers, differences: Sequence[Difference]) -> str:
     """The first sentence: what is better than the baseline, and what is worse."""
     baseline = comparison.baseline
     better, worse = ([d for d in differences if d.decided and d.better is side] for side in (True, False))
@@ -121,12 +118,12 @@ def _gain(difference: Difference, *, tell_seeds: bool) -> str:
     return f"`{difference.objective}` (by {by}, p = {p_value(difference.p_holm)}{seeds})"
 
 
-def _family(comparison: Comparison) -> list[Difference]:
+def _family(comparison: Numbers) -> list[Difference]:
     """The comparisons that are corrected together."""
     return [d for d in comparison.pairs or comparison.differences if d.metric == comparison.metric]
 
 
-def _undecided(comparison: Comparison, differences: Sequence[Difference]) -> str:
+def _undecided(comparison: Numbers, differences: Sequence[Difference]) -> str:
     """The second sentence: what cannot be said, and how many seeds would say it."""
     left = [d for d in differences if not d.decided]
     if not left:
@@ -194,14 +191,14 @@ def _named(differences: Sequence[Difference]) -> str:
     return joined([f"`{d.objective}`" for d in differences], MOST)
 
 
-def _by(comparison: Comparison) -> str:
+def _by(comparison: Numbers) -> str:
     """`frechet_distance (lower is better)`."""
     direction = comparison.metrics[comparison.metric]
     unit = "" if direction.unit == "1" else f"{direction.unit}, "
     return f"{comparison.metric} ({unit}{'higher' if direction.higher_is_better else 'lower'} is better)"
 
 
-def _value(comparison: Comparison, objective: str) -> str:
+def _value(comparison: Numbers, objective: str) -> str:
     """`3.05 ± 0.41 (8 seeds; floor 0.31)`."""
     summary = comparison.summaries[comparison.metric][objective]
     floor = comparison.floors.get(comparison.metric, math.nan)
@@ -209,7 +206,7 @@ def _value(comparison: Comparison, objective: str) -> str:
     return f"{spread(summary.mean, summary.half_width)} ({count_of(summary.count, 'seed')}{said})"
 
 
-def _lost(comparison: Comparison) -> str:
+def _lost(comparison: Numbers) -> str:
     """What is in no mean, to end a sentence."""
     summaries = comparison.summaries[comparison.metric].values()
     counts = {

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from genloss.comparison.runs import RunResult
 from genloss.comparison.studies import DECIDES, StudyRuns
-from genloss.comparison.words import joined
-from genloss.experiment.used import CODE, CONTENT
+from genloss.experiment.schema import CODE, CONTENT
+from genloss.text import joined
 
 INDIFFERENT = frozenset(
     {"objective", "seed", "training.checkpoint_every", "training.timeout", "evaluation.metrics"}

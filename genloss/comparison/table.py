@@ -6,16 +6,14 @@ import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from genloss.comparison.best import values
+from genloss.comparison.answer import answer
+from genloss.comparison.numbers import Numbers
+from genloss.comparison.runs import Cost
 from genloss.comparison.statistics import LEVEL, Difference
-from genloss.comparison.words import NONE, count_of, duration, memory, needed, number, p_value, spread
+from genloss.comparison.trials import ranked, values
 from genloss.record.folder import PRUNED
-
-if TYPE_CHECKING:
-    from genloss.comparison.comparison import Comparison
-    from genloss.comparison.runs import Cost
+from genloss.text import NONE, count_of, duration, memory, needed, number, p_value, spread
 
 BETTER, WORSE = "▲", "▼"
 DIFFERS = 1.25
@@ -52,12 +50,12 @@ class Table:
         return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
 
 
-def overview(comparison: Comparison) -> Table:
+def overview(comparison: Numbers) -> Table:
     """A row an objective: its seeds, each metric's mean ± half of its 95 % interval, with a mark where it is
     better or worse than the baseline, and the costs that differ; the last row has the floors. The trials of a
     search have no marks but values, and stand the best first.
     """
-    metrics, objectives = comparison.metrics, comparison.ranked()
+    metrics, objectives = comparison.metrics, ranked(comparison)
     costs = _costs(comparison)
     if comparison.is_search:
         costs["values"] = [values(comparison.of(o)[0].point) for o in objectives]
@@ -73,7 +71,7 @@ def overview(comparison: Comparison) -> Table:
     return Table((first, "seeds", *headings, *costs), tuple(rows), tuple(_legend(comparison, costs)))
 
 
-def details(comparison: Comparison, metric: str) -> Table:
+def details(comparison: Numbers, metric: str) -> Table:
     """A row an objective: all that is known of one metric, and of its difference to the baseline."""
     higher = comparison.metrics[metric].higher_is_better
     rows = []
@@ -101,7 +99,7 @@ def details(comparison: Comparison, metric: str) -> Table:
     return Table(columns, tuple(rows), legend)
 
 
-def pairs(comparison: Comparison, metric: str) -> Table:
+def pairs(comparison: Numbers, metric: str) -> Table:
     """A row a pair of objectives: the difference in one metric, over the seeds that both have."""
     found = [d for d in comparison.pairs or comparison.differences if d.metric == metric]
     rows = tuple((f"{d.objective} − {d.other}", str(d.seeds), *tested(d)) for d in found)
@@ -112,10 +110,10 @@ def pairs(comparison: Comparison, metric: str) -> Table:
     return Table(("pair", "seeds", *TESTED), rows, legend)
 
 
-def markdown(comparison: Comparison) -> str:
+def markdown(comparison: Numbers) -> str:
     """The answer, the table, and the runs that did not finish, as Markdown."""
     table = overview(comparison)
-    lines = [" ".join(comparison.answer()), "", table.markdown()]
+    lines = [" ".join(answer(comparison)), "", table.markdown()]
     if table.legend:
         lines += ["", f"{'; '.join(table.legend)}."]
     unfinished = comparison.unfinished()
@@ -127,22 +125,22 @@ def markdown(comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
-def to_html(comparison: Comparison) -> str:
+def to_html(comparison: Numbers) -> str:
     """The answer and the table as notebooks show them."""
     table = overview(comparison)
-    said = html.escape(" ".join(comparison.answer()))
+    said = html.escape(" ".join(answer(comparison)))
     legend = "<br>".join(map(html.escape, table.legend))
     return f"<p>{said}</p>{table.html()}<p><small>{legend}</small></p>"
 
 
-def heading(comparison: Comparison, metric: str) -> str:
+def heading(comparison: Numbers, metric: str) -> str:
     """The metric's name with its unit and direction."""
     direction = comparison.metrics[metric]
     unit = "" if direction.unit == "1" else f", {direction.unit}"
     return f"{metric}{unit} {'↑' if direction.higher_is_better else '↓'}"
 
 
-def seeds(comparison: Comparison, objective: str) -> str:
+def seeds(comparison: Numbers, objective: str) -> str:
     """How many seeds finished, of how many if not all did; or that a search pruned it."""
     if any(run.status == PRUNED for run in comparison.of(objective)):
         return "pruned"
@@ -150,7 +148,7 @@ def seeds(comparison: Comparison, objective: str) -> str:
     return str(done) if done == planned else f"{done} of {planned}"
 
 
-def cell(comparison: Comparison, objective: str, metric: str) -> str:
+def cell(comparison: Numbers, objective: str, metric: str) -> str:
     """`▲ 2.31 ± 0.12`: the mean, half of its interval, and whether it is better or worse than the baseline;
     the mean alone for one seed; a dash for none.
     """
@@ -186,7 +184,7 @@ def tested(difference: Difference) -> tuple[str, ...]:
     )
 
 
-def _tested_legend(comparison: Comparison, metric: str, found: Sequence[Difference], what: str) -> list[str]:
+def _tested_legend(comparison: Numbers, metric: str, found: Sequence[Difference], what: str) -> list[str]:
     own = [difference for difference in found if difference.metric == metric]
     if not own:
         return []
@@ -202,7 +200,7 @@ def _tested_legend(comparison: Comparison, metric: str, found: Sequence[Differen
     ]
 
 
-def _tests(comparison: Comparison, metric: str) -> int:
+def _tests(comparison: Numbers, metric: str) -> int:
     """How many comparisons were corrected together."""
     return sum(d.metric == metric and d.seeds > 1 for d in comparison.pairs or comparison.differences)
 
@@ -211,7 +209,7 @@ def _sides(higher_is_better: bool) -> str:
     return "higher is better" if higher_is_better else "lower is better"
 
 
-def _legend(comparison: Comparison, costs: Mapping[str, Sequence[str]]) -> list[str]:
+def _legend(comparison: Numbers, costs: Mapping[str, Sequence[str]]) -> list[str]:
     """What the cells are, in lines; none where there are none."""
     lines = []
     if comparison.metrics:
@@ -240,9 +238,9 @@ def _legend(comparison: Comparison, costs: Mapping[str, Sequence[str]]) -> list[
     return [*lines, *comparison.notes]
 
 
-def _costs(comparison: Comparison) -> dict[str, list[str]]:
+def _costs(comparison: Numbers) -> dict[str, list[str]]:
     """The columns of those costs that differ among the objectives that finished, a cell an objective."""
-    every = [comparison.cost(objective) for objective in comparison.ranked()]
+    every = [comparison.cost(objective) for objective in ranked(comparison)]
     done = [comparison.cost(o) for o in comparison.objectives if comparison.finished(o)]
     columns = {}
     if len({cost.steps for cost in done}) > 1:

@@ -12,7 +12,7 @@ from pathlib import Path
 from genloss.conformance.running import check
 from genloss.conformance.suite import Check, Nonconformity
 from genloss.contracts.definition import Definition
-from genloss.plugin import Plugin
+from genloss.registry.plugin import Plugin
 
 IMPORT = """
 import importlib, sys

@@ -9,7 +9,7 @@ from typing import Literal
 
 from genloss.contracts.definition import Definition
 from genloss.errors import FOREIGN, GenlossError, Location
-from genloss.experiment.blame import culprit, describe
+from genloss.registry.origin import culprit, describe
 
 Status = Literal["passed", "exempt", "failed", "not run"]
 

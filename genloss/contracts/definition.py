@@ -22,6 +22,9 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED_NAMES = ("total", "gradient_norm", "skipped_updates", "with")
 """No loss and no term has one of these, which columns and keys of the YAML have."""
 
+BLAMED = "_genloss_definition"
+"""The attribute of an exception that names the definition whose value it came from."""
+
 NO_EXEMPTION: Mapping[str, str] = types.MappingProxyType({})
 
 
@@ -205,6 +208,10 @@ class Definition:
             if name not in self.options:
                 raise ValueError(f"{self.kind} `{self.name}` has no option `{name}`")
         return {name: self.options[name].validate(value) for name, value in options.items()}
+
+    def blame(self, error: BaseException) -> None:
+        """Marks an exception as caused by what this definition returned, not by its code."""
+        setattr(error, BLAMED, self)
 
 
 def check_name(kind: str, name: Any, reserved: Iterable[str] = ()) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 from genloss.contracts.definition import RESERVED_NAMES
 from genloss.errors import ExperimentError
-from genloss.experiment.fields import Reader, join, read_mapping, read_number, section, typed, unexpected
 from genloss.experiment.nodes import Node
-from genloss.experiment.overlays import lay_over, put
+from genloss.experiment.overrides import lay_over, put
+from genloss.experiment.readers import Reader, join, read_mapping, read_number, section, typed, unexpected
 from genloss.experiment.schema import Choice, Count, Name, Objective, Player, Term, Training, flattened
 
 TERM_KEYS = ("weight", "as", "bind", "every")

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Literal
 
 from genloss.errors import ExperimentError
-from genloss.experiment.fields import join, read_list, read_mapping, section, suggestion, typed, unexpected
 from genloss.experiment.files import existing
 from genloss.experiment.nodes import Node, show
 from genloss.experiment.objectives import (
@@ -24,6 +23,7 @@ from genloss.experiment.objectives import (
     read_players,
     read_training,
 )
+from genloss.experiment.readers import join, read_list, read_mapping, section, suggestion, typed, unexpected
 from genloss.experiment.schema import Choice, Evaluation, Experiment, Name, Processes, Retry, Tracking
 from genloss.experiment.search import complete, read_search
 from genloss.experiment.source import Source

@@ -20,6 +20,10 @@ PointName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._,=+-]{0,199}$
 """An objective's name, or one that genloss made of it and of a point's values."""
 
 
+CODE, CONTENT = "@code", "@content"
+"""What the names in a run's `code` end with; no option is called so."""
+
+
 class Frozen(BaseModel):
     """The base of all that is read from YAML: unknown keys are errors, nothing changes afterwards."""
 
@@ -320,7 +324,7 @@ class Run(Frozen):
     """One objective with one seed on one device: all that a worker needs.
 
     Attributes:
-        code: digests of the code and the files that it uses; see used.py. Older runs have none.
+        code: digests of the code and the files that it uses; see planning/provenance.py.
     """
 
     study: str

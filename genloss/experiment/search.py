@@ -21,8 +21,8 @@ from functools import partial
 from typing import Any
 
 from genloss.errors import ExperimentError
-from genloss.experiment.fields import Reader, read_list, read_mapping, section, typed, unexpected
 from genloss.experiment.nodes import Node, show
+from genloss.experiment.readers import Reader, read_list, read_mapping, section, typed, unexpected
 from genloss.experiment.schema import Evaluation, Experiment, Objective, Range, Search
 from genloss.experiment.sweep import target
 

@@ -14,7 +14,7 @@ from typing import Any
 from genloss.errors import ExperimentError, Location
 from genloss.experiment import yaml_reader
 from genloss.experiment.nodes import Node, from_python, show
-from genloss.experiment.overlays import set_value
+from genloss.experiment.overrides import set_value
 from genloss.experiment.schema import Experiment
 
 MAX_BYTES = 2**20

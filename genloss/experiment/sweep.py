@@ -20,10 +20,10 @@ from itertools import product
 from typing import Any
 
 from genloss.errors import ExperimentError, Location, did_you_mean
-from genloss.experiment.fields import read_list, unexpected
 from genloss.experiment.nodes import Node, show
 from genloss.experiment.objectives import Drafted, read_objective
-from genloss.experiment.overlays import next_key
+from genloss.experiment.overrides import next_key
+from genloss.experiment.readers import read_list, unexpected
 
 Grid = Mapping[str, Sequence[Node]]
 """The values that are swept, by dotted path."""

@@ -19,19 +19,19 @@ from typing import Any
 
 import torch
 
-from genloss import loading
 from genloss.comparison.curves import loss_curves
 from genloss.errors import FOREIGN, GenlossError, NonFiniteError, RecordError, RunError, told
 from genloss.experiment.schema import Run
 from genloss.launch import fingerprint
 from genloss.launch.configuration import write_configuration
 from genloss.launch.data import load_data
+from genloss.planning.provenance import described
 from genloss.record import checkpoint, files
 from genloss.record.folder import RunFolder, StudyFolder, read_record, values_from
 from genloss.record.journal import Column, Journal, Values
 from genloss.record.recorder import Recorder
-from genloss.registry import catalogue
-from genloss.training import seeds
+from genloss.registry.catalogue import catalogue
+from genloss.training import seeds, weights
 from genloss.training.batches import Batches
 from genloss.training.devices import describe
 from genloss.training.evaluation import Evaluator
@@ -324,12 +324,20 @@ class Attempt:
 
     def _keep(self, trainer: Trainer, *, curves: bool) -> str:
         """Writes the weights, and loss curves if they are wanted."""
-        names = loading.save(trainer.judged, self._run, self._folder.artifacts, self._known.models)
+        models, name = self._known.models, self._run.objective.model.name
+        provider = models.provider(name)
+        names = weights.save(
+            trainer.judged,
+            self._run,
+            self._folder.artifacts,
+            written_in=described(models[name], provider),
+            plugin=provider.code,
+        )
         if curves and loss_curves(self._folder, self._folder.artifacts / "loss_curves.png"):
             names.append("loss_curves.png")
         for name in names:
             self._artifact(name)
-        return loading.digest(trainer.judged)
+        return weights.digest(trainer.judged)
 
     def _tell_skipped(self, trainer: Trainer) -> None:
         """Tells of updates that were skipped.

@@ -8,7 +8,7 @@ import yaml
 
 from genloss.experiment.schema import Run
 from genloss.record.folder import EXPERIMENT, PACKAGES, RunFolder
-from genloss.registry import Catalogue
+from genloss.registry.catalogue import Catalogue
 
 PLUGINS = "plugins"
 """The folder of the artifacts that has a copy of each plugin file and of its neighbours."""

@@ -8,7 +8,7 @@ import yaml
 
 from genloss.contracts.dataset import Data
 from genloss.experiment.schema import Choice
-from genloss.registry import Catalogue
+from genloss.registry.catalogue import Catalogue
 
 
 def load_data(known: Catalogue, choice: Choice) -> Data:

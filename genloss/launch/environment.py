@@ -6,8 +6,8 @@ import getpass
 import platform
 from importlib.metadata import distributions, version
 
-import genloss
-from genloss.registry import Plugin
+from genloss.registry.catalogue import Plugin
+from genloss.version import __version__
 
 
 def tags(source: str, plugins: tuple[Plugin, ...]) -> dict[str, str]:
@@ -16,7 +16,7 @@ def tags(source: str, plugins: tuple[Plugin, ...]) -> dict[str, str]:
         "mlflow.user": _user(),
         "mlflow.source.name": source,
         "mlflow.source.type": "LOCAL",
-        "genloss.version": genloss.__version__,
+        "genloss.version": __version__,
         "genloss.torch": version("torch"),
         "genloss.python": platform.python_version(),
         "genloss.host": platform.node(),

@@ -11,13 +11,13 @@ from typing import Any
 
 from genloss.contracts.definition import Definition
 from genloss.errors import GenlossError, RecordError, RequestError, writable
-from genloss.experiment import blame
 from genloss.experiment.schema import Run
 from genloss.launch.outcome import Outcome
 from genloss.record.files import publish
 from genloss.record.folder import RunFolder
 from genloss.record.journal import Journal
-from genloss.registry import catalogue
+from genloss.registry import origin
+from genloss.registry.catalogue import catalogue
 
 LOCK_SECONDS = 5.0
 """Who only looks whether somebody trains in a folder holds its lock for a moment."""
@@ -79,9 +79,9 @@ def conclude(journal: Journal, outcome: Outcome, **more: Any) -> Outcome:
 
 def _said(error: BaseException, run: Run) -> str:
     """What went wrong, in one line, and in which plugin's code."""
-    message = writable(error.message) if isinstance(error, GenlossError) else blame.describe(error)
+    message = writable(error.message) if isinstance(error, GenlossError) else origin.describe(error)
     try:
-        found = blame.culprit(error, _definitions(run))
+        found = origin.culprit(error, _definitions(run))
     except RequestError:  # a plugin is not what it was when the run was planned
         found = None
     return (f"{found}: {message}" if found else message).split("\n", 1)[0]

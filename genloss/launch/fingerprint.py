@@ -12,9 +12,9 @@ import torch
 
 from genloss.errors import RunError
 from genloss.experiment.schema import Experiment, Run
-from genloss.experiment.used import contents, trainer
+from genloss.planning.provenance import contents, trainer
 from genloss.record.folder import StudyFolder
-from genloss.registry import Catalogue, Plugin, catalogue
+from genloss.registry.catalogue import Catalogue, Plugin, catalogue
 from genloss.training.devices import describe
 
 SHOWN = 12

@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection, wait
 from typing import IO, Any, Protocol, Self
 
 from genloss.experiment.schema import Experiment
-from genloss.launch import children
+from genloss.launch import subprocesses
 from genloss.training.devices import guess, requested, shares
 
 FORKS = sys.platform == "linux"
@@ -275,12 +275,12 @@ def _popen(
 ) -> subprocess.Popen[bytes]:
     """Starts a worker, or a fork server, as a process that imports all by itself."""
     return subprocess.Popen(
-        children.command("genloss.launch.worker", str(number), *more),
+        subprocesses.command("genloss.launch.worker", str(number), *more),
         pass_fds=[number],
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
         start_new_session=True,  # Ctrl-C in the terminal reaches the launcher alone
-        env=children.environment(PYTHONUNBUFFERED="1", **variables),
+        env=subprocesses.environment(PYTHONUNBUFFERED="1", **variables),
         umask=0o077,  # what a worker writes is a record, and private
     )

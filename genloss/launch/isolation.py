@@ -10,15 +10,15 @@ share their workers.
 
 from __future__ import annotations
 
-from genloss.experiment import used
 from genloss.experiment.schema import Run
-from genloss.plugin import GROUP
-from genloss.registry import Catalogue
+from genloss.planning import provenance
+from genloss.registry.catalogue import Catalogue
+from genloss.registry.plugin import GROUP
 
 
 def needs_own_process(run: Run, known: Catalogue) -> bool:
     """Whether code takes part that does not ship with genloss, or torch.compile, which keeps state."""
     if run.plugins or run.objective.training.compile:
         return True
-    offered_by = used.providers(run.data, run.objective, run.evaluation, known)
+    offered_by = provenance.providers(run.data, run.objective, run.evaluation, known)
     return any(plugin.name != GROUP for plugin in offered_by)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genloss.code import Code
+from genloss.registry.code import Code
 
 AS_WRITTEN = frozenset({"text", "description", "reproduce", "overrides", "chosen"})
 """What is kept as the user wrote it, whatever it says."""

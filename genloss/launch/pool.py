@@ -14,13 +14,13 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Self
 
 from genloss.experiment.schema import Run
-from genloss.launch import children
+from genloss.launch import subprocesses
 from genloss.launch.forkserver import ForkServers, Process, settings
 from genloss.record.folder import StudyFolder
 from genloss.training.devices import Device
 
 if TYPE_CHECKING:
-    from genloss.launch.scheduler import Study
+    from genloss.launch.study import Study
 
 DETERMINISTIC = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 """What cuBLAS wants to be told before it is loaded, to give the same bits twice."""
@@ -92,7 +92,7 @@ class Worker:
             self.connection.send_bytes(json.dumps(request).encode())
 
     def _start(self) -> None:
-        with children.log(self._log) as log:
+        with subprocesses.log(self._log) as log:
             self._process, self.connection = self._servers.start(self.variables, log)
 
     def stop(self) -> None:
@@ -153,7 +153,7 @@ class Worker:
         code = self._process.returncode
         self._reap()
         if code < 0:
-            return f"the worker was ended by {children.signal_name(code)}"
+            return f"the worker was ended by {subprocesses.signal_name(code)}"
         return f"the worker ended by itself with exit code {code}"
 
     def take_off(self) -> Run:

@@ -9,12 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from genloss.experiment.plan import Plan
 from genloss.experiment.schema import Experiment, Run
 from genloss.experiment.source import MAPPING
-from genloss.experiment.store import experiment_name
 from genloss.launch import environment, fingerprint
 from genloss.launch.git import UNKNOWN, GitState
+from genloss.planning.plan import Plan
+from genloss.planning.store import experiment_name
 from genloss.record.files import publish
 from genloss.record.folder import EXPERIMENT, GIT_DIFF, PACKAGES, StudyFolder
 from genloss.tracking import address

@@ -12,7 +12,7 @@ from genloss.comparison.runs import RunResult
 from genloss.errors import TrackingError
 
 if TYPE_CHECKING:
-    from genloss.comparison.best import Best
+    from genloss.comparison.trials import Best
 
 
 class UnfinishedWarning(UserWarning):

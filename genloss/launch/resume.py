@@ -20,28 +20,28 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genloss import code, registry, trust
-from genloss.code import Code
 from genloss.contracts.dataset import Data
 from genloss.errors import ExperimentError, Location, RecordError, RequestError
-from genloss.experiment.options import calling
 from genloss.experiment.schema import Experiment, Run
 from genloss.experiment.source import MAPPING, again
-from genloss.experiment.used import used
-from genloss.launch import fingerprint, remains
-from genloss.launch.display import Display, Silence, Steady
+from genloss.launch import fingerprint, recovery
 from genloss.launch.execute import read_run
 from genloss.launch.forkserver import ForkServers
 from genloss.launch.moved import relocated
 from genloss.launch.preparation import rewrite, write_run
+from genloss.launch.progress import Display, Silence, Steady
 from genloss.launch.result import StudyResult, UnfinishedWarning
-from genloss.launch.scheduler import Study
+from genloss.launch.run import conduct
 from genloss.launch.search import search_of
 from genloss.launch.signals import Signals
-from genloss.launch.study import conduct
-from genloss.plugin import refuse_while_loading
+from genloss.launch.study import Study
+from genloss.planning.options import calling
+from genloss.planning.provenance import used
 from genloss.record.folder import DONE, ROOT, StudyFolder, latest_study, read_record
-from genloss.registry import Catalogue
+from genloss.registry import code, trust
+from genloss.registry.catalogue import Catalogue, of_code
+from genloss.registry.code import Code
+from genloss.registry.plugin import refuse_while_loading
 from genloss.tracking import allowed
 from genloss.training.devices import Device, choose
 
@@ -161,7 +161,7 @@ def go_on(
             rewrite(folder, content, decided)
         for run in decided:
             _check(folder, run)
-        known = registry.of_code(*codes)
+        known = of_code(*codes)
         data = _load(known, experiment)
         choose([device.name for device in devices], runs=1)  # a run stays on the device that it began on
         now = fingerprint.take(folder, experiment, {r.name: r.device for r in decided}, known, data.digest)
@@ -177,7 +177,7 @@ def go_on(
             def stopped() -> bool:
                 return signals.count > 0
 
-            remains.wait_for_workers(folder, [run.name for run in planned], display.note, stopped)
+            recovery.wait_for_workers(folder, [run.name for run in planned], display.note, stopped)
             left = _left(folder, planned, display.note, stopped)
             if drift:
                 left = _with_code(folder, left, known, data)
@@ -303,7 +303,7 @@ def _load(known: Catalogue, experiment: Experiment) -> Data:
 
 
 def _is_unfinished(folder: StudyFolder, planned: Iterable[Run]) -> bool:
-    return bool(folder.unfinished()) or any(remains.damage(folder.run(run.name)) for run in planned)
+    return bool(folder.unfinished()) or any(recovery.damage(folder.run(run.name)) for run in planned)
 
 
 def _left(
@@ -319,16 +319,16 @@ def _left(
         if run.objective.is_open:
             left.append(run)
             continue
-        if why := remains.damage(own):
-            remains.wait_for_tracker(folder, stopped)
+        if why := recovery.damage(own):
+            recovery.wait_for_tracker(folder, stopped)
             if stopped():
                 left.append(run)
                 continue
-            aside = remains.set_aside(own)
+            aside = recovery.set_aside(own)
             note(f"{why}; it begins anew, and what is left of it is in `{aside.path}`")
         elif read_record(own, values=False).status in DONE:
             continue
         else:
-            remains.close(own)
+            recovery.close(own)
         left.append(read_run(own))
     return tuple(left)

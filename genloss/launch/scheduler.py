@@ -7,51 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from genloss.contracts.dataset import Data
-from genloss.experiment.schema import Experiment, Retry, Run
+from genloss.experiment.schema import Retry, Run
 from genloss.launch import failure
-from genloss.launch.display import Display
-from genloss.launch.floors import Floors
 from genloss.launch.forkserver import ForkServers
 from genloss.launch.isolation import needs_own_process
 from genloss.launch.outcome import Outcome
 from genloss.launch.pool import STOPPING_SECONDS, Pool, Worker
+from genloss.launch.progress import Display
 from genloss.launch.queue import Queue
+from genloss.launch.references import Floors
 from genloss.launch.signals import Signals
-from genloss.launch.tracker import TrackerProcess
-from genloss.record.folder import StudyFolder
-from genloss.registry import Catalogue
-from genloss.training.devices import Device
+from genloss.launch.study import Study
+from genloss.launch.tracker_process import TrackerProcess
 
 if TYPE_CHECKING:
-    from genloss.launch.search import Search
-
-
-@dataclass(frozen=True)
-class Study:
-    """What is left of a study, and what it is trained with.
-
-    Attributes:
-        folder: its records.
-        experiment: what it trains.
-        catalogue: what its plugins offer.
-        data: loaded.
-        devices: those that it trains on.
-        runs: what is left to train.
-        finished: how many runs were finished before.
-        drift: what has changed since it began, if that is accepted.
-        search: chooses the values of its trials, if it searches.
-    """
-
-    folder: StudyFolder
-    experiment: Experiment
-    catalogue: Catalogue
-    data: Data
-    devices: tuple[Device, ...]
-    runs: tuple[Run, ...]
-    finished: int = 0
-    drift: str = ""
-    search: Search | None = None
+    pass
 
 
 @dataclass

@@ -22,18 +22,18 @@ from dataclasses import dataclass, field
 
 from genloss.contracts.dataset import Data
 from genloss.errors import RecordError
-from genloss.experiment import suggest
 from genloss.experiment.schema import Experiment, Run
 from genloss.experiment.schema import Search as Settings
 from genloss.experiment.source import Source
-from genloss.experiment.suggest import Trial
-from genloss.experiment.trials import Trials, command, direction
-from genloss.experiment.used import used
 from genloss.launch import fingerprint
 from genloss.launch.preparation import write_run
 from genloss.launch.queue import Queue
+from genloss.planning import suggest
+from genloss.planning.provenance import used
+from genloss.planning.suggest import Trial
+from genloss.planning.trials import Trials, command, direction
 from genloss.record.folder import PRUNED, Record, StudyFolder, read_record
-from genloss.registry import Catalogue
+from genloss.registry.catalogue import Catalogue
 
 
 @dataclass

@@ -30,7 +30,7 @@ from genloss import output
 from genloss.launch.forkserver import serve
 from genloss.record.files import Descriptor
 from genloss.record.folder import RunFolder
-from genloss.registry import PluginWarning
+from genloss.registry.catalogue import PluginWarning
 
 LOST = b"the pipe to the launcher was closed by code that had not opened it, as `os.closerange` does\n"
 

@@ -27,12 +27,12 @@ from typing import Any
 
 from genloss.errors import RecordError, RequestError, did_you_mean
 from genloss.record import journal, owner
+from genloss.record.cost import Spent
 from genloss.record.cursor import Cursor
 from genloss.record.files import PRIVATE_FOLDER, publish
 from genloss.record.journal import Column, Event, Values
 from genloss.record.owner import Owner
 from genloss.record.parsing import Fields, read_json
-from genloss.record.spent import Spent
 
 ROOT = Path(".genloss")
 EXPERIMENT, PACKAGES, GIT_DIFF = "experiment.yaml", "packages.txt", "git.diff"

@@ -14,13 +14,13 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from genloss import __version__
 from genloss.contracts.definition import RESERVED_NAMES
 from genloss.errors import RequestError
-from genloss.kinds import singular
+from genloss.registry.kinds import singular
+from genloss.version import __version__
 
 if TYPE_CHECKING:
-    from genloss.registry import Definitions
+    from genloss.registry.catalogue import Definitions
 
 TEMPLATES = Path(__file__).parent
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")

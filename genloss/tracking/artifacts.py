@@ -1,121 +1,136 @@
-"""The files of a run on their way to MLflow: those that its journal names, and which of them MLflow lists."""
+"""What a report shows besides numbers, from MLflow: curves, pictures and texts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import re
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
-from genloss.record.folder import RunFolder
-from genloss.record.journal import Event
-from genloss.tracking import paths, store
+from genloss.comparison.artifacts import LONGEST_TEXT, Origin, made_with
+from genloss.comparison.run_journal import Line, Reading
+from genloss.record.folder import EXPERIMENT
+from genloss.tracking import store, tags
+from genloss.tracking.run_files import JOURNAL, UNANSWERED
 
-JOURNAL = "journal.gz"
-IMAGES, TEXTS = "images", "texts"
-UNLISTED = "MLflow does not list it among the run's artifacts"
+if TYPE_CHECKING:
+    from genloss.comparison.runs import RunResult
 
-UNANSWERED = (MlflowException, OSError, LookupError, TypeError, ValueError)
-"""What MLflow's client raises where an artifact is not given, or the answer is none."""
+PICTURE = re.compile(r"images/samples\+step\+([0-9]{1,16})\+[^/]*\.png")
+TEXT = re.compile(r"texts/[^0-9/]*([0-9]{1,16})\.txt")
+JUDGED = ("eval/", "held_out/")
 
 
-@dataclass(frozen=True)
-class Artifact:
-    """A file or a folder of a run.
+class MlflowSource:
+    """What MLflow holds of some runs. What it does not have, or does not give, is left out.
 
-    Attributes:
-        name: its path in the run's folder.
-        to: the folder that it has among the run's artifacts.
-        key: of a picture, what it shows; else empty.
-        step: of a picture.
-        when: of a picture, in milliseconds since 1970.
+    The evaluations and the losses are those of the artifact that holds the journal; of a run that has none
+    yet, the evaluations are those of MLflow's metrics.
+
+    Args:
+        client: of the store.
+        runs: that are compared.
     """
 
-    name: str
-    to: str = ""
-    key: str = ""
-    step: int = 0
-    when: int = 0
+    def __init__(self, client: MlflowClient, runs: Sequence[RunResult]) -> None:
+        self._client = client
+        self._runs = runs
+        self._folder = Path(tempfile.mkdtemp(prefix="genloss-"))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._read: dict[str, Reading] = {}
 
-    @property
-    def image(self) -> str:
-        """What MLflow's name for a picture begins with; it ends in a random part."""
-        return f"{IMAGES}/{self.key.replace('/', '~')}+step+{self.step}+timestamp+{self.when}+"
+    def evaluations(self, run: RunResult) -> Mapping[str, tuple[Sequence[int], Sequence[float]]]:
+        """The numbers of the evaluations by key: steps, and values."""
+        return self._reading(run).evaluations()
 
-    def is_image_in(self, names: Iterable[str]) -> bool:
-        """Whether the picture is among these; its smaller copy is written last."""
-        return any(name.startswith(self.image) and name.endswith("+compressed.webp") for name in names)
+    def losses(self, run: RunResult) -> Mapping[str, Line]:
+        """What each step recorded, by key."""
+        return self._reading(run).losses
 
+    def pictures(self, run: RunResult) -> Mapping[int, Path]:
+        """The pictures of samples by step."""
+        return dict(self._numbered(run, "images", PICTURE))
 
-def named_by(event: Event) -> Iterator[Artifact]:
-    """The files that an event names."""
-    content = event.content
-    if event.name == "artifact":
-        yield Artifact(content["path"], content["to"])
-    elif event.name == "evaluation":
-        if picture := content.get("image"):
-            yield Artifact(picture["path"], IMAGES, picture["key"], content["step"], event.time)
-        if text := content.get("text"):
-            yield Artifact(text["path"], TEXTS)
-    elif event.name == "status":
-        yield Artifact(f"artifacts/{JOURNAL}")
+    def texts(self, run: RunResult) -> Mapping[int, str]:
+        """Samples of text by step."""
+        return {
+            step: path.read_bytes()[:LONGEST_TEXT].decode(errors="replace")
+            for step, path in self._numbered(run, "texts", TEXT)
+        }
 
+    def origins(self) -> Sequence[Origin]:
+        """Of each study, where it comes from."""
+        first: dict[str, RunResult] = {}
+        for run in self._runs:
+            if run.run_id is not None:
+                first.setdefault(run.study, run)
+        return [self._origin(study, run) for study, run in first.items()]
 
-def missing(
-    client: MlflowClient, run_id: str, folder: RunFolder, artifacts: Iterable[Artifact]
-) -> dict[str, str]:
-    """Those of a run's files that MLflow does not list, or lists in another size, with the reasons."""
-    listing = _Listing(client, run_id)
-    found: dict[str, str] = {}
-    for artifact in artifacts:
+    def _origin(self, study: str, run: RunResult) -> Origin:
+        text = ""
+        path = self._artifact(run, EXPERIMENT)
+        if path is not None:
+            text = path.read_text(encoding="utf-8", errors="replace")
         try:
-            there = _is_there(listing, folder, artifact)
-        except Exception as error:  # the store of the artifacts may be anything, and raises what it likes
-            found[artifact.name] = f"it is not known whether MLflow has it: {store.reason(error)}"
-            continue
-        if not there:
-            found[artifact.name] = UNLISTED
-    return found
+            said = self._client.get_run(run.run_id or "").data.tags
+        except UNANSWERED:
+            return Origin(study, text)
+        content: dict[str, Any] = {
+            "created": tags.created(said),
+            "tags": said,
+            "data": {"name": run.configuration.get("data.name", ""), "digest": run.data_digest},
+            "devices": [],
+        }
+        return Origin(study, text, said.get(tags.COMMAND, ""), made_with(content))
 
+    def _numbered(self, run: RunResult, folder: str, name: re.Pattern[str]) -> Iterator[tuple[int, Path]]:
+        """The files of a folder of artifacts that bear a step in their names, in the order of the steps."""
+        if run.run_id is None:
+            return
+        try:
+            artifacts = store.artifacts_of(self._client, run.run_id)
+            listed = [file.path for file in artifacts.list_artifacts(folder)]
+        except UNANSWERED:
+            return
+        steps = {int(match[1]): path for path in sorted(listed) if (match := name.fullmatch(path))}
+        for step, artifact in sorted(steps.items()):
+            path = self._artifact(run, artifact)
+            if path is not None:
+                yield step, path
 
-class _Listing:
-    """The files of a run, by the folder that they are in; each is asked for once."""
+    def _artifact(self, run: RunResult, name: str) -> Path | None:
+        """A copy of an artifact; None where there is none, or MLflow does not give it."""
+        if run.run_id is None:
+            return None
+        to = self._folder / run.run_id
+        to.mkdir(exist_ok=True)
+        try:
+            path = Path(store.artifacts_of(self._client, run.run_id).download_artifacts(name, str(to)))
+        except UNANSWERED:
+            return None
+        within = path.resolve().is_relative_to(to.resolve())
+        return path if within and path.is_file() else None
 
-    def __init__(self, client: MlflowClient, run_id: str) -> None:
-        self._client, self._run_id = client, run_id
-        self._known: dict[str, dict[str, int | None]] = {}
+    def _reading(self, run: RunResult) -> Reading:
+        if run.run_id is None:
+            return Reading()
+        if run.run_id not in self._read:
+            path = self._artifact(run, JOURNAL)
+            self._read[run.run_id] = self._history(run.run_id) if path is None else Reading.of(path, run)
+        return self._read[run.run_id]
 
-    def __call__(self, folder: str) -> dict[str, int | None]:
-        """Paths with their sizes, as far as they are known."""
-        if folder not in self._known:
-            files = store.artifacts_of(self._client, self._run_id).list_artifacts(folder or None)
-            self._known[folder] = {file.path: file.file_size for file in files if not file.is_dir}
-        return self._known[folder]
-
-
-def _is_there(listing: _Listing, folder: RunFolder, artifact: Artifact) -> bool:
-    if artifact.key:
-        return artifact.is_image_in(listing(IMAGES))
-    to = paths.destination(artifact.to)
-    try:
-        path = paths.own(folder.path, artifact.name)
-    except paths.Refused:  # it is lost here, or was never sent
-        return Path(to, Path(artifact.name).name).as_posix() in listing(to)
-    if path.is_dir():
-        return all(
-            _is_listed(listing, each, Path(to, each.relative_to(path)))
-            for each in path.rglob("*")
-            if each.is_file()
-        )
-    return _is_listed(listing, path, Path(to, path.name))
-
-
-def _is_listed(listing: _Listing, path: Path, there: Path) -> bool:
-    parent = there.parent.as_posix()
-    sizes = listing("" if parent == "." else parent)
-    if there.as_posix() not in sizes:
-        return False
-    size = sizes[there.as_posix()]
-    return size is None or size == path.stat().st_size
+    def _history(self, run_id: str) -> Reading:
+        """The evaluations, as MLflow's metrics have them."""
+        reading = Reading()
+        with suppress(*UNANSWERED):
+            for key in self._client.get_run(run_id).data.metrics:
+                if key.startswith(JUDGED):
+                    for metric in self._client.get_metric_history(run_id, key):
+                        reading.add(metric.step, {key: metric.value})
+        return reading

@@ -20,10 +20,10 @@ from genloss.record import journal
 from genloss.record.cursor import Cursor
 from genloss.record.folder import RunFolder
 from genloss.record.journal import Damaged, Event, Values
-from genloss.tracking import artifacts, frames, verification
-from genloss.tracking.artifacts import Artifact
+from genloss.tracking import rows, run_files, verification
 from genloss.tracking.delivery import RunGone
-from genloss.tracking.frames import NON_FINITE, Seen
+from genloss.tracking.rows import NON_FINITE, Seen
+from genloss.tracking.run_files import Artifact
 from genloss.tracking.target import Store, Target
 from genloss.tracking.verification import Claim
 
@@ -208,7 +208,7 @@ class RunShipping:
                 self._steps = self.seen.steps
                 self._save(end)
             whole, self._steps = end, self.seen.steps
-            self.values += frames.number(frame, self.seen.columns)
+            self.values += rows.number(frame, self.seen.columns)
             if batches >= BATCHES_A_VISIT:
                 break
         self._log(pending, whole)
@@ -222,7 +222,7 @@ class RunShipping:
     def _metrics(self, frame: Event | Values) -> Iterator[Metric]:
         """A frame's metrics, and at last the number of all values that are not finite."""
         found = self.seen.take(frame)
-        yield from frames.metrics(frame, self.seen.columns)
+        yield from rows.metrics(frame, self.seen.columns)
         if found:
             if found.count == self.seen.non_finite:
                 self._target.log(tags={"genloss.first_non_finite": found.first})
@@ -247,7 +247,7 @@ class RunShipping:
         elif event.name == "warning":
             target.log(tags={"genloss.warning": "; ".join(self.seen.warnings)})
         elif event.name in ("artifact", "evaluation"):
-            for artifact in artifacts.named_by(event):
+            for artifact in run_files.named_by(event):
                 self._send(artifact)
         elif event.name == "status":
             told = ("weights", "weights_step", "hint")
@@ -266,7 +266,7 @@ class RunShipping:
 
     @property
     def _journal_copy(self) -> Artifact:
-        return Artifact(f"{self.folder.artifacts.name}/{artifacts.JOURNAL}")
+        return Artifact(f"{self.folder.artifacts.name}/{run_files.JOURNAL}")
 
     def _send(self, artifact: Artifact) -> None:
         """Sends a file; one that MLflow does not take is tried again when all else is shipped."""
@@ -323,7 +323,7 @@ class RunShipping:
             if end > cursor.offset:
                 break
             claim.take(frame)
-            self.values += frames.number(frame, claim.seen.columns)
+            self.values += rows.number(frame, claim.seen.columns)
             self._offset, self._steps = end, claim.seen.steps
         lost = claim.lacking(run, cursor)
         if lost:

@@ -16,7 +16,7 @@ from genloss.record.parsing import LATEST, Fields, parse_json, whole
 
 STUDY, CREATED, RUN = "genloss.study", "genloss.created", "genloss.run"
 SETS, BASE, POINT, PROTOCOL = "genloss.sets", "genloss.base", "genloss.point", "genloss.protocol"
-CODE = "genloss.code"
+CODE = "genloss.registry.code"
 TRIAL, STEPS, METRICS = "genloss.trial", "genloss.steps", "genloss.metrics"
 COMPARISON, FLOORS = "genloss.comparison", "genloss.floors"
 COMMAND = "genloss.command"

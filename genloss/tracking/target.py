@@ -23,10 +23,10 @@ from genloss.errors import RecordError, TrackingError
 from genloss.experiment.schema import Run
 from genloss.record.folder import PRUNED, RunFolder
 from genloss.tracking import paths, store
-from genloss.tracking.artifacts import IMAGES, Artifact
 from genloss.tracking.delivery import Delivery, Rejection, RunGone
 from genloss.tracking.note import fenced
 from genloss.tracking.paths import Refused
+from genloss.tracking.run_files import IMAGES, Artifact
 from genloss.tracking.tags import LONGEST_TAG, comparison_tags
 
 LONGEST_PARAM, LONGEST_DIGEST = 6000, 36

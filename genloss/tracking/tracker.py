@@ -304,7 +304,7 @@ def _goes_on(seconds: float) -> bool:
 
 
 def _compare(study: StudyFolder) -> Comparison:
-    from genloss.comparison.records import comparison_of
+    from genloss.comparison.from_records import comparison_of
 
     return comparison_of(study)
 

@@ -19,9 +19,9 @@ from genloss.record import journal
 from genloss.record.cursor import Cursor
 from genloss.record.folder import RunFolder, StudyFolder
 from genloss.record.journal import Event, Values
-from genloss.tracking import address, allowed, artifacts, comparison_run, fail_fast, store
-from genloss.tracking.artifacts import Artifact
-from genloss.tracking.frames import Seen
+from genloss.tracking import address, allowed, comparison_run, fail_fast, run_files, store
+from genloss.tracking.rows import Seen
+from genloss.tracking.run_files import Artifact
 
 JOURNAL = "genloss.journal"
 """The tag by which a run is known to be of a journal."""
@@ -45,7 +45,7 @@ class Claim:
         """Adds a frame that is shipped."""
         self.seen.take(frame)
         if isinstance(frame, Event):
-            self.files += artifacts.named_by(frame)
+            self.files += run_files.named_by(frame)
 
     def lacking(self, run: Run, cursor: Cursor) -> str:
         """What of it a run of MLflow has not got, but for files; empty if it has all of it."""
@@ -61,8 +61,8 @@ class Claim:
         """Its files that MLflow does not list, with reasons."""
         files = dict.fromkeys(self.files)
         if self.closed:
-            files[Artifact(f"{folder.artifacts.name}/{artifacts.JOURNAL}")] = None
-        return artifacts.missing(client, cursor.run_id, folder, files)
+            files[Artifact(f"{folder.artifacts.name}/{run_files.JOURNAL}")] = None
+        return run_files.missing(client, cursor.run_id, folder, files)
 
 
 @dataclass(frozen=True)

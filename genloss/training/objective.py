@@ -12,7 +12,7 @@ from genloss.contracts.definition import Quantity
 from genloss.contracts.loss import Loss
 from genloss.contracts.model import Turn
 from genloss.contracts.shapes import check_arguments, check_dtype, check_value
-from genloss.errors import ContractError
+from genloss.errors import FOREIGN, ContractError
 from genloss.experiment.schema import Schedule, Term
 from genloss.training import schedules
 
@@ -99,10 +99,14 @@ class Objective:
             if step % term.every:
                 values.append(None)
                 continue
-            value = term.value(turn, step).mean()
-            weight = term.weight(step)
-            weighted = value if weight == 1.0 else weight * value
-            total = weighted if total is None else total + weighted
+            try:
+                value = term.value(turn, step).mean()
+                weight = term.weight(step)
+                weighted = value if weight == 1.0 else weight * value
+                total = weighted if total is None else total + weighted
+            except FOREIGN as error:
+                term.loss.blame(error)
+                raise
             values.append(value)
         assert total is not None, "each player has a term with `every: 1`"
         return total, values

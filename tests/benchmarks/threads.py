@@ -135,7 +135,7 @@ def sections(*, quick: bool) -> list[Section]:
 def _turns(file: str, steps: int, rounds: int, threads: int | None) -> Measured:
     import torch
 
-    from genloss.experiment.plan import plan
+    from genloss.planning.plan import plan
     from genloss.record.journal import Journal
     from genloss.record.recorder import Recorder
 

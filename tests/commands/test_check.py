@@ -127,7 +127,7 @@ def test_json(genloss: Genloss, write: Write) -> None:
     assert all(outcome["seconds"] >= 0 for outcome in outcomes)
 
 
-@pytest.mark.filterwarnings("always::genloss.registry.PluginWarning")
+@pytest.mark.filterwarnings("always::genloss.registry.catalogue.PluginWarning")
 def test_a_plugin_is_checked_with_all_that_it_offers(genloss: Genloss, install: Callable[..., None]) -> None:
     install(
         "acme-losses",

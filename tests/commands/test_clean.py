@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genloss.comparison.records import comparison_of
+from genloss.comparison.from_records import comparison_of
 from genloss.record import owner
 from genloss.record.folder import StudyFolder
 from genloss.tracking.tracker import Tracker

@@ -13,9 +13,9 @@ from genloss.commands.display import LiveDisplay, PlainDisplay, clock
 from genloss.commands.results import print_answer, print_results
 from genloss.comparison.comparison import compare_runs
 from genloss.comparison.runs import Direction, RunResult
-from genloss.experiment.plan import Plan, plan, runs
 from genloss.launch.result import StudyResult
-from genloss.launch.scheduler import Study
+from genloss.launch.study import Study
+from genloss.planning.plan import Plan, plan, runs
 from genloss.record.folder import RunFolder, StudyFolder
 
 EXPERIMENT = {

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from genloss.commands.planned import print_plan
-from genloss.experiment.plan import plan
+from genloss.planning.plan import plan
 from tests.commands.conftest import Said
 
 Genloss = Callable[..., Said]
-BUGS = Path(__file__).parents[1] / "training" / "bugs.py"
+BUGS = Path(__file__).parents[1] / "planning" / "bugs.py"
 TWO_PLAYERS: dict[str, Any] = {
     "name": "everything",
     "description": "What is shown",

@@ -17,7 +17,7 @@ from tests.fake_plugins import BROKEN, GOOD
 Genloss = Callable[..., Said]
 Install = Callable[..., None]
 
-pytestmark = pytest.mark.filterwarnings("always::genloss.registry.PluginWarning")
+pytestmark = pytest.mark.filterwarnings("always::genloss.registry.catalogue.PluginWarning")
 
 EXPERIMENT = """\
 name: small

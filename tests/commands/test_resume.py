@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from genloss.experiment.plan import plan, runs
 from genloss.launch.preparation import prepare
+from genloss.planning.plan import plan, runs
 from genloss.record.folder import StudyFolder
 from tests.commands.conftest import Said
 

@@ -62,7 +62,7 @@ def test_a_name_of_two_plugins_needs_its_distribution(genloss: Genloss, install:
     assert not accepts(said, "other-losses:doubled")
 
 
-@pytest.mark.filterwarnings("always::genloss.registry.PluginWarning")
+@pytest.mark.filterwarnings("always::genloss.registry.catalogue.PluginWarning")
 def test_a_broken_plugin_is_a_warning_beside_it(genloss: Genloss, install: Install) -> None:
     install("acme-losses", BROKEN["exit at import"][0])
     said = genloss("schema")

@@ -11,7 +11,7 @@ import pytest
 from tests.commands.conftest import Said
 
 Genloss = Callable[..., Said]
-BUGS = Path(__file__).parents[1] / "training" / "bugs.py"
+BUGS = Path(__file__).parents[1] / "planning" / "bugs.py"
 DEFAULT = '] = "none",\n        pretrained'
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas
 import pytest
 
-from genloss.comparing import Gathered
+from genloss.api.compare import Gathered
 from genloss.comparison.comparison import Comparison, compare_runs
 from genloss.comparison.export import to_csv, to_json
-from genloss.comparison.records import read_study
+from genloss.comparison.from_records import read_study
 from tests.comparison.report.examples import search
 from tests.comparison.studies import LOWER
 from tests.comparison.studies import comparison as compared

@@ -13,8 +13,8 @@ from torch import Tensor
 import genloss
 from genloss.conformance import Check, Nonconformity, checks, outcomes
 from genloss.conformance.plugins import checks_of_plugin
-from genloss.discovery import collect, file_plugin, installed_plugins
 from genloss.errors import DefinitionError, GenlossError
+from genloss.registry.discovery import collect, file_plugin, installed_plugins
 from tests.conformance.toys import documented
 
 Event = Float[Tensor, "batch *event"]

@@ -10,9 +10,9 @@ import pytest
 from genloss.errors import ExperimentError, Location
 from genloss.experiment.files import existing
 from genloss.experiment.read import Draft, read
-from genloss.experiment.remarks import seeds_remark
 from genloss.experiment.schema import Choice, Player, Ramp, Retry, Schedule, Term
 from genloss.experiment.source import from_file
+from genloss.planning.remarks import seeds_remark
 
 WHOLE = """\
 name: gan-losses

@@ -15,7 +15,7 @@ from tests.faults import damages, support
 from tests.faults.support import Done, experiment, objective
 
 if TYPE_CHECKING:
-    from genloss.launch.study import StudyResult
+    from genloss.launch.run import StudyResult
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ FAULTS = {
 @pytest.fixture(scope="session")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> Faulty:
     """A study in which each objective goes wrong in its own way."""
-    from genloss.launch.study import UnfinishedWarning, run
+    from genloss.launch.run import UnfinishedWarning, run
 
     here = tmp_path_factory.mktemp("faulty")
     with pytest.MonkeyPatch.context() as patch:

@@ -58,7 +58,7 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
 def test_a_disk_that_is_full_for_all_processes(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither launcher nor worker nor tracker can write a word any more; only the store is elsewhere."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{here}/mlflow.db")
-    monkeypatch.setattr("genloss.launch.tracker.PATIENCE", 3.0)
+    monkeypatch.setattr("genloss.launch.tracker_process.PATIENCE", 3.0)
     objectives = {"none": objective(), "filling": objective("fill", 210)}
     content = experiment(objectives, steps=600, training={"checkpoint_every": 50}, workers=1)
     file = support.write(content).resolve()

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from genloss.errors import GenlossError, Location, PluginError
-from genloss.experiment.options import calling
-from genloss.registry import catalogue
+from genloss.planning.options import calling
+from genloss.registry.catalogue import catalogue
 from tests.faults.test_hostile_records import often
 
 READERS = ("arrays", "idx", "image_folder", "text")

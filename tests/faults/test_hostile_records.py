@@ -23,12 +23,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import genloss
-from genloss.comparison.reading import Reading
-from genloss.comparison.records import comparison_of, read_study
+from genloss.comparison.artifacts import RecordSource
+from genloss.comparison.from_records import comparison_of, read_study
+from genloss.comparison.run_journal import Reading
 from genloss.comparison.runs import RunResult
-from genloss.comparison.sources import RecordSource
 from genloss.errors import GenlossError
-from genloss.launch import remains
+from genloss.launch import recovery
 from genloss.launch.execute import read_run
 from genloss.launch.resume import _written
 from genloss.record import checkpoint, inventory, journal, owner
@@ -37,8 +37,8 @@ from genloss.record.folder import RunFolder, StudyFolder, latest_study, read_rec
 from genloss.record.frame import EVENT_KIND, VALUES_KIND
 from genloss.record.history import DamagedWarning
 from genloss.record.journal import HEAD, Journal, _framed
-from genloss.tracking.artifacts import named_by
-from genloss.tracking.frames import Seen, metrics, number
+from genloss.tracking.rows import Seen, metrics, number
+from genloss.tracking.run_files import named_by
 from tests.tracking.studies import begin, block, columns, write_study
 
 often = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -130,7 +130,7 @@ def read_all(study: StudyFolder) -> None:
         run.rejected,
         run.has_finished,
         run.is_trained,
-        lambda: remains.damage(run),
+        lambda: recovery.damage(run),
         lambda: owner.read(study.lock),
         lambda: Cursor.read(run.shipped),
         lambda: genloss.history(run),

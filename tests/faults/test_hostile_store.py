@@ -19,8 +19,8 @@ from mlflow.store.entities import PagedList
 from genloss.comparison.comparison import compare_runs
 from genloss.errors import GenlossError
 from genloss.tracking import store, tags
-from genloss.tracking.reader import Reader
-from genloss.tracking.source import MlflowSource
+from genloss.tracking.artifacts import MlflowSource
+from genloss.tracking.from_mlflow import Reader
 from tests.faults.test_hostile_records import NUMBERS, TEXTS, VALUES, as_json, often
 
 KEYS = [

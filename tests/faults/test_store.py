@@ -38,7 +38,7 @@ SEEDS, STEPS = 2, 160
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A study does not wait for a minute until it ends without MLflow."""
-    monkeypatch.setattr("genloss.launch.tracker.PATIENCE", 4.0)
+    monkeypatch.setattr("genloss.launch.tracker_process.PATIENCE", 4.0)
 
 
 def write(*, steps: int = STEPS, uri: str | None = None) -> Path:
@@ -179,7 +179,7 @@ def serving(here: Path, port: int) -> Iterator[Callable[[], None]]:
 
 @pytest.mark.slow
 def test_a_server_is_killed_and_comes_again(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genloss.launch.tracker.PATIENCE", 60.0)
+    monkeypatch.setattr("genloss.launch.tracker_process.PATIENCE", 60.0)
     store.connect(f"sqlite:///{here}/mlflow.db")
     port = unused_port()
 
@@ -262,7 +262,7 @@ class Liar(BaseHTTPRequestHandler):
 
 @pytest.mark.slow
 def test_a_server_answers_500_after_it_has_committed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genloss.launch.tracker.PATIENCE", 60.0)
+    monkeypatch.setattr("genloss.launch.tracker_process.PATIENCE", 60.0)
     store.connect(f"sqlite:///{here}/mlflow.db")
     port = unused_port()
     lies: list[str] = []

@@ -14,13 +14,13 @@ import pytest
 import yaml
 
 import genloss
-from genloss import code, trust
 from genloss.errors import ExperimentError, RecordError, RequestError
-from genloss.experiment.plan import plan, runs
 from genloss.experiment.schema import Run
 from genloss.launch.moved import relocated
 from genloss.launch.preparation import prepare
+from genloss.planning.plan import plan, runs
 from genloss.record.folder import StudyFolder
+from genloss.registry import code, trust
 from tests.comparison.written import study
 
 LOSS = """
@@ -192,7 +192,7 @@ def test_a_study_of_somebody_else_runs_nothing_until_its_plugin_is_named(
     folder = prepared(project(empty))
     trust._named.clear()
     shutil.rmtree(Path(os.environ["XDG_STATE_HOME"]) / "genloss")
-    genloss.registry._catalogue.cache_clear()
+    genloss.registry.catalogue._catalogue.cache_clear()
     Path("losses.py").write_text("from pathlib import Path\nPath('marker').touch()\n" + LOSS)
     content = folder.read()
     content["fingerprint"]["plugin losses.py"] = f"{code.read('losses.py').version} (forged)"

@@ -13,13 +13,13 @@ import pytest
 
 import genloss
 from genloss.errors import CatalogueError, RunError
-from genloss.experiment.plan import Plan, plan, runs
 from genloss.experiment.schema import Run
 from genloss.launch import fingerprint
-from genloss.launch.display import Silence
 from genloss.launch.execute import execute
 from genloss.launch.preparation import prepare
+from genloss.launch.progress import Silence
 from genloss.launch.result import UnfinishedWarning
+from genloss.planning.plan import Plan, plan, runs
 from genloss.record.folder import StudyFolder
 from tests.launch.conftest import FAULTY, experiment
 

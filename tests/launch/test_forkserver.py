@@ -14,9 +14,9 @@ from typing import IO
 
 import pytest
 
-from genloss.experiment.plan import plan
 from genloss.launch import forkserver
 from genloss.launch.forkserver import ForkServers, Process, settings
+from genloss.planning.plan import plan
 from tests.faults.traps.killing import family
 
 EXPERIMENT = {
@@ -141,7 +141,7 @@ main()
 @needs_fork
 def test_a_fork_that_fails_costs_one_worker(log: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     command = [sys.executable, "-P", "-c", SECOND_FORK_FAILS]
-    monkeypatch.setattr(forkserver.children, "command", lambda _, *arguments: [*command, *arguments])
+    monkeypatch.setattr(forkserver.subprocesses, "command", lambda _, *arguments: [*command, *arguments])
     with ForkServers() as servers:
         first, lost, third = [servers.start(settings(1), log) for _ in range(3)]
         assert lost[0].wait(timeout=300) == -signal.SIGKILL

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import genloss
-from genloss.launch.floors import Floors
+from genloss.launch.references import Floors
 from genloss.launch.signals import Signals
 from genloss.record import checkpoint
 from genloss.record.folder import RunFolder, read_record

@@ -17,10 +17,10 @@ import torch
 
 import genloss
 from genloss.errors import RequestError
-from genloss.experiment.plan import plan, runs
 from genloss.launch.forkserver import ForkServers, Process
 from genloss.launch.isolation import needs_own_process
 from genloss.launch.pool import LAST_WORDS, TICK_SECONDS, Pool, Worker
+from genloss.planning.plan import plan, runs
 from genloss.record.folder import RunFolder, StudyFolder, read_record
 from genloss.training.devices import Device
 from genloss.training.surroundings import kept

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from genloss.comparison import report
-from genloss.experiment.plan import plan
 from genloss.experiment.schema import Run
-from genloss.launch.display import Silence
 from genloss.launch.forkserver import ForkServers
+from genloss.launch.progress import Silence
 from genloss.launch.result import StudyResult
-from genloss.launch.study import launch
+from genloss.launch.run import launch
+from genloss.planning.plan import plan
 from tests.launch.conftest import experiment
 
 EVALUATED = {"evaluation": {"every": 20, "samples": 50, "metrics": ["maximum_mean_discrepancy"]}}
@@ -82,7 +82,7 @@ def test_a_study_that_is_interrupted_has_none(here: Path) -> None:
 
 def test_nothing_of_it_is_imported_before() -> None:
     code = (
-        "import sys, genloss.launch.study, genloss.commands.run, genloss.launch.worker\n"
+        "import sys, genloss.launch.run, genloss.commands.run, genloss.launch.worker\n"
         "found = {'jinja2', 'matplotlib', 'pandas', 'scipy', 'statsmodels', 'genloss.comparison.report'}\n"
         "assert not found & set(sys.modules), found & set(sys.modules)\n"
     )

@@ -21,20 +21,20 @@ import pytest
 import yaml
 
 import genloss
-from genloss.comparison.records import comparison_of
+from genloss.comparison.from_records import comparison_of
 from genloss.errors import RecordError, RequestError, TrackingError
-from genloss.experiment.plan import plan, runs
 from genloss.experiment.schema import Run
-from genloss.launch import crashed, remains
-from genloss.launch.display import Silence
+from genloss.launch import recovery
 from genloss.launch.preparation import prepare
+from genloss.launch.progress import Silence
 from genloss.launch.result import UnfinishedWarning
+from genloss.planning.plan import plan, runs
 from genloss.record import owner
 from genloss.record.folder import RunFolder, StudyFolder, read_record
 from genloss.record.journal import Journal
 from tests.launch.conftest import FAULTY, experiment
 from tests.launch.records import assert_same, assert_shipped, events, weights
-from tests.launch.test_study import wait_for_values
+from tests.launch.test_run import wait_for_values
 
 STEPS = 60
 
@@ -301,7 +301,7 @@ def test_another_study_does_not_stumble_over_a_damaged_one(here: Path) -> None:
     folder.study.write_text("[]")
     folder.lock.write_text(json.dumps(asdict(owner.this_process())))
     said: list[str] = []
-    crashed.tell_crashed(said.append)
+    recovery.tell_crashed(said.append)
     assert said == ["`.genloss/faults-1/study.json` cannot be read: it is no mapping"]
 
 
@@ -387,7 +387,7 @@ with RunFolder(pathlib.Path(sys.argv[1])).locked():
 def test_a_worker_that_hangs_without_its_launcher_is_ended(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remains, "PATIENCE", 0.3)
+    monkeypatch.setattr(recovery, "PATIENCE", 0.3)
     folder = prepared(experiment("none", steps=4))
     run = folder.run("none-0")
     with subprocess.Popen([sys.executable, "-c", HOLD, run.path], stdout=subprocess.PIPE) as holder:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from genloss.discovery import collect, file_plugin
+from genloss.registry.discovery import collect, file_plugin
 
 PLUGIN = '''
 import genloss

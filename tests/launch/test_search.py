@@ -18,8 +18,8 @@ import genloss
 from genloss.commands.searched import print_best
 from genloss.errors import RequestError
 from genloss.experiment.schema import Experiment, Run
-from genloss.experiment.suggest import Trial, next_point
 from genloss.launch.result import StudyResult, UnfinishedWarning
+from genloss.planning.suggest import Trial, next_point
 from genloss.record.folder import StudyFolder, read_record
 from tests.faults import support
 from tests.faults.traps.killing import kill_everything

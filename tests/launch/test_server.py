@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 import genloss
-from genloss.launch.study import Silence, UnfinishedWarning
+from genloss.launch.run import Silence, UnfinishedWarning
 from genloss.tracking import server, store
 from tests.launch.conftest import experiment
 
@@ -49,7 +49,7 @@ class Notes(Silence):
 
 
 def test_a_server_that_is_not_there_stops_no_training(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genloss.launch.tracker.PATIENCE", 5.0)
+    monkeypatch.setattr("genloss.launch.tracker_process.PATIENCE", 5.0)
     uri = f"http://{server.HOST}:{unused_port()}"
     notes = Notes()
     with pytest.warns(UnfinishedWarning, match="^MLflow has not got all of study `faults-"):

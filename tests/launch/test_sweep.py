@@ -18,7 +18,7 @@ import genloss
 from genloss.launch.result import StudyResult
 from genloss.record.folder import RunFolder
 from tests.launch.records import assert_same, events, weights
-from tests.launch.test_study import wait_for_values
+from tests.launch.test_run import wait_for_values
 
 WEIGHT, WIDTH = "objectives.vae.network.gaussian_kl.weight", "model.latent_dim"
 

@@ -13,7 +13,7 @@ import pytest
 
 import genloss
 from genloss.conformance import checks
-from genloss.experiment.plan import plan, runs
+from genloss.planning.plan import plan, runs
 from tests.published.conftest import PUBLISHED
 
 Import = Callable[[str], ModuleType]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from genloss.experiment.plan import plan
+from genloss.planning.plan import plan
 from genloss.training.batches import Batches
 from genloss.training.trainer import Trainer
 from tests.published.conftest import PUBLISHED

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import genloss
 from genloss.errors import DefinitionError
-from genloss.experiment.plan import Plan, plan
+from genloss.planning.plan import Plan, plan
 from genloss_builtin.models.flow_matching import FlowMatching
 from tests.published.conftest import PUBLISHED
 

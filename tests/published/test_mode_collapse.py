@@ -10,7 +10,7 @@ import torch
 
 import genloss
 from genloss.comparison.statistics import least_seeds
-from genloss.experiment.plan import plan
+from genloss.planning.plan import plan
 from tests.comparison.studies import run
 from tests.published.conftest import PUBLISHED
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from genloss.comparison.records import comparison_of
+from genloss.comparison.from_records import comparison_of
 from genloss.record.folder import RunFolder, StudyFolder, read_record
 from genloss.tracking import store
 from genloss.tracking.tracker import Tracker

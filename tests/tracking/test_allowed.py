@@ -14,7 +14,7 @@ import pytest
 
 import genloss
 from genloss.errors import RecordError, TrackingError
-from genloss.launch import crashed
+from genloss.launch import recovery
 from genloss.record import owner
 from genloss.record.folder import StudyFolder
 from genloss.tracking.allowed import store_of
@@ -87,7 +87,7 @@ def test_a_study_that_was_put_here_is_not_sent_where_it_says(
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
     study = foreign(here, listener.uri)
     said: list[str] = []
-    crashed.tell_crashed(said.append, "sqlite:///mlflow.db")
+    recovery.tell_crashed(said.append, "sqlite:///mlflow.db")
     assert said[0].startswith(f"study `put-here` says that it is recorded in `{listener.uri}`, which nothing")
     assert f"--tracking-uri {listener.uri}" in said[1]
     assert not (study.path / "tracker.log").exists()  # no tracker was started
@@ -107,7 +107,7 @@ def test_it_is_sent_where_the_user_says_now(
 ) -> None:
     study = foreign(here, listener.uri)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", listener.uri.replace("//", "//ada:secret@"))
-    crashed.tell_crashed(lambda _: None, "sqlite:///mlflow.db")
+    recovery.tell_crashed(lambda _: None, "sqlite:///mlflow.db")
     assert listener.heard.wait(300)
     assert listener.asked[0] == "Basic YWRhOnNlY3JldA=="
     tracker = owner.read(study.tracker_lock)  # which asks again, for ever

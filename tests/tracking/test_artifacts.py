@@ -1,144 +1,131 @@
-"""Files that MLflow does not take: values and ends do not wait for them, and each is accounted for."""
+"""A report's curves, pictures and texts are the same from MLflow as from the records."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
+from PIL import Image
 
-from genloss.tracking import store
-from genloss.tracking.note import TAG
-from tests.tracking.conftest import Shipped
+from genloss.comparison.artifacts import RecordSource
+from genloss.comparison.from_records import comparison_of, read_study
+from genloss.record.folder import StudyFolder
+from genloss.tracking import tags
+from genloss.tracking.artifacts import MlflowSource
+from genloss.tracking.from_mlflow import Reader
+from genloss.tracking.tracker import Tracker
+from tests.comparison.written import study
 from tests.tracking.studies import begin, block, columns
 
-WEIGHTS = "artifacts/model/weights.safetensors"
 
-
-def train(shipped: Shipped) -> None:
-    """Writes a run that has kept its weights, and a report."""
-    (shipped.folder.artifacts / "model").mkdir()
-    (shipped.folder.path / WEIGHTS).write_bytes(bytes(5000))
-    (shipped.folder.artifacts / "config.yaml").write_text("name: gan\n")
-    with begin(shipped.folder) as journal:
-        journal.event("columns", columns=columns("generator/total"))
-        journal.event("artifact", path=WEIGHTS, to="model")
-        journal.values(block(0, np.ones((5, 1))))
-        journal.event("artifact", path="artifacts/config.yaml", to="")
-        journal.event("status", status="FINISHED")
-    shipped.study.report.write_text("the report")
-
-
-def assert_ended(shipped: Shipped) -> None:
-    """All is there but the files."""
-    assert shipped.run.info.status == "FINISHED"
-    assert shipped.steps(shipped.run.info.run_id) == list(range(5))
-    ids = [found.experiment_id for found in shipped.client.search_experiments()]
-    (comparison,) = shipped.client.search_runs(ids, "tags.`genloss.comparison` LIKE '%'")
-    assert comparison.info.status == "FINISHED"
-    assert TAG in comparison.data.tags
-    assert any(TAG in found.tags for found in shipped.client.search_experiments())
-
-
-def test_a_place_that_cannot_be_written(shipped: Shipped) -> None:
-    Path("mlruns").write_text("no folder")
-    train(shipped)
-    assert not shipped.ship()
-    assert_ended(shipped)
-    assert shipped.folder.rejected().keys() == {WEIGHTS, "artifacts/config.yaml", "artifacts/journal.gz"}
-    assert shipped.folder.pending() > 5000
-    assert f"run `gan-losses/minimax-0`: MLflow did not take `{WEIGHTS}`: not a directory" in shipped.notes()
-    assert "the comparison: MLflow did not take `report.html`: not a directory" in shipped.notes()
-    assert WEIGHTS in shipped.tags()["genloss.rejected"]
-    assert not shipped.ship()  # nothing has changed
-    assert shipped.folder.pending() > 5000
-    Path("mlruns").unlink()
-    assert shipped.ship()
-    assert shipped.study.pending() == 0
-    assert shipped.files() == ["config.yaml", "journal.gz", "model"]
-    assert shipped.files("model") == ["model/weights.safetensors"]
-    assert "genloss.rejected" not in shipped.tags()
-    assert shipped.steps(shipped.run.info.run_id) == list(range(5))
-
-
-class Places(BaseHTTPRequestHandler):
-    """Keeps files, but none that is too large for it, as a proxy's limit has it."""
-
-    limit: int
-    kept: dict[str, bytes]
-
-    def do_PUT(self) -> None:
-        content = self.rfile.read(int(self.headers["Content-Length"]))
-        taken = len(content) <= self.limit
-        if taken:
-            self.kept[self.path] = content
-        self.send_response(200 if taken else 413)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
+def address(here: Path | None = None) -> str:
+    """The store's; MLflow keeps one open by its address, wherever the process goes then."""
+    return f"sqlite:///{here or Path.cwd()}/mlflow.db"
 
 
 @pytest.fixture
-def places() -> Iterator[type[Places]]:
-    """A store of files at `address`."""
-    handler = type("Handler", (Places,), {"limit": 1000, "kept": {}})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        handler.address = f"http://127.0.0.1:{server.server_port}/files"
-        yield handler
-        server.shutdown()
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: bytes) -> StudyFolder:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlflow.db").write_bytes(fresh)
+    return study(tmp_path, numbers={"a": [0.0]}, seeds=[0], train=False, uri=address(tmp_path))
 
 
-def test_a_file_that_is_too_large_for_a_proxy(shipped: Shipped, places: type[Places]) -> None:
-    shipped.client.create_experiment("gan-losses", artifact_location=places.address)  # type: ignore[attr-defined]
-    train(shipped)
-    assert not shipped.ship()
-    assert_ended(shipped)
-    (why,) = shipped.folder.rejected().values()
-    assert "413" in why
-    assert shipped.folder.rejected().keys() == {WEIGHTS}
-    assert [Path(name).name for name in places.kept] == ["config.yaml", "journal.gz", "report.html"]
-    places.limit = 10_000
-    shipped.ship()
-    assert "weights.safetensors" in [Path(name).name for name in places.kept]
+def train(made: StudyFolder, *, ends: bool = True) -> None:
+    folder = made.run("a-0")
+    (folder.artifacts / "experiment.yaml").write_text("name: gan-losses\n")
+    for step in (10, 20):
+        Image.new("L", (8, 8), step).save(folder.artifacts / f"step-{step:07d}.png")
+        (folder.artifacts / f"step-{step:07d}.txt").write_text(f"a sample of step {step}")
+    values = np.arange(20.0)[:, None]
+    values[3] = np.inf
+    with begin(folder) as journal:
+        journal.event("columns", columns=columns("generator/total"))
+        journal.event("artifact", path="artifacts/experiment.yaml", to="")
+        for step in (10, 20):
+            journal.values(block(step - 10, values[step - 10 : step]))
+            numbers = {"eval/recall": step / 100, "held_out/generator/a": float(step)}
+            picture = {"key": "samples", "path": f"artifacts/step-{step:07d}.png"}
+            journal.event("evaluation", step=step, values=numbers, image=picture)
+            text = {"path": f"artifacts/step-{step:07d}.txt"}
+            journal.event("evaluation", step=step, values={}, text=text)
+        if ends:
+            journal.event("status", status="FINISHED", message="")
 
 
-def test_a_value_that_is_rejected_is_pending_and_tried_again(shipped: Shipped) -> None:
-    with begin(shipped.folder) as journal:
-        journal.event("columns", columns=columns("generator/total", "generator/a|b"))
-        journal.values(block(0, np.ones((50, 2))))
-        journal.event("status", status="FINISHED")
-    assert not shipped.ship()
-    assert shipped.folder.rejected().keys() == {"generator/a|b"}
-    assert shipped.study.pending() == 1
-    run_id = shipped.run.info.run_id
-    assert not shipped.ship()
-    assert (shipped.run.info.run_id, shipped.steps(run_id)) == (run_id, list(range(50)))
-    assert shipped.study.pending() == 1
+def ship(made: StudyFolder) -> None:
+    tracker = Tracker(made, comparison_of, lambda **_: None)
+    tracker.open()
+    tracker.pass_over(at_once=True)
 
 
-def test_a_copy_of_the_journal_that_cannot_be_written_is_no_reason_not_to_end(shipped: Shipped) -> None:
-    shipped.record()
-    shipped.folder.artifacts.rmdir()
-    shipped.folder.artifacts.write_text("no folder")
-    assert not shipped.ship()
-    assert shipped.run.info.status == "FINISHED"
-    assert shipped.folder.rejected().keys() == {"artifacts/journal.gz"}
-    shipped.folder.artifacts.unlink()
-    assert shipped.ship()
-    assert shipped.files() == ["journal.gz"]
+def test_mlflow_shows_what_the_records_show(made: StudyFolder) -> None:
+    train(made)
+    ship(made)
+    (there,) = Reader(address()).find(made.name)
+    (ours,), (theirs,) = read_study(made).runs, there.runs
+    records = RecordSource(made)
+    source = MlflowSource(MlflowClient(address()), there.runs)
+    assert source.evaluations(theirs) == records.evaluations(ours)
+    assert source.evaluations(theirs)["eval/recall"] == ([10, 20], [0.1, 0.2])
+    lines, expected = source.losses(theirs), records.losses(ours)
+    assert lines.keys() == expected.keys() == {"generator/total"}
+    for line, other in zip(lines["generator/total"], expected["generator/total"], strict=True):
+        np.testing.assert_array_equal(line, other)
+    pictures = source.pictures(theirs)
+    assert list(pictures) == [10, 20]
+    for step, path in records.pictures(ours).items():
+        with Image.open(path) as one, Image.open(pictures[step]) as other:
+            assert list(one.convert("L").getdata()) == list(other.convert("L").getdata())
+    assert source.texts(theirs) == {10: "a sample of step 10", 20: "a sample of step 20"}
+    (origin,) = source.origins()
+    assert (origin.study, origin.experiment) == (made.name, "name: gan-losses\n")
+    assert origin.made_with["genloss"] == "0.1.0"
+    assert origin.reproduce == records.origins()[0].reproduce == "genloss run gan.yaml"
 
 
-def test_a_store_that_raises_what_it_likes_is_told_in_its_words(shipped: Shipped) -> None:
-    """Such as one for which a package is missing."""
-    location = f"unknown-{store.ARTIFACTS.strip('./')}://files"
-    shipped.client.create_experiment("gan-losses", artifact_location=location)
-    train(shipped)
-    assert not shipped.ship()
-    assert_ended(shipped)
-    assert shipped.folder.rejected().keys() == {WEIGHTS, "artifacts/config.yaml", "artifacts/journal.gz"}
+def test_a_study_of_an_older_genloss_has_no_line_that_runs_it_again(made: StudyFolder) -> None:
+    train(made)
+    ship(made)
+    (there,) = Reader(address()).find(made.name)
+    client = MlflowClient(address())
+    client.delete_tag(str(there.runs[0].run_id), tags.COMMAND)
+    (origin,) = MlflowSource(client, there.runs).origins()
+    assert (origin.experiment, origin.reproduce) == ("name: gan-losses\n", "")
+
+
+def test_of_a_run_that_has_not_ended_the_evaluations_are_there(made: StudyFolder) -> None:
+    with made.run("a-0").locked():
+        train(made, ends=False)
+        ship(made)
+        (there,) = Reader(address()).find(made.name)
+    (run,) = there.runs
+    assert run.status == "RUNNING"
+    source = MlflowSource(MlflowClient(address()), there.runs)
+    assert source.evaluations(run) == {
+        "eval/recall": ([10, 20], [0.1, 0.2]),
+        "held_out/generator/a": ([10, 20], [10.0, 20.0]),
+    }
+    assert source.losses(run) == {}
+
+
+def test_what_is_not_there_is_left_out(made: StudyFolder) -> None:
+    train(made)
+    ship(made)
+    (there,) = Reader(address()).find(made.name)
+    (run,) = there.runs
+    for path in Path("mlruns").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    source = MlflowSource(MlflowClient(address()), there.runs)
+    assert source.evaluations(run)["eval/recall"] == ([10, 20], [0.1, 0.2])
+    assert (source.losses(run), source.pictures(run), source.texts(run)) == ({}, {}, {})
+    assert [origin.experiment for origin in source.origins()] == [""]
+
+
+def test_of_a_run_that_has_not_begun_there_is_nothing(made: StudyFolder) -> None:
+    (run,) = read_study(made).runs
+    source = MlflowSource(MlflowClient(address()), [run])
+    assert (source.evaluations(run), source.losses(run), source.pictures(run)) == ({}, {}, {})
+    assert (source.texts(run), source.origins()) == ({}, [])

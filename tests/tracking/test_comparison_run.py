@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from genloss.comparison.records import comparison_of
+from genloss.comparison.from_records import comparison_of
 from genloss.record.folder import StudyFolder
+from genloss.tracking.from_mlflow import Reader
 from genloss.tracking.note import TAG
-from genloss.tracking.reader import Reader
 from genloss.tracking.tracker import Tracker
 from tests.tracking.conftest import Shipped
 

@@ -15,7 +15,7 @@ import requests
 from mlflow import MlflowClient
 
 import genloss
-from genloss.comparison.records import comparison_of
+from genloss.comparison.from_records import comparison_of
 from genloss.tracking import server, views
 from genloss.tracking.tags import LONGEST_TAG
 from genloss.tracking.tracker import Tracker

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from genloss.errors import ExperimentError, TrackingError
-from genloss.experiment.plan import plan
+from genloss.planning.plan import plan
 from genloss.tracking import probe, store
 from genloss.tracking.delivery import Delivery
 from tests.launch.conftest import experiment

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from genloss.errors import ExperimentError
-from genloss.experiment.plan import plan
-from genloss.experiment.remarks import Remark
+from genloss.planning.plan import plan
+from genloss.planning.remarks import Remark
 from genloss.training import networks
 
 VAE: dict[str, Any] = {"name": "vae", "latent_dim": 2, "hidden": [8]}

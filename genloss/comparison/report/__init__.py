@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from genloss.record.files import publish
 
 if TYPE_CHECKING:
+    from genloss.comparison.artifacts import Source
     from genloss.comparison.comparison import Comparison
     from genloss.comparison.report.page import Page
-    from genloss.comparison.sources import Source
 
 REPORT = "report.html"
 PLOTS = "plots"

@@ -13,8 +13,8 @@ from genloss.comparison.report.drawing import Drawing, Symbol, identity
 from genloss.comparison.runs import Cost
 from genloss.comparison.statistics import Difference
 from genloss.comparison.table import seeds
-from genloss.comparison.words import count_of, duration, memory, needed, number, p_value, spread
 from genloss.experiment.sweep import labels
+from genloss.text import count_of, duration, memory, needed, number, p_value, spread
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from genloss.comparison.report.drawing import (
     identity,
 )
 from genloss.comparison.report.scales import Scale, around
-from genloss.comparison.words import number, p_value, spread
+from genloss.text import number, p_value, spread
 
 WIDTH = 350.0
 ROW = 38.0

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from genloss.comparison.artifacts import Source
 from genloss.comparison.comparison import Comparison
 from genloss.comparison.report.axes import SMALL, Axes, framed
 from genloss.comparison.report.drawing import INK, MUTED, Drawing, Path, Symbol, Text, identity
 from genloss.comparison.report.intervals import sense
 from genloss.comparison.report.scales import Scale, around
 from genloss.comparison.runs import RunResult
-from genloss.comparison.sources import Source
 from genloss.record.journal import NO_LOSSES
 
 Array = npt.NDArray[np.float64]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from genloss.comparison.artifacts import Origin, Source
 from genloss.comparison.comparison import Comparison
 from genloss.comparison.report import cells, intervals, lines, sentences, sweeps
 from genloss.comparison.report.drawing import Drawing
 from genloss.comparison.report.samples import Samples, chosen
 from genloss.comparison.runs import RunResult
-from genloss.comparison.sources import Origin, Source
-from genloss.comparison.words import joined
+from genloss.text import joined
 
 MOST_CURVES = 40
 """Objectives whose curves are drawn; of more, the first and the baseline."""

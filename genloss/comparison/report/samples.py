@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genloss.comparison.artifacts import Source
 from genloss.comparison.comparison import Comparison
-from genloss.comparison.sources import Source
 
 if TYPE_CHECKING:
     from PIL.Image import Image

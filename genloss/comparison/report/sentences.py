@@ -7,7 +7,7 @@ import math
 from genloss.comparison.answer import too_few
 from genloss.comparison.comparison import Comparison
 from genloss.comparison.statistics import Difference
-from genloss.comparison.words import joined, needed
+from genloss.text import joined, needed
 
 
 def decisions(comparison: Comparison, metric: str) -> list[str]:

@@ -14,7 +14,7 @@ from genloss.comparison.report.axes import SMALL, Axes, framed
 from genloss.comparison.report.drawing import MUTED, Box, Drawing, Path, Symbol, Text, fitted, identity
 from genloss.comparison.report.intervals import axis, sense
 from genloss.comparison.report.scales import Scale, around, tick
-from genloss.comparison.words import number, spread
+from genloss.text import number, spread
 
 WIDTH, HEIGHT = 350.0, 260.0
 MOST_CELLS = 12

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from genloss.comparison.artifacts import Origin
 from genloss.comparison.comparison import Comparison, compare_runs
 from genloss.comparison.runs import Cost, Direction, RunResult
-from genloss.comparison.sources import Origin
 
 HOSTILE = "<script>alert('\"x\"')</script>&amp;\x00\x1b[31m\u202e"
 Array = npt.NDArray[np.float64]

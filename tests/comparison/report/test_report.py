@@ -16,9 +16,9 @@ import pytest
 from selenium import webdriver
 
 from genloss.comparison import report
+from genloss.comparison.artifacts import Origin, Source
 from genloss.comparison.comparison import Comparison
 from genloss.comparison.runs import Direction
-from genloss.comparison.sources import Origin, Source
 from tests.comparison.report.examples import (
     HOSTILE,
     Memory,

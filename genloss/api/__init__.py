@@ -1,0 +1,1 @@
+"""What `import genloss` offers for results: compare, load, history."""
