@@ -195,7 +195,7 @@ def distance(model: genloss.Model) -> float:
 
     Unit: none.
     Direction: lower is better.
-    Floor: none; the equilibrium has 0.
+    Reference: none; the equilibrium has 0.
     Source: Mescheder et al. 2018, arXiv:1801.04406.
 
     Raises:

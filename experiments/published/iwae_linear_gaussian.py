@@ -181,7 +181,7 @@ def bound_gap(
 
     Unit: nats.
     Direction: lower is better.
-    Floor: none; the posterior in the place of q has the gap 0.
+    Reference: none; the posterior in the place of q has the gap 0.
     Options:
         batch_size: held-out examples that are evaluated at once; 100 by default.
 

@@ -12,7 +12,7 @@ from genloss.errors import RecordError, RequestError, TrackingError, did_you_mea
 from genloss.record.folder import ROOT, StudyFolder, latest_study
 
 if TYPE_CHECKING:
-    from genloss.comparison.artifacts import Origin, Source
+    from genloss.comparison.artifacts import Artifacts, Origin
     from genloss.comparison.comparison import Comparison
     from genloss.comparison.run_journal import Line
     from genloss.comparison.runs import RunResult
@@ -109,37 +109,37 @@ class Gathered:
             baseline=study.baseline if baseline is None else baseline,
             metrics=study.metrics,
             metric=metric if metric is not None else study.metric or None,
-            floors=study.floors,
+            references=study.references,
             pairs=pairs,
             allowed=allowed,
         )
         return replace(found, studies=tuple(study.name for study in self.studies), notes=study.notes)
 
-    def source(self, runs: Sequence[RunResult]) -> Source:
+    def artifacts(self, runs: Sequence[RunResult]) -> Artifacts:
         """Where a report of these runs has its curves, pictures and texts from."""
-        from genloss.comparison.artifacts import RecordSource
+        from genloss.comparison.artifacts import RecordArtifacts
 
-        sources: list[tuple[frozenset[str], Source]] = []
+        places: list[tuple[frozenset[str], Artifacts]] = []
         if self.folders:
             here = {run.study for run in runs if run.folder is not None}
-            sources.append((frozenset(here), RecordSource(*self.folders)))
+            places.append((frozenset(here), RecordArtifacts(*self.folders)))
         for reader, studies in self.readers:
-            from genloss.tracking.artifacts import MlflowSource
+            from genloss.tracking.artifacts import MlflowArtifacts
 
             there = [run for run in runs if run.study in studies and run.folder is None]
-            sources.append((studies, MlflowSource(reader.client, there)))
-        return sources[0][1] if len(sources) == 1 else SeveralSources(sources)
+            places.append((studies, MlflowArtifacts(reader.client, there)))
+        return places[0][1] if len(places) == 1 else PooledArtifacts(places)
 
 
-class SeveralSources:
-    """Sources of the runs of several places.
+class PooledArtifacts:
+    """The artifacts of runs that are in several places.
 
     Args:
-        sources: each with the names of the studies that it is asked for.
+        places: each with the names of the studies that it is asked for.
     """
 
-    def __init__(self, sources: Sequence[tuple[frozenset[str], Source]]) -> None:
-        self._sources = sources
+    def __init__(self, places: Sequence[tuple[frozenset[str], Artifacts]]) -> None:
+        self._places = places
 
     def evaluations(self, run: RunResult) -> Mapping[str, tuple[Sequence[int], Sequence[float]]]:
         """The numbers of the evaluations by key: steps, and values."""
@@ -159,10 +159,10 @@ class SeveralSources:
 
     def origins(self) -> Sequence[Origin]:
         """Of each study, where it comes from."""
-        return [origin for _, source in self._sources for origin in source.origins()]
+        return [origin for _, artifacts in self._places for origin in artifacts.origins()]
 
-    def _of(self, run: RunResult) -> Source:
-        return next(source for studies, source in self._sources if run.study in studies)
+    def _of(self, run: RunResult) -> Artifacts:
+        return next(artifacts for studies, artifacts in self._places if run.study in studies)
 
 
 def gather(

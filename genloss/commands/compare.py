@@ -113,7 +113,7 @@ def _write(gathered: Gathered, comparison: Comparison, path: Path) -> None:
     from genloss.record.files import publish
 
     with stderr().status("drawing the report"):
-        page = render(comparison, gathered.source(comparison.runs))
+        page = render(comparison, gathered.artifacts(comparison.runs))
     try:
         publish(path, page.encode())
     except OSError as error:

@@ -72,8 +72,8 @@ def _searched(comparison: Numbers) -> tuple[str, ...]:
         summary = comparison.summaries[comparison.metric][chosen.name]
         value = spread(summary.mean, summary.half_width)
         parts.append(f"the best of {of} is trial {chosen.trial} with {value} ({values(chosen.point)})")
-    floor = comparison.floors.get(comparison.metric, math.nan)
-    perfect = "" if math.isnan(floor) else f"; a perfect model would have {number(floor)}"
+    reference = comparison.references.get(comparison.metric, math.nan)
+    perfect = "" if math.isnan(reference) else f"; real data has {number(reference)}"
     first = f"By {_by(comparison)}, {joined(parts, MOST)}{perfect}."
     if not found:
         return (first,)
@@ -199,10 +199,10 @@ def _by(comparison: Numbers) -> str:
 
 
 def _value(comparison: Numbers, objective: str) -> str:
-    """`3.05 ± 0.41 (8 seeds; floor 0.31)`."""
+    """`3.05 ± 0.41 (8 seeds; reference 0.31)`."""
     summary = comparison.summaries[comparison.metric][objective]
-    floor = comparison.floors.get(comparison.metric, math.nan)
-    said = "" if math.isnan(floor) else f"; a perfect model would have {number(floor)}"
+    reference = comparison.references.get(comparison.metric, math.nan)
+    said = "" if math.isnan(reference) else f"; real data has {number(reference)}"
     return f"{spread(summary.mean, summary.half_width)} ({count_of(summary.count, 'seed')}{said})"
 
 

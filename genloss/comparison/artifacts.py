@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from genloss.comparison.run_journal import Line, Reading
+from genloss.comparison.run_journal import Line, RunJournal
 from genloss.errors import RecordError
 from genloss.record.folder import EXPERIMENT, StudyFolder
 
@@ -37,7 +37,7 @@ class Origin:
     made_with: Mapping[str, str] = field(default_factory=dict)
 
 
-class Source(Protocol):
+class Artifacts(Protocol):
     """What a report shows besides the numbers of a comparison. What is not there is left out, not raised."""
 
     def evaluations(self, run: RunResult) -> Mapping[str, tuple[Sequence[int], Sequence[float]]]:
@@ -61,7 +61,7 @@ class Source(Protocol):
         ...
 
 
-class RecordSource:
+class RecordArtifacts:
     """The records of studies. A run's journal is read once, when it is first asked for.
 
     Args:
@@ -70,15 +70,15 @@ class RecordSource:
 
     def __init__(self, *folders: StudyFolder) -> None:
         self._folders = folders
-        self._read: dict[Path, Reading] = {}
+        self._read: dict[Path, RunJournal] = {}
 
     def evaluations(self, run: RunResult) -> Mapping[str, tuple[Sequence[int], Sequence[float]]]:
         """The numbers of the evaluations by key: steps, and values."""
-        return self._reading(run).evaluations()
+        return self._journal(run).evaluations()
 
     def losses(self, run: RunResult) -> Mapping[str, Line]:
         """What each step recorded, by key."""
-        return self._reading(run).losses
+        return self._journal(run).losses
 
     def pictures(self, run: RunResult) -> Mapping[int, Path]:
         """The pictures of samples by step."""
@@ -101,17 +101,17 @@ class RecordSource:
         if run.folder is None:
             return
         root = run.folder.path.resolve()
-        for step, name in sorted(self._reading(run).shown.items()):
+        for step, name in sorted(self._journal(run).shown.items()):
             path = (root / name).resolve()
             if path.is_relative_to(root) and path.is_file():
                 yield step, path
 
-    def _reading(self, run: RunResult) -> Reading:
+    def _journal(self, run: RunResult) -> RunJournal:
         if run.folder is None:
-            return Reading()
+            return RunJournal()
         path = run.folder.path
         if path not in self._read:
-            self._read[path] = Reading.of(run.folder.journal, run)
+            self._read[path] = RunJournal.of(run.folder.journal, run)
         return self._read[path]
 
 

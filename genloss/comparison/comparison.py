@@ -89,7 +89,7 @@ def compare_runs(
     metrics: Mapping[str, Direction],
     description: str = "",
     metric: str | None = None,
-    floors: Mapping[str, float] | None = None,
+    references: Mapping[str, float] | None = None,
     pairs: bool = False,
     allowed: Sequence[str] = (),
     notes: Sequence[str] = (),
@@ -109,7 +109,7 @@ def compare_runs(
         metrics: with their directions.
         description: what the experiment asks.
         metric: the one that the answer is about; the first by default.
-        floors: what a perfect model would get, by metric.
+        references: what real data gets in place of samples, by metric.
         pairs: whether all pairs are compared.
         allowed: what differs among the runs besides what their objectives say, in words.
         notes: what there is to know of how the runs were found, in words.
@@ -152,7 +152,7 @@ def compare_runs(
         baseline,
         metrics,
         metric or next(iter(metrics), ""),
-        floors or {},
+        references or {},
         tuple(runs),
         summaries,
         tuple(to_baseline),

@@ -25,15 +25,15 @@ def runs_frame(comparison: Numbers) -> pandas.DataFrame:
 
 
 def summaries_frame(comparison: Numbers) -> pandas.DataFrame:
-    """A row a metric and objective: the fields of `Summary`, with the metric's unit, direction and floor, and
-    how many seeds were planned.
+    """A row a metric and objective: the fields of `Summary`, with the metric's unit, direction and reference,
+    and how many seeds were planned.
     """
     rows: list[dict[str, Any]] = [
         {
             "metric": metric,
             "unit": direction.unit,
             "higher_is_better": direction.higher_is_better,
-            "floor": comparison.floors.get(metric, math.nan),
+            "reference": comparison.references.get(metric, math.nan),
             "objective": objective,
             "planned": len(comparison.of(objective)),
             **asdict(comparison.summaries[metric][objective]),

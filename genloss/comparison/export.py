@@ -23,7 +23,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
 
     `name`, `description`, `studies`, `objectives`, `baseline`, `metric`: as in `Comparison`.
     `answer`: sentences.
-    `metrics`: by name; each has `unit`, `higher_is_better`, `version` and `floor`.
+    `metrics`: by name; each has `unit`, `higher_is_better`, `version` and `reference`.
     `summaries`: a list, one of each metric and objective: `metric`, `objective`, `planned` (seeds), and the
     fields of `Summary`.
     `differences`: a list, one of each metric and objective but the baseline: the fields of `Difference`, of
@@ -45,7 +45,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "metric": comparison.metric or None,
         "answer": comparison.answer(),
         "metrics": {
-            name: {**asdict(direction), "floor": comparison.floors.get(name)}
+            name: {**asdict(direction), "reference": comparison.references.get(name)}
             for name, direction in comparison.metrics.items()
         },
         "summaries": [
@@ -85,7 +85,7 @@ def to_csv(comparison: Comparison) -> str:
                 "metric": metric,
                 "unit": direction.unit,
                 "higher_is_better": direction.higher_is_better,
-                "floor": comparison.floors.get(metric),
+                "reference": comparison.references.get(metric),
                 "objective": objective,
                 "planned": len(comparison.of(objective)),
                 **asdict(comparison.summaries[metric][objective]),

@@ -39,7 +39,7 @@ def comparison_of(folder: StudyFolder) -> Comparison:
         objectives=study.objectives,
         baseline=study.baseline,
         metrics=study.metrics,
-        floors=study.floors,
+        references=study.references,
         metric=study.metric or None,
         notes=study.notes,
     )
@@ -72,7 +72,7 @@ def read_study(folder: StudyFolder) -> StudyRuns:
     guessed: Mapping[str, Mapping[str, Any]] = {}
     if not tells_sets:
         guessed = guessed_sets({run.objective.name: run.parameters() for run in planned}, baseline)
-    floors, notes = _floors(folder)
+    references, notes = _references(folder)
     runs = [replace(_result(folder, run, versions), study=name, data_digest=digest) for run in planned]
     return StudyRuns(
         name=name,
@@ -82,7 +82,7 @@ def read_study(folder: StudyFolder) -> StudyRuns:
         objectives=objectives,
         baseline=baseline if baseline in objectives else objectives[0],
         metrics=directions,
-        floors=floors,
+        references=references,
         runs=tuple(
             replace(run, sets=guessed[run.objective]) if run.objective in guessed else run for run in runs
         ),
@@ -99,14 +99,14 @@ def _planned(folder: StudyFolder, content: Mapping[str, Any]) -> Run:
         return Run.model_validate_json(json.dumps(content))
 
 
-def _floors(folder: StudyFolder) -> tuple[dict[str, float], tuple[str, ...]]:
-    """The floors; and why there are none, where they cannot be read."""
-    if not folder.floors.exists():
+def _references(folder: StudyFolder) -> tuple[dict[str, float], tuple[str, ...]]:
+    """The references; and why there are none, where they cannot be read."""
+    if not folder.references.exists():
         return {}, ()
     try:
-        return folder.read_floors(), ()
+        return folder.read_references(), ()
     except RecordError as error:
-        return {}, (f"the floors are not known, as {error.message}",)
+        return {}, (f"the references are not known, as {error.message}",)
 
 
 def _result(folder: StudyFolder, run: Run, versions: Mapping[str, str]) -> RunResult:
@@ -139,9 +139,9 @@ def _result(folder: StudyFolder, run: Run, versions: Mapping[str, str]) -> RunRe
         cost=Cost(
             steps=record.steps,
             updates=updates(configuration, record.steps),
-            seconds=record.spent.seconds,
-            peak_memory=record.spent.peak_memory,
-            device=record.spent.device,
+            seconds=record.cost.seconds,
+            peak_memory=record.cost.peak_memory,
+            device=record.cost.device,
         ),
         sets=run.objective.sets,
         base=run.objective.base,

@@ -26,7 +26,7 @@ class Numbers:
         baseline: the objective that the others are compared with.
         metrics: with their directions, in the order of the evaluation.
         metric: the one that the answer is about; empty where there is none.
-        floors: what a perfect model would get, where that is known.
+        references: what real data gets in place of samples, by metric, where that is known.
         runs: all of them, however they ended.
         summaries: by metric and objective.
         differences: of each objective to the baseline, in every metric.
@@ -42,7 +42,7 @@ class Numbers:
     baseline: str
     metrics: Mapping[str, Direction]
     metric: str
-    floors: Mapping[str, float]
+    references: Mapping[str, float]
     runs: tuple[RunResult, ...]
     summaries: Mapping[str, Mapping[str, Summary]]
     differences: tuple[Difference, ...]

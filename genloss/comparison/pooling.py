@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from genloss.comparison.protocol import Found, Kind, differences, kinds, other_configurations
+from genloss.comparison.protocol import Mismatch, RunGroup, differences, other_configurations, run_groups
 from genloss.comparison.runs import Direction, RunResult
 from genloss.comparison.studies import StudyRuns
 from genloss.errors import RequestError
@@ -34,7 +34,7 @@ def unite(
         RequestError: they differ, and that is not allowed; or they have no metric in common.
     """
     metrics, notes = _common_metrics(studies)
-    found, apart = _found(kinds(studies, metrics))
+    found, apart = _found(run_groups(studies, metrics))
     if found and not allow_differences:
         raise _refusal(studies, metrics, found)
     # Nothing is compared with a trial.
@@ -58,7 +58,7 @@ def unite(
         ),
         baseline=baseline,
         metrics=metrics,
-        floors=_floors(studies, metrics, notes),
+        references=_references(studies, metrics, notes),
         runs=runs,
         notes=(*dict.fromkeys([*(note for study in studies for note in study.notes), *notes]),),
         metric=next((study.metric for study in studies if study.metric in metrics), ""),
@@ -66,7 +66,7 @@ def unite(
     return united, tuple(map(str, found))
 
 
-def _found(listed: Sequence[Kind]) -> tuple[list[Found], set[str]]:
+def _found(listed: Sequence[RunGroup]) -> tuple[list[Mismatch], set[str]]:
     """All that differs and may not; and the objectives that are not the same wherever they bear one name."""
     found = differences(listed)
     named = {each.aspect for each in found}
@@ -75,14 +75,14 @@ def _found(listed: Sequence[Kind]) -> tuple[list[Found], set[str]]:
         for each in others:
             if each.aspect not in named:
                 named.add(each.aspect)
-                found.append(Found(each.aspect, each.values, objective))
+                found.append(Mismatch(each.aspect, each.values, objective))
     # Of a single study, no name would tell them apart.
     several = len({kind.study for kind in listed}) > 1
     return found, set(by_objective) if several else set()
 
 
 def _refusal(
-    studies: Sequence[StudyRuns], metrics: Mapping[str, Direction], found: Sequence[Found]
+    studies: Sequence[StudyRuns], metrics: Mapping[str, Direction], found: Sequence[Mismatch]
 ) -> RequestError:
     said = "; ".join(map(str, found[:MOST]))
     if len(found) > MOST:
@@ -90,7 +90,7 @@ def _refusal(
     allow = "`--allow-differences` compares them nevertheless, and names what differs"
     agreeing: list[StudyRuns] = []
     for study in sorted(studies, key=lambda study: study.created, reverse=True):
-        if not _found(kinds([*agreeing, study], metrics))[0]:
+        if not _found(run_groups([*agreeing, study], metrics))[0]:
             agreeing.append(study)
     if 0 < len(agreeing) < len(studies):
         names = [study.name for study in studies if study in agreeing]
@@ -160,22 +160,22 @@ def _seeds(seeds: Sequence[int]) -> str:
     return f"{'seed' if len(seeds) == 1 else 'seeds'} {joined(list(map(str, seeds)))}"
 
 
-def _floors(
+def _references(
     studies: Sequence[StudyRuns], metrics: Mapping[str, Direction], notes: list[str]
 ) -> dict[str, float]:
-    """The newest floor of each metric."""
-    floors: dict[str, float] = {}
+    """The newest reference of each metric."""
+    references: dict[str, float] = {}
     differing = []
     for study in sorted(studies, key=lambda study: study.created):
-        for name, floor in study.floors.items():
+        for name, reference in study.references.items():
             if name in metrics:
-                if floors.setdefault(name, floor) != floor:
+                if references.setdefault(name, reference) != reference:
                     differing.append(name)
-                floors[name] = floor
+                references[name] = reference
     if differing:
         listed = joined([f"`{name}`" for name in dict.fromkeys(differing)])
-        notes.append(f"the studies' floors differ of {listed}; the newest study's is shown")
-    return floors
+        notes.append(f"the studies' references differ of {listed}; the newest study's is shown")
+    return references
 
 
 def _name(studies: Sequence[StudyRuns]) -> str:

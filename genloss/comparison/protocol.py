@@ -28,7 +28,7 @@ Aspects = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Kind:
+class RunGroup:
     """Runs of a study and an objective that do not differ but for their seeds."""
 
     study: str
@@ -48,7 +48,7 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Found:
+class Mismatch:
     """Something that is not the same everywhere.
 
     Attributes:
@@ -58,7 +58,7 @@ class Found:
     """
 
     aspect: str
-    values: Mapping[str | None, Sequence[Kind]]
+    values: Mapping[str | None, Sequence[RunGroup]]
     objective: str = ""
 
     def __str__(self) -> str:
@@ -83,7 +83,7 @@ def _said(aspect: str) -> str:
     return aspect if " " in aspect else f"`{aspect}`"
 
 
-def kinds(studies: Iterable[StudyRuns], metrics: Iterable[str]) -> list[Kind]:
+def run_groups(studies: Iterable[StudyRuns], metrics: Iterable[str]) -> list[RunGroup]:
     """All kinds of runs, of those whose configuration is known.
 
     Args:
@@ -91,7 +91,7 @@ def kinds(studies: Iterable[StudyRuns], metrics: Iterable[str]) -> list[Kind]:
         metrics: that are compared.
     """
     wanted = list(metrics)
-    found: dict[object, Kind] = {}
+    found: dict[object, RunGroup] = {}
     for study in studies:
         own = {
             f"the {what} of the metric `{metric}`": of(study, metric)
@@ -101,7 +101,7 @@ def kinds(studies: Iterable[StudyRuns], metrics: Iterable[str]) -> list[Kind]:
         for run in study.runs:
             if not run.configuration:
                 continue
-            kind = Kind(study.name, run.objective, {**_aspects(run), **own}, (*run.sets, *run.point))
+            kind = RunGroup(study.name, run.objective, {**_aspects(run), **own}, (*run.sets, *run.point))
             found.setdefault((study.name, run.objective, frozenset(kind.aspects.items())), kind)
     return list(found.values())
 
@@ -121,7 +121,7 @@ def _aspects(run: RunResult) -> dict[str, str]:
     return found
 
 
-def differences(found: Sequence[Kind]) -> list[Found]:
+def differences(found: Sequence[RunGroup]) -> list[Mismatch]:
     """What differs among runs whose objectives do not set it."""
     return _differences(
         found,
@@ -130,7 +130,7 @@ def differences(found: Sequence[Kind]) -> list[Found]:
     )
 
 
-def other_configurations(found: Sequence[Kind]) -> dict[str, list[Found]]:
+def other_configurations(found: Sequence[RunGroup]) -> dict[str, list[Mismatch]]:
     """By objective, what differs among the runs of several studies whose objectives have the same name."""
     apart = {}
     for objective in dict.fromkeys(kind.objective for kind in found):
@@ -141,22 +141,22 @@ def other_configurations(found: Sequence[Kind]) -> dict[str, list[Found]]:
 
 
 def _differences(
-    found: Sequence[Kind], counts: Callable[[str], bool], passes: Callable[[Kind, str], bool]
-) -> list[Found]:
+    found: Sequence[RunGroup], counts: Callable[[str], bool], passes: Callable[[RunGroup, str], bool]
+) -> list[Mismatch]:
     """What differs of the aspects that count, among the kinds that may not differ in it."""
     listed = []
     for aspect in dict.fromkeys(aspect for kind in found for aspect in kind.aspects if counts(aspect)):
-        values: dict[str | None, list[Kind]] = {}
+        values: dict[str | None, list[RunGroup]] = {}
         for kind in found:
             value = kind.aspects.get(aspect)
             if not passes(kind, aspect) and not _is_unknown(kind, aspect):
                 values.setdefault(value, []).append(kind)
         if len(values) > 1:
-            listed.append(Found(aspect, values))
+            listed.append(Mismatch(aspect, values))
     return _without_details(listed)
 
 
-def _is_unknown(kind: Kind, aspect: str) -> bool:
+def _is_unknown(kind: RunGroup, aspect: str) -> bool:
     """Whether nothing can be said of it.
 
     Where a file lies is of no interest where it is known what is in it. Only some have what is of a metric
@@ -171,7 +171,7 @@ def _is_unknown(kind: Kind, aspect: str) -> bool:
     return aspect.startswith("evaluation.") and aspect.count(".") > 1
 
 
-def _without_details(listed: Sequence[Found]) -> list[Found]:
+def _without_details(listed: Sequence[Mismatch]) -> list[Mismatch]:
     """Another model has other options, another term as well, and data of other options another digest."""
     wholes = [f.aspect.rpartition(".")[0] for f in listed if f.aspect.rpartition(".")[2] in ("name", "loss")]
     kept = [

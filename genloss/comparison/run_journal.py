@@ -29,7 +29,7 @@ PARTS = 150
 
 
 @dataclass
-class Reading:
+class RunJournal:
     """What a report shows of a run's journal.
 
     Attributes:
@@ -44,7 +44,7 @@ class Reading:
     _columns: list[Column] = field(default_factory=list)
 
     @classmethod
-    def of(cls, path: Path, run: RunResult) -> Reading:
+    def of(cls, path: Path, run: RunResult) -> RunJournal:
         """As much of a run's journal as can be read."""
         reading = cls()
         planned = whole(run.configuration.get("training.steps", ""))

@@ -24,7 +24,7 @@ class StudyRuns:
         objectives: in the order of the YAML.
         baseline: one of them.
         metrics: with their directions, in the order of the evaluation.
-        floors: what a perfect model would get, where that is known.
+        references: what real data gets in place of samples, by metric, where that is known.
         runs: all of them, those that have not begun among them.
         notes: what there is to know of how they were found, in words.
         metric: the one that a search betters; empty where nothing is searched.
@@ -37,7 +37,7 @@ class StudyRuns:
     objectives: tuple[str, ...]
     baseline: str
     metrics: Mapping[str, Direction]
-    floors: Mapping[str, float]
+    references: Mapping[str, float]
     runs: tuple[RunResult, ...]
     notes: tuple[str, ...] = ()
     metric: str = ""

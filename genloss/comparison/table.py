@@ -52,8 +52,8 @@ class Table:
 
 def overview(comparison: Numbers) -> Table:
     """A row an objective: its seeds, each metric's mean ± half of its 95 % interval, with a mark where it is
-    better or worse than the baseline, and the costs that differ; the last row has the floors. The trials of a
-    search have no marks but values, and stand the best first.
+    better or worse than the baseline, and the costs that differ; the last row has the references. The trials
+    of a search have no marks but values, and stand the best first.
     """
     metrics, objectives = comparison.metrics, ranked(comparison)
     costs = _costs(comparison)
@@ -63,9 +63,9 @@ def overview(comparison: Numbers) -> Table:
         (o, seeds(comparison, o), *(cell(comparison, o, metric) for metric in metrics), *costs_of_one)
         for o, *costs_of_one in zip(objectives, *costs.values(), strict=True)
     ]
-    floors = [comparison.floors.get(metric, math.nan) for metric in metrics]
-    if not all(map(math.isnan, floors)):
-        rows.append(("floor", "", *map(number, floors), *[""] * len(costs)))
+    references = [comparison.references.get(metric, math.nan) for metric in metrics]
+    if not all(map(math.isnan, references)):
+        rows.append(("real data", "", *map(number, references), *[""] * len(costs)))
     headings = [heading(comparison, metric) for metric in metrics]
     first = "trial" if comparison.is_search else "objective"
     return Table((first, "seeds", *headings, *costs), tuple(rows), tuple(_legend(comparison, costs)))
@@ -88,8 +88,8 @@ def details(comparison: Numbers, metric: str) -> Table:
                 *(tested(difference) if difference else [""] * len(TESTED)),
             )
         )
-    if not math.isnan(floor := comparison.floors.get(metric, math.nan)):
-        rows.append(("floor", "", number(floor), *[""] * (3 + len(TESTED))))
+    if not math.isnan(reference := comparison.references.get(metric, math.nan)):
+        rows.append(("real data", "", number(reference), *[""] * (3 + len(TESTED))))
     legend = (
         f"{heading(comparison, metric)}: mean ± 95 % interval; {_sides(higher)}",
         "middle half: the interquartile mean",
@@ -226,8 +226,8 @@ def _legend(comparison: Numbers, costs: Mapping[str, Sequence[str]]) -> list[str
             f"{BETTER} better, {WORSE} worse than `{comparison.baseline}` with the same seeds: "
             f"p ≤ {LEVEL}{corrected}"
         )
-    if any(metric in comparison.floors for metric in comparison.metrics):
-        lines.append("floor: what a perfect model would get")
+    if any(metric in comparison.references for metric in comparison.metrics):
+        lines.append("real data: the metric with real examples in place of samples")
     if medians := [name for name in ("time", "memory") if name in costs]:
         lines.append(f"{' and '.join(medians)}: a run's median")
     for metric in comparison.metrics:

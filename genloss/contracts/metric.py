@@ -173,8 +173,8 @@ def metric(
     A parameter `held_out` or `train` is given as one tensor, which takes its memory in each process; or,
     where it is annotated as `genloss.Examples`, as what reads a few examples at a time.
 
-    Its floor is the same function with training examples in place of the samples, or with the data's exact
-    `log_density` in place of `log_likelihood`: what a perfect model would get.
+    Its reference is the same function with training examples in place of the samples, or with the data's
+    exact `log_density` in place of `log_likelihood`: what a perfect model would get.
 
     Args:
         function: nothing; a metric is never written without the arguments that follow.

@@ -42,7 +42,7 @@ PROGRESS_SECONDS = 1.0
 
 Report = Callable[[dict[str, Any]], None]
 
-Judge = Callable[[int, Mapping[str, float]], bool]
+Pruner = Callable[[int, Mapping[str, float]], bool]
 """Asked, with a step and the numbers of its evaluation, whether a run ends there."""
 
 
@@ -71,7 +71,7 @@ class Attempt:
         report: Report,
         should_stop: Callable[[], bool],
         drift: str,
-        is_pruned: Judge | None = None,
+        is_pruned: Pruner | None = None,
     ) -> None:
         self._run = run
         self._folder = folder
@@ -327,7 +327,7 @@ class Attempt:
         models, name = self._known.models, self._run.objective.model.name
         provider = models.provider(name)
         names = weights.save(
-            trainer.judged,
+            trainer.eval_model,
             self._run,
             self._folder.artifacts,
             written_in=described(models[name], provider),
@@ -337,7 +337,7 @@ class Attempt:
             names.append("loss_curves.png")
         for name in names:
             self._artifact(name)
-        return weights.digest(trainer.judged)
+        return weights.digest(trainer.eval_model)
 
     def _tell_skipped(self, trainer: Trainer) -> None:
         """Tells of updates that were skipped.

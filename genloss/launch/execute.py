@@ -9,7 +9,7 @@ from dataclasses import replace
 from genloss.errors import FOREIGN, NonFiniteError, RecordError
 from genloss.experiment.schema import Run
 from genloss.launch import fingerprint
-from genloss.launch.attempt import Attempt, Judge, Pruned, Report
+from genloss.launch.attempt import Attempt, Pruned, Pruner, Report
 from genloss.launch.failure import LOCK_SECONDS, conclude, fail
 from genloss.launch.outcome import Outcome
 from genloss.record.folder import PRUNED, RunFolder, StudyFolder
@@ -24,7 +24,7 @@ def execute(
     should_stop: Callable[[], bool],
     *,
     drift: str = "",
-    is_pruned: Judge | None = None,
+    is_pruned: Pruner | None = None,
 ) -> Outcome:
     """Trains the run, from its beginning or from where its record allows, and says how that ended.
 
@@ -69,7 +69,7 @@ def _execute(
     report: Report,
     should_stop: Callable[[], bool],
     drift: str,
-    is_pruned: Judge | None,
+    is_pruned: Pruner | None,
 ) -> Outcome:
     memory = PeakMemory(run.device)
     attempt = Attempt(run, folder, journal, report, should_stop, drift, is_pruned)

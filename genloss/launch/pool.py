@@ -71,8 +71,8 @@ class Worker:
         self._leaving: tuple[Process, float] | None = None  # and when it is to have ended
         self.connection: Connection | None = None
 
-    def begin(self, run: Run, drift: str, *, judged: bool = False) -> None:
-        """Hands it a run; a judged one waits after each evaluation for an answer."""
+    def begin(self, run: Run, drift: str, *, prunable: bool = False) -> None:
+        """Hands it a run; a prunable one waits after each evaluation for an answer."""
         self.evaluating, self.silence = "", 0.0
         if self._process is None:
             self._start()
@@ -84,7 +84,7 @@ class Worker:
             "run": str(self._study.run(run.name).path.absolute()),
             "threads": run.threads,
             "drift": drift,
-            "judged": judged,
+            "prunable": prunable,
             "log": str(self._log.absolute()),
         }
         # If it has died already, the pool hears of that, and the run ends as failed.

@@ -35,7 +35,7 @@ class Queue:
     def ended(self, run: Run, status: str, /) -> None:
         """Learns how a run ended."""
 
-    def is_judged(self, _run: Run, /) -> bool:
+    def is_prunable(self, _run: Run, /) -> bool:
         """Whether the run is to wait after each evaluation until it is told whether it goes on."""
         return False
 

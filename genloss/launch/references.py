@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from genloss.launch.study import Study
 
 
-class Floors:
-    """Computes the floors that are missing, in a thread.
+class References:
+    """Computes the references that are missing, in a thread.
 
     Args:
         study: its experiment and data.
-        note: told of metrics that have no floor because they raise an error.
+        note: told of metrics that have no reference because they raise an error.
     """
 
     def __init__(self, study: Study, note: Callable[[str], None]) -> None:
@@ -46,7 +46,7 @@ class Floors:
                 return
             if timeout is not None and now - max(began, self._since) > timeout:
                 why = f"no progress for {timeout:g} s (`evaluation.timeout`)"
-                self._note(f"metric `{self._metric}` has no floor: {why}")
+                self._note(f"metric `{self._metric}` has no reference: {why}")
                 return
             self._thread.join(timeout=0.2)
 
@@ -55,10 +55,10 @@ class Floors:
         if settings is None:
             return
         from genloss.training.bound_metrics import bound
-        from genloss.training.evaluation import floor
+        from genloss.training.evaluation import reference
         from genloss.training.surroundings import kept
 
-        path = self._study.folder.floors
+        path = self._study.folder.references
         found = self._found()
         for metric in bound(settings, self._study.catalogue.metrics):
             if metric.definition.higher_is_better.keys() <= found.keys():
@@ -66,9 +66,9 @@ class Floors:
             self._metric, self._since = metric.definition.name, time.monotonic()
             try:
                 with kept():
-                    found |= floor(metric, self._study.data, settings.samples, self._study.folder.cache)
+                    found |= reference(metric, self._study.data, settings.samples, self._study.folder.cache)
             except FOREIGN as error:  # the runs that the metric fails in keep the traceback
-                self._note(f"metric `{metric.definition.name}` has no floor: {told(error)}")
+                self._note(f"metric `{metric.definition.name}` has no reference: {told(error)}")
             try:
                 publish(path, json.dumps(found).encode())
             except OSError as error:
@@ -77,6 +77,6 @@ class Floors:
     def _found(self) -> dict[str, float]:
         """Those that were computed before."""
         try:
-            return self._study.folder.read_floors()
+            return self._study.folder.read_references()
         except RecordError:
             return {}

@@ -152,10 +152,10 @@ def _report(study: Study, unrecorded: Mapping[str, Outcome], display: Display) -
     """
     try:
         from genloss.comparison import report
-        from genloss.comparison.artifacts import RecordSource
+        from genloss.comparison.artifacts import RecordArtifacts
 
         comparison = _completed(comparison_of(study.folder), unrecorded)
-        return report.write(comparison, RecordSource(study.folder), study.folder.path)
+        return report.write(comparison, RecordArtifacts(study.folder), study.folder.path)
     except Exception as error:
         display.note(f"the report could not be made: {told(error)}")
         return None

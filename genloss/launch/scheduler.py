@@ -15,7 +15,7 @@ from genloss.launch.outcome import Outcome
 from genloss.launch.pool import STOPPING_SECONDS, Pool, Worker
 from genloss.launch.progress import Display
 from genloss.launch.queue import Queue
-from genloss.launch.references import Floors
+from genloss.launch.references import References
 from genloss.launch.signals import Signals
 from genloss.launch.study import Study
 from genloss.launch.tracker_process import TrackerProcess
@@ -47,10 +47,10 @@ class Scheduler:
     def train(self) -> None:
         """Trains until nothing is left, or a signal or `on_failure: stop` ends it."""
         self.display.began(self.study)
-        floors = Floors(self.study, self.display.note)
+        references = References(self.study, self.display.note)
         with Pool(self.study, self._deterministic(), self.servers) as pool:
             self._assign(pool)
-            floors.start()
+            references.start()
             while self._assign(pool):
                 for worker, message in pool.messages():
                     self._hear(worker, message)
@@ -61,7 +61,7 @@ class Scheduler:
                         self._close(worker, Outcome("KILLED", "ended at once by a second signal"))
                 self._check_silence(pool)
         self.servers.end()  # nothing is trained while the report is made
-        floors.wait(self.signals)
+        references.wait(self.signals)
         self._record_again()
 
     def _deterministic(self) -> bool:
@@ -87,7 +87,7 @@ class Scheduler:
             for worker in pool.free():
                 mine = self._queue.next(worker.device)
                 if mine is not None:
-                    worker.begin(mine, self.study.drift, judged=self._queue.is_judged(mine))
+                    worker.begin(mine, self.study.drift, prunable=self._queue.is_prunable(mine))
         return busy or pool.busy()
 
     def _is_isolated(self, run: Run) -> bool:

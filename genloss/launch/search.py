@@ -130,7 +130,7 @@ class Search(Queue):
         elif status == "FAILED":
             known.state = "failed"
 
-    def is_judged(self, run: Run, /) -> bool:
+    def is_prunable(self, run: Run, /) -> bool:
         return self._settings.pruner != "none" and run.seed == self._trials[run.objective.name].runs[0].seed
 
     def is_pruned(self, run: Run, step: int, numbers: Mapping[str, float], /) -> bool:

@@ -3,7 +3,7 @@
 It is started as `python -m genloss.launch.worker FD`, where FD is its end of a socket pair, or forked from a
 fork server (forkserver.py), which is started so with `--forks`. It is told `{"run": FOLDER, "log": FILE, …}`,
 prints to that file, and answers with progress, with warnings and at last with an outcome (outcome.py). With
-`"judged": true`, it waits after each evaluation for `{"pruned": true}` or `false`. `{"stop": true}`, or the
+`"prunable": true`, it waits after each evaluation for `{"pruned": true}` or `false`. `{"stop": true}`, or the
 end of the pipe (the launcher is gone), lets it stop after the step it is in; so does SIGTERM, for the run
 that it trains.
 """
@@ -103,7 +103,7 @@ def work(number: int) -> None:
         print_to(request["log"])
         torch.set_num_threads(request["threads"])
         terminated.clear()
-        judge = is_pruned if request["judged"] else None
+        judge = is_pruned if request["prunable"] else None
         folder = RunFolder(Path(request["run"]))
         outcome = execute(folder, send, should_stop, drift=request["drift"], is_pruned=judge)
         send(asdict(outcome))

@@ -19,7 +19,7 @@ def is_too_large(error: BaseException) -> bool:
     )
 
 
-def sketched(build: Callable[[], T]) -> T:
+def build_on_meta(build: Callable[[], T]) -> T:
     """What `build` gives, on torch's meta device, which takes no memory; on the CPU where that does not do.
 
     Pretrained weights are such a case: transformers refuses to load them there, and torch warns that it

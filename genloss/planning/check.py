@@ -13,7 +13,7 @@ from genloss.experiment.objectives import Drafted
 from genloss.experiment.read import Draft
 from genloss.experiment.readers import suggestion
 from genloss.experiment.schema import Choice, Experiment, Objective, Training
-from genloss.planning.interfaces import Offer, Offers
+from genloss.planning.interfaces import ModelInterface, ModelInterfaces
 from genloss.planning.metrics import check_evaluation
 from genloss.planning.optimizers import check_optimizer
 from genloss.planning.options import calling, check_options, find
@@ -32,7 +32,7 @@ def check(draft: Draft, catalogue: Catalogue) -> tuple[Experiment, Data]:
     """
     experiment, root = draft.experiment, draft.source.root
     choice, data = _load(draft, catalogue)
-    checker = Checker(draft.source.folder, catalogue, data, Offers(catalogue, data.spec))
+    checker = Checker(draft.source.folder, catalogue, data, ModelInterfaces(catalogue, data.spec))
     objectives = tuple(
         checker.objective(draft.objectives[objective.name]) for objective in experiment.objectives
     )
@@ -108,8 +108,8 @@ class Checker:
     folder: Path
     catalogue: Catalogue
     data: Data
-    offers: Offers
-    offered: dict[str, Offer] = field(default_factory=dict)
+    offers: ModelInterfaces
+    offered: dict[str, ModelInterface] = field(default_factory=dict)
 
     def objective(self, drafted: Drafted) -> Objective:
         """The objective with its options checked and completed.
@@ -153,7 +153,7 @@ class Checker:
         training = self._training(objective.training, drafted.training, offer)
         return objective.model_copy(update={"model": model, "training": training, "players": players})
 
-    def _training(self, training: Training, node: Node, offer: Offer) -> Training:
+    def _training(self, training: Training, node: Node, offer: ModelInterface) -> Training:
         size = self.data.spec.size
         if training.batch_size > size:
             raise ExperimentError(

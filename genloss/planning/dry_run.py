@@ -35,7 +35,7 @@ from genloss.errors import (
 from genloss.experiment.readers import named_item
 from genloss.experiment.schema import Evaluation, Experiment, Objective
 from genloss.planning import fits, work
-from genloss.planning.building import sketched
+from genloss.planning.building import build_on_meta
 from genloss.planning.remarks import Remark
 from genloss.planning.work import Size, Work
 from genloss.registry.origin import culprit, describe
@@ -61,7 +61,7 @@ LARGEST_MODEL = 20_000_000
 """Parameters: with more of them it would take too long, and a run's first batch tells as much."""
 
 
-def try_out(
+def dry_run(
     draft: Draft, experiment: Experiment, catalogue: Catalogue, data: Data, *, devices: Sequence[Device]
 ) -> tuple[tuple[Remark, ...], dict[str, Size]]:
     """Tries each objective, each model's methods and each metric.
@@ -152,7 +152,7 @@ class _Trial:
     def _sketch(self, objective: Objective) -> Model:
         definition = self.catalogue.models[objective.model.name]
         options = definition.validated(objective.model.options)
-        return sketched(lambda: definition.build(self.data.spec, **options))
+        return build_on_meta(lambda: definition.build(self.data.spec, **options))
 
     def _remark(self, findings: Iterable[traps.Finding], where: Location) -> None:
         self.remarks |= {Remark(finding.message, where, finding.hint): None for finding in findings}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from genloss.contracts.metric import MODEL_METHODS
 from genloss.errors import FOREIGN, DefinitionError, GenlossError, Location
 from genloss.experiment.schema import Choice
-from genloss.planning.building import sketched
+from genloss.planning.building import build_on_meta
 from genloss.planning.options import calling
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def attempt(definition: ModelDefinition) -> tuple[Model | None, BaseException | 
         DataSpec((32,), "tokens", size=1000, vocabulary=256, classes=2),
     ):
         try:
-            return sketched(partial(definition.build, spec)), None
+            return build_on_meta(partial(definition.build, spec)), None
         except FOREIGN as error:  # whatever a plugin's constructor raises
             errors.append(error)
     # That it is not for such data says less than a bug that shows itself with other data.
@@ -50,7 +50,7 @@ def attempt(definition: ModelDefinition) -> tuple[Model | None, BaseException | 
 
 
 @dataclass(frozen=True)
-class Offer:
+class ModelInterface:
     """What a model has for losses and metrics.
 
     Attributes:
@@ -77,15 +77,15 @@ class Offer:
         return f"`{name}` of `{turn.__name__}` is a {kind}: make it a `functools.cached_property`"
 
 
-class Offers:
+class ModelInterfaces:
     """The offers of a catalogue's models for the data of one experiment."""
 
     def __init__(self, catalogue: Catalogue, data: DataSpec) -> None:
         self._catalogue = catalogue
         self._data = data
-        self._known: dict[str, Offer] = {}
+        self._known: dict[str, ModelInterface] = {}
 
-    def of(self, model: Choice, where: Location) -> Offer:
+    def of(self, model: Choice, where: Location) -> ModelInterface:
         """What a model offers.
 
         Raises:
@@ -106,10 +106,10 @@ class Offers:
                     found.append(name)
         return found
 
-    def _look(self, choice: Choice) -> Offer:
+    def _look(self, choice: Choice) -> ModelInterface:
         definition = self._catalogue.models[choice.name]
         options = definition.validated(choice.options)
-        model = sketched(lambda: definition.build(self._data, **options))
+        model = build_on_meta(lambda: definition.build(self._data, **options))
         turns, players = model.turns(), model.players()
         if turns.keys() != players.keys():
             raise DefinitionError(
@@ -129,7 +129,7 @@ class Offers:
                     hint="assign the player's module to an attribute of the model",
                 )
         quantities = {player: frozenset(turn.quantities()) for player, turn in turns.items()}
-        return Offer(
+        return ModelInterface(
             choice.name,
             quantities,
             parameters,

@@ -13,7 +13,7 @@ from genloss.errors import ExperimentError, Location
 from genloss.experiment.nodes import Node
 from genloss.experiment.readers import named_item
 from genloss.experiment.schema import Choice, Evaluation
-from genloss.planning.interfaces import Offer
+from genloss.planning.interfaces import ModelInterface
 from genloss.planning.options import calling, check_options, find
 from genloss.planning.remarks import Remark
 
@@ -36,7 +36,7 @@ def check_evaluation(
     catalogue: Catalogue,
     folder: Path,
     data: Data,
-    models: Collection[Offer],
+    models: Collection[ModelInterface],
 ) -> Evaluation:
     """The evaluation with the options of its metrics checked.
 
@@ -106,7 +106,7 @@ def metric_remarks(
 
 
 def _check_asked(
-    metric: MetricDefinition[Any], where: Location, data: Data, models: Collection[Offer]
+    metric: MetricDefinition[Any], where: Location, data: Data, models: Collection[ModelInterface]
 ) -> None:
     labelled = _has_labels(data.train) and _has_labels(data.held_out)
     for name, quantity in metric.quantities.items():

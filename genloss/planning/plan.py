@@ -101,7 +101,7 @@ def plan(
     root = draft.source.root
     remarks: list[Remark] = [*seeds_remark(root), *check_store(experiment, root)]
 
-    from genloss.planning.dry_run import try_out  # imports torch, which a misspelt key need not wait for
+    from genloss.planning.dry_run import dry_run  # imports torch, which a misspelt key need not wait for
     from genloss.training.devices import busy, requested
 
     tried, first = draft, experiment
@@ -109,7 +109,7 @@ def plan(
         from genloss.planning.trials import check_search
 
         tried, first = check_search(draft, experiment, experiment.search, known, data)
-    remarked, sizes = try_out(tried, first, known, data, devices=devices)
+    remarked, sizes = dry_run(tried, first, known, data, devices=devices)
     remarks += remarked
     if experiment.threads is None and requested() is None:
         devices = busy(devices, max(size.work.threads for size in sizes.values()))

@@ -11,8 +11,8 @@ from genloss.experiment.nodes import Node, show
 from genloss.experiment.objectives import TERM_KEYS
 from genloss.experiment.readers import named_item, suggestion
 from genloss.experiment.schema import Term
-from genloss.planning.building import sketched
-from genloss.planning.interfaces import Offer, Offers
+from genloss.planning.building import build_on_meta
+from genloss.planning.interfaces import ModelInterface, ModelInterfaces
 from genloss.planning.options import calling, check_options, find
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ def check_term(term: Term, node: Node, catalogue: Catalogue, folder: Path) -> tu
     return term.model_copy(update={"options": options}), loss
 
 
-def check_quantities(loss: Loss[Any], node: Node, player: str, offer: Offer, offers: Offers) -> None:
+def check_quantities(
+    loss: Loss[Any], node: Node, player: str, offer: ModelInterface, offers: ModelInterfaces
+) -> None:
     """Raises unless a player is offered all that a term's loss needs.
 
     Args:
@@ -89,10 +91,10 @@ def _build(loss: Loss[Any], options: Mapping[str, Any], where: Location) -> None
             (ramp,) = value.values()
             first[name] = ramp["from"]
     with calling(loss, "built", where):
-        sketched(lambda: loss.build(**loss.validated(first)))
+        build_on_meta(lambda: loss.build(**loss.validated(first)))
 
 
-def _offered_elsewhere(quantity: str, offer: Offer, offers: Offers) -> str:
+def _offered_elsewhere(quantity: str, offer: ModelInterface, offers: ModelInterfaces) -> str:
     players = [player for player, offered in offer.quantities.items() if quantity in offered]
     if players:
         return f"; `{quantity}` is offered to {_listed(players)}"

@@ -17,7 +17,7 @@ from genloss.experiment.search import overrides, trial_name
 from genloss.experiment.sweep import at_point
 from genloss.planning import suggest
 from genloss.planning.check import Checker
-from genloss.planning.interfaces import Offers
+from genloss.planning.interfaces import ModelInterfaces
 
 if TYPE_CHECKING:
     from genloss.contracts.dataset import Data
@@ -36,7 +36,7 @@ class Trials:
 
     def __init__(self, source: Source, catalogue: Catalogue, data: Data) -> None:
         self._root = source.root
-        self._checker = Checker(source.folder, catalogue, data, Offers(catalogue, data.spec))
+        self._checker = Checker(source.folder, catalogue, data, ModelInterfaces(catalogue, data.spec))
 
     def objective(self, base: str, number: int, point: Mapping[str, Any]) -> Objective:
         """An objective's trial with these values.

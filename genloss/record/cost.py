@@ -8,7 +8,7 @@ from genloss.record.journal import Event, Values
 
 
 @dataclass
-class Spent:
+class RunCost:
     """What the frames of a journal say so far of what the run took.
 
     Attributes:

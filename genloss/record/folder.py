@@ -27,7 +27,7 @@ from typing import Any
 
 from genloss.errors import RecordError, RequestError, did_you_mean
 from genloss.record import journal, owner
-from genloss.record.cost import Spent
+from genloss.record.cost import RunCost
 from genloss.record.cursor import Cursor
 from genloss.record.files import PRIVATE_FOLDER, publish
 from genloss.record.journal import Column, Event, Values
@@ -195,7 +195,7 @@ class StudyFolder:
         return self.path / "study.json"
 
     @property
-    def floors(self) -> Path:
+    def references(self) -> Path:
         return self.path / "floors.json"
 
     @property
@@ -233,14 +233,14 @@ class StudyFolder:
             raise RecordError(f"`{self.study}` cannot be read: it is no mapping")
         return content
 
-    def read_floors(self) -> dict[str, float]:
-        """Reads floors.json: what a perfect model would get, by metric.
+    def read_references(self) -> dict[str, float]:
+        """The references, by metric: what real data gets in place of samples.
 
         Raises:
             RecordError: it is missing or damaged.
         """
-        floors = {"floors": read_json(self.floors)}
-        return Fields(floors, f"`{self.floors}` cannot be read: it").numbers("floors")
+        references = {"references": read_json(self.references)}
+        return Fields(references, f"`{self.references}` cannot be read: it").numbers("references")
 
     def names(self) -> list[str]:
         """The names of its runs, whether or not they have begun.
@@ -381,7 +381,7 @@ class Record:
         values: in the order of the steps.
         steps: how many are recorded.
         evaluations: metrics and held-out losses by step.
-        spent: what it took.
+        cost: what it took.
     """
 
     status: str = "RUNNING"
@@ -393,12 +393,12 @@ class Record:
     steps: int = 0
     row: Sequence[float] = ()
     evaluations: dict[int, dict[str, float]] = field(default_factory=dict)
-    spent: Spent = field(default_factory=Spent)
+    cost: RunCost = field(default_factory=RunCost)
 
     @property
     def last(self) -> int:
         """When something was last recorded, in milliseconds since 1970."""
-        return self.spent.last
+        return self.cost.last
 
     @property
     def skipped(self) -> dict[str, int]:
@@ -421,7 +421,7 @@ def read_record(folder: RunFolder, *, values: bool = True) -> Record:
     if not folder.journal.exists():
         return record
     for frame, _ in journal.read(folder.journal):
-        record.spent.take(frame)
+        record.cost.take(frame)
         if isinstance(frame, Event):
             _gather(record, frame)
             continue

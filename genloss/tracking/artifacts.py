@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow import MlflowClient
 
 from genloss.comparison.artifacts import LONGEST_TEXT, Origin, made_with
-from genloss.comparison.run_journal import Line, Reading
+from genloss.comparison.run_journal import Line, RunJournal
 from genloss.record.folder import EXPERIMENT
 from genloss.tracking import store, tags
 from genloss.tracking.run_files import JOURNAL, UNANSWERED
@@ -27,7 +27,7 @@ TEXT = re.compile(r"texts/[^0-9/]*([0-9]{1,16})\.txt")
 JUDGED = ("eval/", "held_out/")
 
 
-class MlflowSource:
+class MlflowArtifacts:
     """What MLflow holds of some runs. What it does not have, or does not give, is left out.
 
     The evaluations and the losses are those of the artifact that holds the journal; of a run that has none
@@ -43,15 +43,15 @@ class MlflowSource:
         self._runs = runs
         self._folder = Path(tempfile.mkdtemp(prefix="genloss-"))
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        self._read: dict[str, Reading] = {}
+        self._read: dict[str, RunJournal] = {}
 
     def evaluations(self, run: RunResult) -> Mapping[str, tuple[Sequence[int], Sequence[float]]]:
         """The numbers of the evaluations by key: steps, and values."""
-        return self._reading(run).evaluations()
+        return self._journal(run).evaluations()
 
     def losses(self, run: RunResult) -> Mapping[str, Line]:
         """What each step recorded, by key."""
-        return self._reading(run).losses
+        return self._journal(run).losses
 
     def pictures(self, run: RunResult) -> Mapping[int, Path]:
         """The pictures of samples by step."""
@@ -117,17 +117,17 @@ class MlflowSource:
         within = path.resolve().is_relative_to(to.resolve())
         return path if within and path.is_file() else None
 
-    def _reading(self, run: RunResult) -> Reading:
+    def _journal(self, run: RunResult) -> RunJournal:
         if run.run_id is None:
-            return Reading()
+            return RunJournal()
         if run.run_id not in self._read:
             path = self._artifact(run, JOURNAL)
-            self._read[run.run_id] = self._history(run.run_id) if path is None else Reading.of(path, run)
+            self._read[run.run_id] = self._history(run.run_id) if path is None else RunJournal.of(path, run)
         return self._read[run.run_id]
 
-    def _history(self, run_id: str) -> Reading:
+    def _history(self, run_id: str) -> RunJournal:
         """The evaluations, as MLflow's metrics have them."""
-        reading = Reading()
+        reading = RunJournal()
         with suppress(*UNANSWERED):
             for key in self._client.get_run(run_id).data.metrics:
                 if key.startswith(JUDGED):

@@ -21,14 +21,14 @@ from genloss.tracking import paths
 from genloss.tracking.delivery import RunGone
 from genloss.tracking.note import Said
 from genloss.tracking.store import reason
-from genloss.tracking.tags import COMPARISON, CREATED, FLOORS, LONGEST_TAG, as_json
-from genloss.tracking.target import Store, shortened
+from genloss.tracking.tags import COMPARISON, CREATED, LONGEST_TAG, REFERENCES, as_json
+from genloss.tracking.target import StudyContext, shortened
 
 NAME = "comparison"
 PLOTS = "plots"
 
 
-def find_or_create(store: Store, study: str) -> Run:
+def find_or_create(store: StudyContext, study: str) -> Run:
     """The comparison run of a study."""
     client: MlflowClient = store.client
     tags = _tags(study, store.content["created"])
@@ -56,7 +56,12 @@ def _tags(study: str, created: int) -> dict[str, str]:
 
 
 def write(
-    store: Store, folder: StudyFolder, run: Run, said: Said, links: str, floors: Mapping[str, float]
+    store: StudyContext,
+    folder: StudyFolder,
+    run: Run,
+    said: Said,
+    links: str,
+    references: Mapping[str, float],
 ) -> bool:
     """Says what there is to say in the comparison run of a study, and sends what there is of the report.
 
@@ -66,7 +71,7 @@ def write(
         run: the comparison run.
         said: of the study.
         links: to more of it.
-        floors: what a perfect model would get, by metric.
+        references: what real data gets in place of samples, by metric.
 
     Returns:
         Whether MLflow has all of the report.
@@ -76,9 +81,9 @@ def write(
         RunGone: it was deleted in the meantime.
     """
     run_id = run.info.run_id
-    known = {name: value for name, value in floors.items() if math.isfinite(value)}
+    known = {name: value for name, value in references.items() if math.isfinite(value)}
     text = "\n\n".join([links, said.within(LONGEST_TAG - len(links) - 2)])
-    tags = {**store.content["tags"], FLOORS: as_json(known), MLFLOW_RUN_NOTE: text}
+    tags = {**store.content["tags"], REFERENCES: as_json(known), MLFLOW_RUN_NOTE: text}
     listed = [RunTag(key, shortened(value, LONGEST_TAG)) for key, value in tags.items()]
     try:
         for rejection in store.delivery.log(store.client, run_id, tags=listed):
@@ -97,7 +102,7 @@ def address(folder: StudyFolder, experiment_id: str, run_id: str) -> str:
     return f"#/experiments/{experiment_id}/runs/{page}"
 
 
-def _ship(store: Store, folder: StudyFolder, run_id: str) -> bool:
+def _ship(store: StudyContext, folder: StudyFolder, run_id: str) -> bool:
     """Sends the git diff, the report and its plots, and keeps in mind which report MLflow has."""
     files = [(f"{PLOTS}/{plot.name}", PLOTS) for plot in sorted((folder.path / PLOTS).glob("*.png"))]
     if (folder.path / GIT_DIFF).exists():
@@ -113,7 +118,7 @@ def _ship(store: Store, folder: StudyFolder, run_id: str) -> bool:
     return all(sent)
 
 
-def _send(store: Store, folder: StudyFolder, run_id: str, name: str, to: str) -> bool:
+def _send(store: StudyContext, folder: StudyFolder, run_id: str, name: str, to: str) -> bool:
     """Sends a file, if it is one and the study's own; says whether MLflow has it."""
     try:
         path = paths.own(folder.path, name)

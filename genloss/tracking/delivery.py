@@ -59,7 +59,7 @@ class Delivery:
             try:
                 result = function(*args, **kwargs)
             except Exception as error:
-                if not store.passing(error):
+                if not store.is_transient(error):
                     raise
                 self._waiting(store.trouble(error))
             else:
@@ -86,7 +86,7 @@ class Delivery:
             except Exception as raised:
                 error = raised
             check()
-            if not store.passing(error):
+            if not store.is_transient(error):
                 break
             time.sleep(SHORTEST_WAIT)
         return error

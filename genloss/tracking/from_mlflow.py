@@ -113,7 +113,7 @@ class Reader:
             notes.append(
                 f"left out: {others} {what} in the MLflow experiment `{name}` that genloss did not make"
             )
-        studies = _studies(ours, self._floors(reports), self, notes)
+        studies = _studies(ours, self._references(reports), self, notes)
         if not studies:
             raise RequestError(
                 f"the MLflow experiment `{name}` has no run of genloss", hint=notes[0] if notes else None
@@ -130,7 +130,7 @@ class Reader:
         if runs:
             within = list(dict.fromkeys(run.info.experiment_id for run in runs))
             reports = list(self._search(within, f"tags.`{tags.COMPARISON}` = '{name}'"))
-            studies = _studies(runs, self._floors(reports), self, [])
+            studies = _studies(runs, self._references(reports), self, [])
         if studies:
             return studies
         if runs:
@@ -168,16 +168,16 @@ class Reader:
             if not token:
                 return
 
-    def _floors(self, reports: Sequence[MlflowRun]) -> dict[str, Mapping[str, float]]:
-        """The floors of each study, by the comparison run that was begun last."""
-        floors: dict[str, Mapping[str, float]] = {}
+    def _references(self, reports: Sequence[MlflowRun]) -> dict[str, Mapping[str, float]]:
+        """The references of each study, by the comparison run that was begun last."""
+        references: dict[str, Mapping[str, float]] = {}
         for run in reports:
-            text = run.data.tags.get(tags.FLOORS)
+            text = run.data.tags.get(tags.REFERENCES)
             if run.info.lifecycle_stage == "active" and text is not None:
-                found = tags.floors(text)
+                found = tags.references(text)
                 if found is not None:
-                    floors[run.data.tags[tags.COMPARISON]] = found
-        return floors
+                    references[run.data.tags[tags.COMPARISON]] = found
+        return references
 
     def whole(self, run: MlflowRun) -> Run | None:
         """What was trained, from the artifact that has all of it; None where it is not there."""
@@ -208,7 +208,7 @@ class Reader:
 
 def _studies(
     runs: Sequence[MlflowRun],
-    floors: Mapping[str, Mapping[str, float]],
+    references: Mapping[str, Mapping[str, float]],
     reader: Reader,
     notes: Sequence[str],
 ) -> list[StudyRuns]:
@@ -221,7 +221,7 @@ def _studies(
     studies = [
         study
         for name, own in by_study.items()
-        if (study := _study(name, own, floors.get(name, {}), reader)) is not None
+        if (study := _study(name, own, references.get(name, {}), reader)) is not None
     ]
     studies.sort(key=lambda study: study.created)
     if studies and notes:
@@ -230,7 +230,7 @@ def _studies(
 
 
 def _study(
-    name: str, runs: Sequence[MlflowRun], floors: Mapping[str, float], reader: Reader
+    name: str, runs: Sequence[MlflowRun], references: Mapping[str, float], reader: Reader
 ) -> StudyRuns | None:
     """A study; None if all of its runs were deleted."""
     notes: list[str] = []
@@ -288,7 +288,7 @@ def _study(
         objectives=objectives,
         baseline=baseline if baseline in objectives else objectives[0],
         metrics=metrics,
-        floors=floors,
+        references=references,
         runs=tuple(replace(result, study=name, metric_versions=versions) for result in results),
         notes=tuple(notes),
         metric=metric,

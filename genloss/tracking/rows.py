@@ -9,7 +9,7 @@ import numpy as np
 from mlflow.entities import Metric
 
 from genloss.record import journal
-from genloss.record.cost import Spent
+from genloss.record.cost import RunCost
 from genloss.record.journal import Column, Event, Values
 
 NON_FINITE = "non_finite_values"
@@ -86,7 +86,7 @@ class Seen:
         warnings: in the journal's order, each once.
         ended: whether it says how the run ended.
         last: the time of the last frame.
-        spent: what the run took.
+        cost: what the run took.
         steps: so many are recorded.
         non_finite: so many values were NaN or infinite.
     """
@@ -100,7 +100,7 @@ class Seen:
     last: int = 0
     steps: int = 0
     non_finite: int = 0
-    spent: Spent = field(default_factory=Spent)
+    cost: RunCost = field(default_factory=RunCost)
 
     def can_be_read(self, frame: Event | Values) -> bool:
         """Whether it is known what a frame's values are: that frame, too, may have been damaged."""
@@ -118,7 +118,7 @@ class Seen:
         else:
             self.last = frame.time
             self._event(frame)
-        self.spent.take(frame)
+        self.cost.take(frame)
         found = non_finite(frame, self.columns)
         self.non_finite += found.count if found else 0
         return found
@@ -126,9 +126,9 @@ class Seen:
     def _reach(self, key: str, step: int) -> None:
         self.lasts[key] = max(step, self.lasts.get(key, step))
 
-    def cost(self, when: int) -> list[Metric]:
+    def cost_metrics(self, when: int) -> list[Metric]:
         """What the run took, as metrics of its last step."""
-        numbers = {SECONDS: self.spent.seconds, PEAK_MEMORY: self.spent.peak_memory}
+        numbers = {SECONDS: self.cost.seconds, PEAK_MEMORY: self.cost.peak_memory}
         return [Metric(key, value, when, self.steps) for key, value in numbers.items() if value is not None]
 
     def _event(self, event: Event) -> None:

@@ -24,7 +24,7 @@ from genloss.tracking import rows, run_files, verification
 from genloss.tracking.delivery import RunGone
 from genloss.tracking.rows import NON_FINITE, Seen
 from genloss.tracking.run_files import Artifact
-from genloss.tracking.target import Store, Target
+from genloss.tracking.target import StudyContext, Target
 from genloss.tracking.verification import Claim
 
 BATCH = 1000
@@ -53,7 +53,7 @@ class RunShipping:
         values: values shipped, in all.
     """
 
-    def __init__(self, folder: RunFolder, store: Store, *, anew: bool = False) -> None:
+    def __init__(self, folder: RunFolder, store: StudyContext, *, anew: bool = False) -> None:
         self.folder = folder
         self.seen = Seen()
         self.values = 0
@@ -253,7 +253,7 @@ class RunShipping:
             told = ("weights", "weights_step", "hint")
             tags = {f"genloss.{key}": str(content[key]) for key in told if content.get(key, "") != ""}
             target.log(tags={**tags, "genloss.steps": str(self.seen.steps)})
-            target.metrics(self.seen.cost(event.time))
+            target.metrics(self.seen.cost_metrics(event.time))
             self._end(content["status"], content.get("message", ""), event.time)
 
     def _end(self, status: str, message: str, when: int) -> None:

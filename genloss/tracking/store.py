@@ -55,8 +55,8 @@ def connect(uri: str, *, create: bool = True) -> MlflowClient:
     A server is asked whether it is one of MLflow's.
 
     Raises:
-        TrackingError: the store cannot be used, now or later. What may pass (see `passing`) is raised as it
-            comes.
+        TrackingError: the store cannot be used, now or later. What may pass (see `is_transient`) is raised as
+            it comes.
     """
     _quiet()
     if address.is_server(uri):
@@ -186,7 +186,7 @@ def settle(uri: str) -> None:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def passing(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
     """Whether an error may pass, by itself or by what a person does.
 
     Such are a lock, an outage, a full disk, a wrong password, an experiment that was just deleted.

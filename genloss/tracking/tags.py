@@ -18,7 +18,7 @@ STUDY, CREATED, RUN = "genloss.study", "genloss.created", "genloss.run"
 SETS, BASE, POINT, PROTOCOL = "genloss.sets", "genloss.base", "genloss.point", "genloss.protocol"
 CODE = "genloss.registry.code"
 TRIAL, STEPS, METRICS = "genloss.trial", "genloss.steps", "genloss.metrics"
-COMPARISON, FLOORS = "genloss.comparison", "genloss.floors"
+COMPARISON, REFERENCES = "genloss.comparison", "genloss.floors"
 COMMAND = "genloss.command"
 """The shell's line that runs the whole study again; `genloss.reproduce` trains the run alone."""
 DAMAGED = ".damaged"
@@ -151,10 +151,10 @@ def _joined(key: str, tags: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def floors(text: str) -> dict[str, float] | None:
-    """The floors of a tag; None where it is damaged."""
+def references(text: str) -> dict[str, float] | None:
+    """The references of a tag; None where it is damaged."""
     try:
-        return Fields({"floors": _mapping(text)}).numbers("floors")
+        return Fields({"references": _mapping(text)}).numbers("references")
     except RecordError:
         return None
 

@@ -41,7 +41,7 @@ FAILED_NOTE = "**Failed**"
 
 
 @dataclass(frozen=True)
-class Store:
+class StudyContext:
     """What the runs of a study share on their way to MLflow.
 
     Attributes:
@@ -91,7 +91,7 @@ class Target:
         pending: files and keys of metrics of the record that MLflow has not taken, with the reasons.
     """
 
-    def __init__(self, folder: RunFolder, place: Store) -> None:
+    def __init__(self, folder: RunFolder, place: StudyContext) -> None:
         self._folder = folder
         self._store = place
         self._client, self._delivery = place.client, place.delivery

@@ -46,7 +46,7 @@ from genloss.record.folder import RunFolder, StudyFolder
 from genloss.tracking import address, comparison_run, fail_fast, note, store, views
 from genloss.tracking.delivery import Delivery, RunGone
 from genloss.tracking.shipping import RunShipping, tell
-from genloss.tracking.target import Store
+from genloss.tracking.target import StudyContext
 
 if TYPE_CHECKING:
     from genloss.comparison.comparison import Comparison
@@ -104,7 +104,7 @@ class Tracker:
         delivery = Delivery(self._wait, lambda: self.report(event="answered"))
         client = delivery.call(store.connect, uri)
         experiment_id = delivery.call(store.experiment, client, self._content["experiment_name"])
-        self._store = Store(client, delivery, experiment_id, self._content, {}, self._tell)
+        self._store = StudyContext(client, delivery, experiment_id, self._content, {}, self._tell)
         page = views.page(uri, experiment_id, self.folder.name) if address.is_server(uri) else None
         self.report(event="ready", experiment_id=experiment_id, page=page)
         self._show()
@@ -118,7 +118,7 @@ class Tracker:
         if self._notes <= MOST_NOTES:
             self.report(event="note", text=text.split("\n", 1)[0])
 
-    def pass_over(self, *, at_once: bool = False) -> bool:
+    def ship_due(self, *, at_once: bool = False) -> bool:
         """Ships what is due; says whether anything was.
 
         Raises:
@@ -150,7 +150,7 @@ class Tracker:
             TrackingError: the experiment was deleted.
         """
         deadline = time.monotonic() + LAST_WORDS_SECONDS
-        while self.pass_over(at_once=True) or (any(self._in_training()) and time.monotonic() < deadline):
+        while self.ship_due(at_once=True) or (any(self._in_training()) and time.monotonic() < deadline):
             if superseded():
                 self.report(
                     event="note", text=f"study `{self.folder.name}` goes on; its own tracker ships it"
@@ -175,10 +175,10 @@ class Tracker:
     def _conclude(self) -> bool:
         """Writes the comparison run and the experiment's note; says whether MLflow has the report."""
         folder, experiment_id, name = self.folder, self._store.experiment_id, self.folder.name
-        floors: Mapping[str, float] = {}
+        references: Mapping[str, float] = {}
         try:
             comparison = self.compare(folder)
-            said, floors = note.Said.of(comparison), comparison.floors
+            said, references = note.Said.of(comparison), comparison.references
         except Exception as error:  # the runs are whole without it
             why = error.message if isinstance(error, GenlossError) else told(error)
             said = note.Said(f"The table cannot be made: {why}", "The table cannot be made.")
@@ -192,7 +192,7 @@ class Tracker:
                 "charts": views.within(experiment_id, name),
             }
             links = " · ".join(note.link(text, page) for text, page in pages.items() if page)
-            shipped = comparison_run.write(self._store, folder, run, said, links, floors)
+            shipped = comparison_run.write(self._store, folder, run, said, links, references)
             description = self._content["experiment"]["description"]
             self._store.delivery.call(
                 note.write, self._store.client, experiment_id, name, description, said, links
@@ -277,7 +277,7 @@ def main(arguments: list[str], compare: Callable[[StudyFolder], Comparison] | No
             gc.freeze()
             more = False
             while _goes_on(0.0 if more else POLL_SECONDS):
-                more = tracker.pass_over()
+                more = tracker.ship_due()
                 gc.collect()  # milliseconds, and memory stays flat however long the study is
             _be_nice(usual)  # the workers are done
             tracker.finish(superseded)

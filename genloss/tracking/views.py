@@ -82,7 +82,7 @@ def find(uri: str, study: Mapping[str, Any]) -> str:
         if VIEW_TAG + study["study"] not in found.tags:
             write(client, found.experiment_id, study, [], {})
     except Exception as error:
-        if store.passing(error):
+        if store.is_transient(error):
             raise TrackingError(
                 f"the MLflow store `{address.without_secrets(uri)}` {store.trouble(error)}"
             ) from error

@@ -65,11 +65,11 @@ def examples(
     return Examples(length(part), read, content)
 
 
-def floor(metric: BoundMetric, data: Data, samples: int, cache: Path) -> dict[str, float]:
+def reference(metric: BoundMetric, data: Data, samples: int, cache: Path) -> dict[str, float]:
     """What a perfect model would get: the metric with training examples in the place of samples.
 
     A metric that asks for `log_likelihood` gets the data's exact density; where that is not known, it has
-    no floor.
+    no reference.
     """
     wanted = asked_for([metric]) | {"train"}
     offered = offered_by_data(data, wanted, device=CPU, dtype=torch.float32, cache=cache)
@@ -134,14 +134,14 @@ class Evaluator:
                 batch = next(whole(data.held_out, REFERENCE, device=trainer.device, dtype=trainer.dtype))
                 self._reference = batch["x"]
             self._sources = None
-            if carrier(trainer.judged) is not None:
+            if carrier(trainer.eval_model) is not None:
                 self._sources = examples(
                     data, "held_out", device=trainer.device, dtype=trainer.dtype, field="source"
                 )
 
     def evaluate(self) -> tuple[dict[str, float], Path | None]:
         """The numbers by MLflow key, and a file that shows samples, if the data can be shown."""
-        model = self._trainer.judged
+        model = self._trainer.eval_model
         self._trainer.mode(training=False)
         with seeds.forked(self._seed, self._trainer.device):
             numbers = {f"held_out/{key}": value for key, value in self._held_out().items()}
@@ -177,7 +177,7 @@ class Evaluator:
             self._progress("the held-out loss")
             size = len(batch["x"])
             for player in trainer.players:
-                turn = player.turn(trainer.judged, batch, player.objective.needs)
+                turn = player.turn(trainer.eval_model, batch, player.objective.needs)
                 for term in player.objective.terms:
                     key = f"{player.name}/{term.name}"
                     if term.loss.batch_coupled and size < batch_size and key in sums:

@@ -33,7 +33,7 @@ def _hashed(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def sow(seed: int) -> None:
+def seed_all(seed: int) -> None:
     """Seeds the generators that a process shares."""
     torch.manual_seed(seed)
     sow_host(seed)
@@ -63,7 +63,7 @@ def forked(seed: int, device: torch.device) -> Iterator[None]:
     """The generators seeded within, and as they were afterwards."""
     before = state(device)
     try:
-        sow(seed)
+        seed_all(seed)
         yield
     finally:
         restore(before, device)

@@ -133,14 +133,14 @@ class Trainer:
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         training = config.training
-        seeds.sow(seeds.derive(seed, "weights"))
+        seeds.seed_all(seeds.derive(seed, "weights"))
         self.dtype = networks.DTYPES[training.precision]
         self.model = model().to(device, self.dtype)
         self.average = None
         if training.ema is not None:
             follow = get_ema_multi_avg_fn(training.ema)  # type: ignore[no-untyped-call]
             self.average = AveragedModel(self.model, multi_avg_fn=follow).eval()
-        for model in {self.model, self.judged}:
+        for model in {self.model, self.eval_model}:
             if training.precision == "bfloat16":
                 networks.compute_in_bfloat16(model, device)
             if training.compile:
@@ -164,7 +164,7 @@ class Trainer:
         self._built = {name: states.built(module) for name, module in self._modules().items()}
 
     @property
-    def judged(self) -> Model:
+    def eval_model(self) -> Model:
         """The model that is evaluated and kept: with the averaged weights, if there are some."""
         return self.model if self.average is None else cast(Model, self.average.module)
 
@@ -204,7 +204,7 @@ class Trainer:
             MismatchError: a value is not the one that was recorded before.
         """
         if self.step == 0:
-            seeds.sow(seeds.derive(self.seed, "noise"))
+            seeds.seed_all(seeds.derive(self.seed, "noise"))
         while True:
             for action in due.get(self.step, ()):
                 action()

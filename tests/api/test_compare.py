@@ -159,7 +159,7 @@ def test_a_study_here_and_one_of_a_store_are_compared(here: Path, ship: Callable
     found = gathered.compare()
     assert found.studies == ("ours", "theirs")
     assert found.summaries["frechet_distance"]["a"].count == 6
-    source = gathered.source(found.runs)
+    source = gathered.artifacts(found.runs)
     for run in found.runs:
         assert list(source.evaluations(run)["eval/recall"][0]) == [10, 20]
     assert [origin.study for origin in source.origins()] == ["ours", "theirs"]

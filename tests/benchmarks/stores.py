@@ -13,7 +13,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag
 
 from genloss.experiment.schema import Run
 from genloss.tracking import store
-from genloss.tracking.tags import CREATED, FLOORS, RUN, STEPS, STUDY, comparison_tags
+from genloss.tracking.tags import CREATED, REFERENCES, RUN, STEPS, STUDY, comparison_tags
 from tests.tracking.studies import BEGAN, MILLISECONDS_A_STEP, objective, write_study
 
 LOSSES = ("minimax_discriminator", "non_saturating_generator")
@@ -50,7 +50,7 @@ def fill(folder: Path, *, objectives: int, seeds: int, steps: int) -> int:
     client.create_run(
         experiment,
         BEGAN,
-        {"genloss.comparison": STUDY_NAME, FLOORS: json.dumps({"recall": 0.9})},
+        {"genloss.comparison": STUDY_NAME, REFERENCES: json.dumps({"recall": 0.9})},
         "comparison",
     )
     runs = [Run.model_validate_json(json.dumps(run)) for run in content["runs"]]

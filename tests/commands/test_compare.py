@@ -147,11 +147,11 @@ def test_where_there_is_nothing(genloss: Genloss, here: Path) -> None:
     assert said.err.startswith("error: there is no study in this folder\nhint: `genloss run EXPERIMENT`")
 
 
-def test_damaged_floors_are_no_traceback(genloss: Genloss, here: Path) -> None:
-    study(here).floors.write_text("[")
+def test_damaged_references_are_no_traceback(genloss: Genloss, here: Path) -> None:
+    study(here).references.write_text("[")
     said = genloss("compare")
     assert said.code == 0
-    assert "the floors are not known" in said.err
+    assert "the references are not known" in said.err
 
 
 def test_a_study_without_metrics_says_so(genloss: Genloss, here: Path) -> None:

@@ -173,7 +173,7 @@ def test_results_end_with_what_failed_and_the_line_that_opens_the_comparison(
         objectives=["a", "b"],
         baseline="a",
         metrics={"m": Direction(False, "nats")},
-        floors={"m": 0.25},
+        references={"m": 0.25},
     )
     line = "genloss resume small-1"
     print_results(StudyResult("small-1", tmp_path, comparison, signal.SIGINT, resume=line))
@@ -183,12 +183,12 @@ def test_results_end_with_what_failed_and_the_line_that_opens_the_comparison(
         ["objective", "seeds", "m,", "nats", "↓"],
         ["a", "2", "1.5", "±", "6.4"],
         ["b", "0", "of", "1", "–"],
-        ["floor", "0.25"],
+        ["real", "data", "0.25"],
     ]
     assert lines[4:] == ["", *comparison.answer(), "", "genloss ui small-1"]
     assert err.splitlines() == [
         "mean ± 95 % interval over the seeds; ↓ lower is better, ↑ higher",
-        "floor: what a perfect model would get",
+        "real data: the metric with real examples in place of samples",
         "warning: `b-0` failed: planted",
         "hint: dig it up",
         f"  traceback: {tmp_path}/b-0/artifacts/traceback.txt",

@@ -21,7 +21,7 @@ COLUMNS = [
 ]
 ROWS = [
     ["non_saturating", "8", "2.31 ± 0.55", "0.547 ± 0.044", "0.0231 ± 0.0012", "–"],
-    ["floor", "", "0.2275", "0.931", "–", "1.5"],
+    ["real data", "", "0.2275", "0.931", "–", "1.5"],
 ]
 
 
@@ -74,10 +74,10 @@ def test_a_row_that_has_nothing_in_one_of_the_tables_is_not_there(monkeypatch: p
     file = io.StringIO()
     monkeypatch.setattr("sys.stdout", file)
     numbers.print_numbers(
-        ["of", "a" * 20, "b" * 20], [["one", "1", "2"], ["floor", "3", ""], ["none", "", ""]]
+        ["of", "a" * 20, "b" * 20], [["one", "1", "2"], ["reference", "3", ""], ["none", "", ""]]
     )
     first = [line.split()[0] for line in file.getvalue().splitlines() if line.strip()]
-    assert first == ["of", "one", "floor", "of", "one"]
+    assert first == ["of", "one", "reference", "of", "one"]
 
 
 @pytest.mark.parametrize(

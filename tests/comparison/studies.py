@@ -27,7 +27,7 @@ def comparison(
     values: Mapping[str, Sequence[float | str] | Mapping[int, float | str]],
     *,
     direction: Direction = LOWER,
-    floor: float = math.nan,
+    reference: float = math.nan,
     costs: Mapping[str, Cost] | None = None,
     **options: Any,
 ) -> Comparison:
@@ -36,7 +36,7 @@ def comparison(
     Args:
         values: of each objective by seed: a number, or the status of a run that has none.
         direction: of the metric.
-        floor: of the metric; none where it is NaN.
+        reference: of the metric; none where it is NaN.
         costs: of each run of an objective.
         options: of `compare_runs`.
     """
@@ -50,7 +50,7 @@ def comparison(
         "objectives": tuple(values),
         "baseline": next(iter(values)),
         "metrics": {"m": direction},
-        "floors": {} if math.isnan(floor) else {"m": floor},
+        "references": {} if math.isnan(reference) else {"m": reference},
         **options,
     }
     return compare_runs(runs, **settings)

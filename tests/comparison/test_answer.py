@@ -24,7 +24,8 @@ def said(found: Comparison) -> tuple[str, ...]:
 
 def test_what_is_better_what_is_worse_and_what_it_would_take_to_know_more() -> None:
     found = comparison(
-        {"base": EIGHT, "good": shifted(-3), "bad": shifted(2), "close": shifted(0.2, noise=1.0)}, floor=1.5
+        {"base": EIGHT, "good": shifted(-3), "bad": shifted(2), "close": shifted(0.2, noise=1.0)},
+        reference=1.5,
     )
     assert said(found) == (
         "By m (lower is better), `good` (by 3.02 ± 0.11, p = 0.023) is better than the baseline `base` and "
@@ -52,9 +53,9 @@ def test_all_decided() -> None:
 
 def test_too_few_seeds_to_decide_anything() -> None:
     others = {name: shifted(-3.0 - index, seeds=3) for index, name in enumerate("abcde")}
-    assert said(comparison({"base": EIGHT[:3], **others}, floor=1.5)) == (
+    assert said(comparison({"base": EIGHT[:3], **others}, reference=1.5)) == (
         "By m (lower is better), no objective can be told from the baseline `base`, which has 11.0 ± 2.5 "
-        "(3 seeds; a perfect model would have 1.5).",
+        "(3 seeds; real data has 1.5).",
         "With 3 seeds nothing can be decided, whatever the numbers: no p can be below 0.25, and 5 "
         "comparisons need at least 8 seeds; differences as large as those seen would take about 8 seeds "
         "(`a`), 8 (`b`), 8 (`c`) and as many or more for the other 2.",

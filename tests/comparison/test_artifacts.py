@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genloss.comparison.artifacts import LONGEST_TEXT, RecordSource
+from genloss.comparison.artifacts import LONGEST_TEXT, RecordArtifacts
 from genloss.comparison.run_journal import PARTS
 from genloss.comparison.runs import Cost, RunResult
 from genloss.record.folder import StudyFolder
@@ -72,13 +72,13 @@ def result(study: StudyFolder, **more: Any) -> RunResult:
 
 
 def test_curves_are_means_over_equal_parts_of_the_planned_steps(study: StudyFolder) -> None:
-    source = RecordSource(study)
+    source = RecordArtifacts(study)
     losses = source.losses(result(study))
     steps, values = losses["n/a"]
     assert len(steps) == PARTS
     np.testing.assert_allclose(values, np.arange(600).reshape(PARTS, 4).mean(1))
     np.testing.assert_allclose(losses["n/b"][1], -np.arange(0, 600, 2).reshape(PARTS, 2).mean(1))
-    longer = RecordSource(study).losses(result(study, configuration={"training.steps": "1200"}))
+    longer = RecordArtifacts(study).losses(result(study, configuration={"training.steps": "1200"}))
     assert len(longer["n/a"][0]) == PARTS // 2
     assert source.evaluations(result(study)) == {
         "eval/m": ([300, 600], [2.0, 1.0]),
@@ -87,7 +87,7 @@ def test_curves_are_means_over_equal_parts_of_the_planned_steps(study: StudyFold
 
 
 def test_samples_are_found_by_step(study: StudyFolder) -> None:
-    source = RecordSource(study)
+    source = RecordArtifacts(study)
     samples = study.run("a-0").artifacts.resolve() / "samples"
     assert source.pictures(result(study)) == {300: samples / "step-300.png"}
     assert source.texts(result(study)) == {600: "ab" * (LONGEST_TEXT // 2)}
@@ -104,11 +104,11 @@ def test_a_picture_that_is_not_the_runs_own_is_left_out(
     (run.path / "link.png").symlink_to(tmp_path / "secret.png")
     with Journal(run.journal) as journal:
         journal.event("evaluation", step=300, values={}, image={"key": "samples", "path": name})
-    assert RecordSource(study).pictures(result(study)) == {}
+    assert RecordArtifacts(study).pictures(result(study)) == {}
 
 
 def test_a_run_without_a_record_has_nothing(study: StudyFolder) -> None:
-    source = RecordSource(study)
+    source = RecordArtifacts(study)
     run = RunResult(name="b-0", objective="b", seed=0, status="NOT STARTED", folder=study.run("b-0"))
     elsewhere = RunResult(name="c-0", objective="c", seed=0, status="FINISHED")
     for one in (run, elsewhere):
@@ -121,17 +121,17 @@ def test_a_damaged_journal_gives_what_can_be_read(study: StudyFolder) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 255  # in the second block
     path.write_bytes(content)
-    source = RecordSource(study)
+    source = RecordArtifacts(study)
     assert len(source.losses(result(study))["n/a"][0]) == PARTS // 2
     assert source.evaluations(result(study))["eval/m"][0] == [300, 600]
     path.write_bytes(b"no journal")
-    assert RecordSource(study).losses(result(study)) == {}
+    assert RecordArtifacts(study).losses(result(study)) == {}
 
 
 def test_values_that_fit_no_columns_are_left_out(study: StudyFolder) -> None:
     with Journal(study.run("a-0").journal) as journal:
         journal.values(Values(599, np.zeros(1, np.int64), np.full((1, 3), 1e9)))
-    losses = RecordSource(study).losses(result(study))
+    losses = RecordArtifacts(study).losses(result(study))
     assert set(losses) == {"n/a", "n/b"}
     assert losses["n/a"][1].max() < 600
 
@@ -139,17 +139,17 @@ def test_values_that_fit_no_columns_are_left_out(study: StudyFolder) -> None:
 def test_of_two_evaluations_at_one_step_the_last_counts(study: StudyFolder) -> None:
     with Journal(study.run("a-0").journal) as journal:
         journal.event("evaluation", step=300, values={"eval/m": 5.0})
-    assert RecordSource(study).evaluations(result(study))["eval/m"] == ([300, 600], [5.0, 1.0])
+    assert RecordArtifacts(study).evaluations(result(study))["eval/m"] == ([300, 600], [5.0, 1.0])
 
 
 def test_a_run_of_no_steps_has_evaluations_and_no_curves(study: StudyFolder) -> None:
-    source = RecordSource(study)
+    source = RecordArtifacts(study)
     run = result(study, configuration={"training.steps": "0"})
     assert (source.losses(run), source.evaluations(run)["eval/m"][1]) == ({}, [2.0, 1.0])
 
 
 def test_where_it_comes_from(study: StudyFolder) -> None:
-    (origin,) = RecordSource(study).origins()
+    (origin,) = RecordArtifacts(study).origins()
     assert origin.study == "study-1"
     assert origin.experiment == "name: a  # as written\n"
     assert origin.reproduce == "genloss run 'a b.yaml' --set seeds=2 --plugin /p/my.py"
@@ -162,4 +162,4 @@ def test_where_it_comes_from(study: StudyFolder) -> None:
         "git commit": "abc, with changes that are in no commit",
     }
     study.study.unlink()
-    assert RecordSource(study).origins()[0].reproduce == ""
+    assert RecordArtifacts(study).origins()[0].reproduce == ""

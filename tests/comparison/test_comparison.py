@@ -34,7 +34,7 @@ def example() -> Comparison:
             "lone": {**LONE, 1: FAILED, 2: "KILLED"},
             "gone": {0: FAILED, 1: "NOT STARTED"},
         },
-        floor=7.5,
+        reference=7.5,
         costs={"good": Cost(steps=500, seconds=40.0), "odd": Cost(steps=100, seconds=10.0)},
     )
 
@@ -174,12 +174,12 @@ def test_every_cell_of_the_table(example: Comparison) -> None:
         ("odd", "5 of 6", "12.8 ± 2.7", "100", "10 s"),
         ("lone", "1 of 3", "9", "0", "0.0 s"),
         ("gone", "0 of 2", "–", "0", "0.0 s"),
-        ("floor", "", "7.5", "", ""),
+        ("real data", "", "7.5", "", ""),
     )
     assert table.legend == (
         "mean ± 95 % interval over the seeds; ↓ lower is better, ↑ higher",
         "▲ better, ▼ worse than `base` with the same seeds: p ≤ 0.05, corrected for 2 comparisons",
-        "floor: what a perfect model would get",
+        "real data: the metric with real examples in place of samples",
         "time: a run's median",
         "no finite m, and not in its mean: `odd-1`",
     )
@@ -199,7 +199,7 @@ def test_every_cell_of_the_details(example: Comparison) -> None:
         ("odd", "4", "12.8 ± 2.7", *("12.5", "11", "15"), "0.2 ± 1.5", *odd),
         ("lone", "1", "9", "9", "9", "9", "-1", "–", "–", "–", "–", "–"),
         ("gone", "0", "–", "–", "–", "–", "–", "–", "–", "–", "–", "–"),
-        ("floor", "", "7.5", *[""] * 9),
+        ("real data", "", "7.5", *[""] * 9),
     )
 
 
@@ -310,4 +310,4 @@ def test_it_shows_itself_in_few_words() -> None:
     found = comparison({"a": [1.0, 2.0, 6.0], "b": [3.0, FAILED, 1.0]})
     assert repr(found) == "<comparison of s-1: a, b by m>"
     assert repr(found.runs[0]) == "<run a-0: FINISHED>"
-    assert repr(comparison({"a": [FAILED]}, metrics={}, floors={})) == "<comparison of s-1: a>"
+    assert repr(comparison({"a": [FAILED]}, metrics={}, references={})) == "<comparison of s-1: a>"

@@ -21,7 +21,7 @@ COSTS = {
 def found() -> Comparison:
     return comparison(
         {"a": [1.0, 2.0, 3.0], "b": [3.0, FAILED, 2.0]},
-        floor=0.5,
+        reference=0.5,
         direction=Direction(False, "nats"),
         costs=COSTS,
         pairs=True,
@@ -40,7 +40,7 @@ def test_runs_are_rows_those_that_failed_too(found: Comparison) -> None:
 def test_summaries_are_those_of_the_comparison(found: Comparison) -> None:
     frame = found.summaries_frame().set_index(["metric", "objective"])
     a, b = frame.loc[("m", "a")], frame.loc[("m", "b")]
-    assert (a["mean"], a["count"], a["planned"], a["unit"], a["floor"]) == (2.0, 3, 3, "nats", 0.5)
+    assert (a["mean"], a["count"], a["planned"], a["unit"], a["reference"]) == (2.0, 3, 3, "nats", 0.5)
     assert (b["mean"], b["count"], b["planned"], b["best"], b["worst"]) == (2.5, 2, 3, 2.0, 3.0)
     assert a["low"] == found.summaries["m"]["a"].low
 

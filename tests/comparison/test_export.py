@@ -44,7 +44,7 @@ def test_json_has_all_of_it_under_the_keys_that_it_names(comparison: Comparison)
         "higher_is_better": False,
         "unit": "1",
         "version": "2",
-        "floor": 0.5,
+        "reference": 0.5,
     }
     (mean,) = [
         s["mean"] for s in found["summaries"] if (s["metric"], s["objective"]) == ("frechet_distance", "a")
@@ -85,7 +85,7 @@ def test_csv_is_a_row_a_metric_and_objective_with_its_difference(comparison: Com
         ("frechet_distance", "c", "a"),
         ("frechet_distance", "c", "b"),
     ]
-    assert (rows[1]["mean"], rows[1]["difference_mean"], rows[1]["floor"]) == ("6.0", "4.0", "0.5")
+    assert (rows[1]["mean"], rows[1]["difference_mean"], rows[1]["reference"]) == ("6.0", "4.0", "0.5")
     assert (rows[2]["count"], rows[2]["mean"], rows[2]["not_finite"]) == ("0", "", "1")
     assert rows[0]["difference_p"] == ""
 

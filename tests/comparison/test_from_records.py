@@ -21,7 +21,7 @@ def test_all_that_is_compared_is_in_the_records(tmp_path: Path) -> None:
     own = [objective("a"), objective("b", sets=sets, players=players)]
     found = read_study(study(tmp_path, objectives=own))
     assert (found.name, found.baseline, found.objectives) == ("gan-losses", "a", ("a", "b"))
-    assert found.floors == {"frechet_distance": 0.5}
+    assert found.references == {"frechet_distance": 0.5}
     assert [run.name for run in found.runs] == ["a-0", "b-0", "a-1", "b-1", "a-2", "b-2"]
     run = found.runs[1]
     assert (run.status, run.seed, run.study) == ("FINISHED", 0, "gan-losses")
@@ -63,19 +63,19 @@ def test_a_run_that_is_being_trained_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "3", '{"frechet_distance": [1]}', '{"a": null}', "\x00"])
-def test_floors_that_are_damaged_are_told_and_nothing_else_is_lost(tmp_path: Path, content: str) -> None:
+def test_references_that_are_damaged_are_told_and_nothing_else_is_lost(tmp_path: Path, content: str) -> None:
     made = study(tmp_path)
-    made.floors.write_text(content)
+    made.references.write_text(content)
     comparison = comparison_of(made)
-    assert comparison.floors == {}
+    assert comparison.references == {}
     (note,) = comparison.notes
-    assert note.startswith(f"the floors are not known, as `{made.floors}` cannot be read: ")
+    assert note.startswith(f"the references are not known, as `{made.references}` cannot be read: ")
     assert comparison.summaries["frechet_distance"]["a"].mean == 2.0
 
 
-def test_floors_that_are_no_text_are_told(tmp_path: Path) -> None:
+def test_references_that_are_no_text_are_told(tmp_path: Path) -> None:
     made = study(tmp_path)
-    made.floors.write_bytes(b"\xff\xfe")
+    made.references.write_bytes(b"\xff\xfe")
     assert comparison_of(made).notes
 
 

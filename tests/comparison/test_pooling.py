@@ -68,7 +68,7 @@ def study(name: str, *objectives: list[RunResult], created: int = 0, **more: Any
         "objectives": names,
         "baseline": names[0],
         "metrics": {"m": LOWER},
-        "floors": {"m": 0.5},
+        "references": {"m": 0.5},
     }
     return StudyRuns(
         name=name, created=created, runs=tuple(replace(run, study=name) for run in runs), **{**given, **more}
@@ -279,11 +279,11 @@ def test_nothing_is_compared_with_a_trial_of_a_search() -> None:
 
 
 def test_metrics_that_not_all_have_are_left_out_and_told() -> None:
-    first = study("x", objective("a"), metrics={"m": LOWER, "n": LOWER}, floors={"m": 1.0, "n": 2.0})
+    first = study("x", objective("a"), metrics={"m": LOWER, "n": LOWER}, references={"m": 1.0, "n": 2.0})
     second = study("y", objective("b"))
     united, _ = unite([first, second])
     assert list(united.metrics) == ["m"]
-    assert set(united.floors) == {"m"}
+    assert set(united.references) == {"m"}
     assert "left out, as not all studies have them: `n`" in united.notes
 
 
@@ -292,12 +292,12 @@ def test_studies_without_a_common_metric_are_refused() -> None:
     assert error.message == "these studies have no metric in common: study `x`: m; study `y`: n"
 
 
-def test_floors_that_differ_are_told() -> None:
+def test_references_that_differ_are_told() -> None:
     first = study("x", objective("a"), created=2)
-    second = study("y", objective("b"), created=1, floors={"m": 0.7})
+    second = study("y", objective("b"), created=1, references={"m": 0.7})
     united, _ = unite([first, second])
-    assert united.floors == {"m": 0.5}
-    assert "the studies' floors differ of `m`; the newest study's is shown" in united.notes
+    assert united.references == {"m": 0.5}
+    assert "the studies' references differ of `m`; the newest study's is shown" in united.notes
 
 
 def test_studies_of_several_experiments_are_named_after_them() -> None:

@@ -32,15 +32,15 @@ def test_the_heading_says_unit_and_direction() -> None:
     assert overview(comparison({"a": [1.0]}, direction=HIGHER)).columns[2] == "m ↑"
 
 
-def test_a_floor_that_is_not_known_is_a_dash_and_none_is_no_row() -> None:
+def test_a_reference_that_is_not_known_is_a_dash_and_none_is_no_row() -> None:
     metrics = {"m": HIGHER, "n": HIGHER}
-    assert overview(comparison({"a": [1.0]}, metrics=metrics, floors={"n": 2.0})).rows[-1] == (
-        "floor",
+    assert overview(comparison({"a": [1.0]}, metrics=metrics, references={"n": 2.0})).rows[-1] == (
+        "real data",
         "",
         "–",
         "2",
     )
-    assert overview(comparison({"a": [1.0]}, metrics=metrics, floors={})).rows[-1][0] == "a"
+    assert overview(comparison({"a": [1.0]}, metrics=metrics, references={})).rows[-1][0] == "a"
 
 
 def test_without_metrics_there_are_seeds_and_no_legend() -> None:
@@ -109,7 +109,7 @@ def test_pairs_are_rows_and_each_says_what_is_better() -> None:
 
 
 def test_markdown_has_the_answer_the_table_and_what_did_not_finish() -> None:
-    found = comparison({"a": [1.0, 2.0, 6.0], "b": [FAILED, FAILED, "KILLED"]}, floor=0.5)
+    found = comparison({"a": [1.0, 2.0, 6.0], "b": [FAILED, FAILED, "KILLED"]}, reference=0.5)
     lines = markdown(found).splitlines()
     assert lines[0] == " ".join(found.answer())
     assert lines[2:6] == [
@@ -118,7 +118,7 @@ def test_markdown_has_the_answer_the_table_and_what_did_not_finish() -> None:
         "| a | 3 | 3.0 ± 6.6 |",
         "| b | 0 of 3 | – |",
     ]
-    assert lines[6] == "| floor |  | 0.5 |"
+    assert lines[6] == "| real data |  | 0.5 |"
     assert lines[8].startswith("mean ± 95 % interval over the seeds; ")
     assert lines[10:] == [
         "**3 of 6 runs did not finish:**",

@@ -52,12 +52,12 @@ def test_the_best_is_said_with_its_values_and_that_it_is_optimistic() -> None:
         trial("a", 3, "FAILED"),
         trial("b", 0, 2.0, point={"model.hidden": [64, 64]}),
         trial("b", 1, "KILLED"),
-        floors={"m": 0.5},
+        references={"m": 0.5},
     )
     assert found.answer() == (
         "By m (lower is better), the best of 4 trials (1 pruned, 1 failed) of `a` is trial 1 with 1.25 "
         "(lr = 0.02123, weight = 2) and the best of 2 trials (1 not ended) of `b` is trial 0 with 2 "
-        "(hidden = [64, 64]); a perfect model would have 0.5.",
+        "(hidden = [64, 64]); real data has 0.5.",
         "That is optimistic: the trials were chosen by the numbers of a single seed, and were lucky, too; "
         "fresh seeds decide which objective is better.",
     )

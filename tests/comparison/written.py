@@ -18,7 +18,7 @@ METRICS = {
     "recall": {"higher_is_better": True, "unit": "1", "version": "1"},
 }
 NUMBERS = {"a": (1.0, 2.0, 3.0), "b": (4.0, 6.0, 8.0)}
-FLOORS = {"frechet_distance": 0.5}
+REFERENCES = {"frechet_distance": 0.5}
 
 
 def objective(name: str, *, steps: int = 20, sets: Mapping[str, Any] | None = None, **more: Any) -> Objective:
@@ -69,7 +69,7 @@ def study(
         experiment=experiment,
     )
     made.write({**made.read(), "created": created, "metrics": METRICS, "devices": [], **content})
-    made.floors.write_text(json.dumps(FLOORS))
+    made.references.write_text(json.dumps(REFERENCES))
     if train:
         for each, values in numbers.items():
             for seed, value in zip(seeds, values, strict=True):

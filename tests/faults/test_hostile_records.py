@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import genloss
-from genloss.comparison.artifacts import RecordSource
+from genloss.comparison.artifacts import RecordArtifacts
 from genloss.comparison.from_records import comparison_of, read_study
 from genloss.comparison.run_journal import Reading
 from genloss.comparison.runs import RunResult
@@ -110,7 +110,7 @@ def read_all(study: StudyFolder) -> None:
     """Reads a study by all that read one; each must end well or in an error of ours."""
     run = study.run("minimax-0")
     result = RunResult(name="minimax-0", objective="minimax", seed=0, status="FINISHED", folder=run)
-    source = RecordSource(study)
+    source = RecordArtifacts(study)
     readers: list[Callable[[], object]] = [
         study.read,
         study.names,

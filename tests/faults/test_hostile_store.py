@@ -19,13 +19,13 @@ from mlflow.store.entities import PagedList
 from genloss.comparison.comparison import compare_runs
 from genloss.errors import GenlossError
 from genloss.tracking import store, tags
-from genloss.tracking.artifacts import MlflowSource
+from genloss.tracking.artifacts import MlflowArtifacts
 from genloss.tracking.from_mlflow import Reader
 from tests.faults.test_hostile_records import NUMBERS, TEXTS, VALUES, as_json, often
 
 KEYS = [
     *(tags.STUDY, tags.CREATED, tags.RUN, tags.SETS, tags.BASE, tags.POINT, tags.PROTOCOL, tags.TRIAL),
-    *(tags.STEPS, tags.METRICS, tags.COMPARISON, tags.FLOORS, tags.COMMAND, "genloss.message"),
+    *(tags.STEPS, tags.METRICS, tags.COMPARISON, tags.REFERENCES, tags.COMMAND, "genloss.message"),
     *("genloss.attempt", "genloss.reproduce", "genloss.device_name"),
 ]
 PARAMS = ["objective", "seed", "training.steps", "generator.total.loss", "model.hidden"]
@@ -160,9 +160,9 @@ def _read(reader: Reader, client: MlflowClient) -> None:
                     objectives=study.objectives,
                     baseline=study.baseline,
                     metrics=study.metrics,
-                    floors=study.floors,
+                    references=study.references,
                 ).answer()
-                source = MlflowSource(client, study.runs)
+                source = MlflowArtifacts(client, study.runs)
                 source.origins()
                 for run in study.runs:
                     source.evaluations(run)

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import genloss
-from genloss.launch.references import Floors
+from genloss.launch.references import References
 from genloss.launch.signals import Signals
 from genloss.record import checkpoint
 from genloss.record.folder import RunFolder, read_record
@@ -78,8 +78,8 @@ def test_one_signal_ends_what_hangs_and_it_goes_on_from_there(here: Path) -> Non
     assert {run.status for run in result.runs} == {"FINISHED"}
 
 
-class Hanging(Floors):
-    """Floors whose metric hangs."""
+class Hanging(References):
+    """References whose metric hangs."""
 
     def _write(self) -> None:
         self._metric, self._since = "slow", time.monotonic()
@@ -87,10 +87,10 @@ class Hanging(Floors):
         threading.Event().wait(60)
 
 
-def test_a_floor_that_hangs_is_not_waited_for() -> None:
+def test_a_reference_that_hangs_is_not_waited_for() -> None:
     told: list[str] = []
     study: Any = SimpleNamespace(experiment=SimpleNamespace(evaluation=SimpleNamespace(timeout=0.1)))
-    floors = Hanging(study, told.append)
-    floors.start()
-    floors.wait(Signals())
-    assert told == ["metric `slow` has no floor: no progress for 0.1 s (`evaluation.timeout`)"]
+    references = Hanging(study, told.append)
+    references.start()
+    references.wait(Signals())
+    assert told == ["metric `slow` has no reference: no progress for 0.1 s (`evaluation.timeout`)"]

@@ -142,8 +142,8 @@ def test_functions_of_classes_and_libraries_are_put_back() -> None:
     assert torch.Tensor.add is inherited
 
 
-def test_a_floor_leaves_its_process_as_it_was() -> None:
-    """In a thread, as floors are computed in."""
+def test_a_reference_leaves_its_process_as_it_was() -> None:
+    """In a thread, as references are computed in."""
     before = state()
 
     def compute() -> None:

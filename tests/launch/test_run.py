@@ -124,7 +124,7 @@ def test_a_study_is_in_mlflow_whole(empty: Path) -> None:
     assert sorted(metric.step for metric in penalty) == list(range(0, 60, 2))
     found = client.get_experiment(runs["wgan_gp-3"].info.experiment_id)
     note = found.tags["mlflow.note.content"]
-    for word in ("non_saturating", "wgan_gp", "modes_captured", "±", "floor", result.name):
+    for word in ("non_saturating", "wgan_gp", "modes_captured", "±", "real data", result.name):
         assert word in note
     view = json.loads(found.tags[f"mlflow.sharedViewState.{result.name}"])
     assert view["groupBy"]["groupByKeys"] == [{"mode": "param", "groupByData": "objective"}]

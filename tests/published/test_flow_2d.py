@@ -122,6 +122,6 @@ def test_optimal_transport_is_better_where_the_paper_has_it_clearest(
     monkeypatch.chdir(tmp_path)
     result = run(MOONS, "training.steps=300", "evaluation.samples=1000", "data.held_out=1000", "seeds=5")
     assert result.exit_code == 0, result.summary()
-    _, _, ordering, floor = flow_2d.rows(MOONS, result)
-    print(f"OT-CFM less I-CFM: {ordering.ours}; floor {floor.ours}")
+    _, _, ordering, reference = flow_2d.rows(MOONS, result)
+    print(f"OT-CFM less I-CFM: {ordering.ours}; reference {reference.ours}")
     assert ordering.verdict == "shown"

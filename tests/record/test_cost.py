@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from genloss.record.cost import Spent
+from genloss.record.cost import RunCost
 from genloss.record.journal import Event, Values
 
 
-def spent(*frames: Event | Values) -> Spent:
-    found = Spent()
+def spent(*frames: Event | Values) -> RunCost:
+    found = RunCost()
     for frame in frames:
         found.take(frame)
     return found
@@ -33,7 +33,7 @@ def test_the_pauses_between_attempts_are_left_out_and_the_largest_peak_is_kept()
         event("start", 50_000, device_name="a card"),
         event("status", 50_250, status="FINISHED", peak_memory=200),
     )
-    assert found == Spent(last=50_250, milliseconds=1250, peak_memory=300, device="a card")
+    assert found == RunCost(last=50_250, milliseconds=1250, peak_memory=300, device="a card")
     assert found.seconds == 1.25
 
 

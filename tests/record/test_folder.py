@@ -250,7 +250,7 @@ class TestReadRecord:
             7: {"eval/recall": 1.0},
         }
         assert record.final == {"eval/recall": 1.0}
-        assert 0 <= record.spent.seconds < 60
+        assert 0 <= record.cost.seconds < 60
 
     def test_the_duration_is_that_of_all_attempts(self, run, monkeypatch):
         clock = iter([1000, 4250, 60_000, 60_500])
@@ -261,7 +261,7 @@ class TestReadRecord:
             journal.event("start")
             journal.event("status", status="FINISHED")
         record = read_record(run)
-        assert record.spent.seconds == 3.25 + 0.5
+        assert record.cost.seconds == 3.25 + 0.5
         assert (record.attempts, record.last, record.status) == (2, 60_500, "FINISHED")
 
     def test_a_run_that_was_started_again_runs(self, run):
@@ -284,7 +284,7 @@ class TestReadRecord:
 
     def test_of_a_run_that_has_not_begun(self, run):
         record = read_record(run)
-        assert (record.status, record.steps, record.final, record.spent.seconds) == ("RUNNING", 0, {}, 0.0)
+        assert (record.status, record.steps, record.final, record.cost.seconds) == ("RUNNING", 0, {}, 0.0)
 
     def test_of_a_run_that_failed(self, run):
         with Journal(run.journal) as journal:

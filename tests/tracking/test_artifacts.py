@@ -9,11 +9,11 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
-from genloss.comparison.artifacts import RecordSource
+from genloss.comparison.artifacts import RecordArtifacts
 from genloss.comparison.from_records import comparison_of, read_study
 from genloss.record.folder import StudyFolder
 from genloss.tracking import tags
-from genloss.tracking.artifacts import MlflowSource
+from genloss.tracking.artifacts import MlflowArtifacts
 from genloss.tracking.from_mlflow import Reader
 from genloss.tracking.tracker import Tracker
 from tests.comparison.written import study
@@ -57,7 +57,7 @@ def train(made: StudyFolder, *, ends: bool = True) -> None:
 def ship(made: StudyFolder) -> None:
     tracker = Tracker(made, comparison_of, lambda **_: None)
     tracker.open()
-    tracker.pass_over(at_once=True)
+    tracker.ship_due(at_once=True)
 
 
 def test_mlflow_shows_what_the_records_show(made: StudyFolder) -> None:
@@ -65,8 +65,8 @@ def test_mlflow_shows_what_the_records_show(made: StudyFolder) -> None:
     ship(made)
     (there,) = Reader(address()).find(made.name)
     (ours,), (theirs,) = read_study(made).runs, there.runs
-    records = RecordSource(made)
-    source = MlflowSource(MlflowClient(address()), there.runs)
+    records = RecordArtifacts(made)
+    source = MlflowArtifacts(MlflowClient(address()), there.runs)
     assert source.evaluations(theirs) == records.evaluations(ours)
     assert source.evaluations(theirs)["eval/recall"] == ([10, 20], [0.1, 0.2])
     lines, expected = source.losses(theirs), records.losses(ours)
@@ -91,7 +91,7 @@ def test_a_study_of_an_older_genloss_has_no_line_that_runs_it_again(made: StudyF
     (there,) = Reader(address()).find(made.name)
     client = MlflowClient(address())
     client.delete_tag(str(there.runs[0].run_id), tags.COMMAND)
-    (origin,) = MlflowSource(client, there.runs).origins()
+    (origin,) = MlflowArtifacts(client, there.runs).origins()
     assert (origin.experiment, origin.reproduce) == ("name: gan-losses\n", "")
 
 
@@ -102,7 +102,7 @@ def test_of_a_run_that_has_not_ended_the_evaluations_are_there(made: StudyFolder
         (there,) = Reader(address()).find(made.name)
     (run,) = there.runs
     assert run.status == "RUNNING"
-    source = MlflowSource(MlflowClient(address()), there.runs)
+    source = MlflowArtifacts(MlflowClient(address()), there.runs)
     assert source.evaluations(run) == {
         "eval/recall": ([10, 20], [0.1, 0.2]),
         "held_out/generator/a": ([10, 20], [10.0, 20.0]),
@@ -118,7 +118,7 @@ def test_what_is_not_there_is_left_out(made: StudyFolder) -> None:
     for path in Path("mlruns").rglob("*"):
         if path.is_file():
             path.unlink()
-    source = MlflowSource(MlflowClient(address()), there.runs)
+    source = MlflowArtifacts(MlflowClient(address()), there.runs)
     assert source.evaluations(run)["eval/recall"] == ([10, 20], [0.1, 0.2])
     assert (source.losses(run), source.pictures(run), source.texts(run)) == ({}, {}, {})
     assert [origin.experiment for origin in source.origins()] == [""]
@@ -126,6 +126,6 @@ def test_what_is_not_there_is_left_out(made: StudyFolder) -> None:
 
 def test_of_a_run_that_has_not_begun_there_is_nothing(made: StudyFolder) -> None:
     (run,) = read_study(made).runs
-    source = MlflowSource(MlflowClient(address()), [run])
+    source = MlflowArtifacts(MlflowClient(address()), [run])
     assert (source.evaluations(run), source.losses(run), source.pictures(run)) == ({}, {}, {})
     assert (source.texts(run), source.origins()) == ({}, [])

@@ -15,7 +15,7 @@ from genloss.tracking.note import TAG
 from genloss.tracking.tracker import Tracker
 from tests.tracking.conftest import Shipped
 
-FLOORS = {"frechet_distance": 0.25, "recall": float("nan")}
+REFERENCES = {"frechet_distance": 0.25, "recall": float("nan")}
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def whole(shipped: Shipped) -> Shipped:
     """A study that has ended, with its report."""
     shipped.record()
     report(shipped.study, "one")
-    shipped.study.floors.write_text(json.dumps(FLOORS))
+    shipped.study.references.write_text(json.dumps(REFERENCES))
     return shipped
 
 
@@ -58,7 +58,7 @@ def test_it_bears_the_report_and_is_no_run_of_the_study(whole: Shipped) -> None:
     assert content(whole, "report.html") == content(whole, "plots/intervals.png") == "one"
     (study,) = Reader(whole.client.tracking_uri).find(whole.study.name)
     assert [found.name for found in study.runs] == ["minimax-0"]
-    assert study.floors == {"frechet_distance": 0.25}
+    assert study.references == {"frechet_distance": 0.25}
 
 
 def test_the_notes_say_what_the_comparison_says_and_lead_to_the_report(whole: Shipped) -> None:
@@ -101,7 +101,7 @@ def test_deleted_it_is_made_anew(whole: Shipped) -> None:
 
 def test_a_tracker_that_died_before_it_was_done_leaves_it_to_the_next(whole: Shipped) -> None:
     tracker = whole.tracker()
-    while tracker.pass_over(at_once=True):
+    while tracker.ship_due(at_once=True):
         pass
     assert whole.study.pending() == len("one")
     assert comparisons(whole) == []

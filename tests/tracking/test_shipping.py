@@ -41,11 +41,11 @@ def test_nothing_is_shipped_that_a_power_cut_could_take_from_the_journal(
         tracker = shipped.tracker()
         with shipped.folder.locked():
             durable = next(on_the_disk)
-            tracker.pass_over(at_once=True)
+            tracker.ship_due(at_once=True)
             assert not shipped.runs()
             for steps in (5, 10):
                 durable = next(on_the_disk)
-                tracker.pass_over(at_once=True)
+                tracker.ship_due(at_once=True)
                 assert shipped.steps(shipped.run.info.run_id) == list(range(steps))
 
 
@@ -68,7 +68,7 @@ def test_a_run_deleted_in_mlflow_is_left_alone_until_it_is_asked_for(shipped: Sh
         journal.event("columns", columns=columns("generator/total"))
         journal.values(block(0, np.ones((5, 1))))
         tracker = shipped.tracker()
-        tracker.pass_over(at_once=True)
+        tracker.ship_due(at_once=True)
         deleted = shipped.run.info.run_id
         shipped.client.delete_run(deleted)
         journal.values(block(5, np.ones((5, 1))))
@@ -106,7 +106,7 @@ def test_a_deleted_experiment_is_said_and_loses_nothing_once_it_is_restored(ship
         journal.event("columns", columns=columns("generator/total"))
         journal.values(block(0, np.ones((5, 1))))
         tracker = shipped.tracker()
-        tracker.pass_over(at_once=True)
+        tracker.ship_due(at_once=True)
         experiment = shipped.run.info.experiment_id
         shipped.client.delete_experiment(experiment)
         journal.values(block(5, np.ones((5, 1))))
@@ -221,7 +221,7 @@ def test_a_run_whose_journal_is_lost_says_what_was_shipped(shipped: Shipped) -> 
     with begin(shipped.folder) as journal, shipped.folder.locked():
         journal.event("columns", columns=columns("generator/total"))
         journal.values(block(0, np.ones((5, 1))))
-        shipped.tracker().pass_over(at_once=True)
+        shipped.tracker().ship_due(at_once=True)
     shipped.folder.journal.unlink()
     set_aside(shipped)
     shipped.record(20)

@@ -90,6 +90,8 @@ def test_tags_that_are_missing_or_damaged_say_nothing(text: str) -> None:
     assert told({}).sets is None
 
 
-@pytest.mark.parametrize(("text", "floors"), [('{"m": 1}', {"m": 1.0}), ("{", None), ('{"m": "x"}', None)])
-def test_floors(text: str, floors: object) -> None:
-    assert tags.floors(text) == floors
+@pytest.mark.parametrize(
+    ("text", "references"), [('{"m": 1}', {"m": 1.0}), ("{", None), ('{"m": "x"}', None)]
+)
+def test_references(text: str, references: object) -> None:
+    assert tags.references(text) == references

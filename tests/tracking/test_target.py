@@ -70,7 +70,7 @@ def test_a_run_whose_process_died_silently_is_killed_and_runs_again_when_it_is_r
         journal.event("columns", columns=columns("generator/total"))
         journal.values(block(5, np.ones((5, 1))))
     with shipped.folder.locked():
-        shipped.tracker().pass_over(at_once=True)
+        shipped.tracker().ship_due(at_once=True)
         assert shipped.run.info.status == "RUNNING"
     assert shipped.steps(shipped.run.info.run_id) == list(range(10))
 
@@ -84,7 +84,7 @@ def test_a_run_that_goes_on_after_its_end_runs_again(shipped: Shipped) -> None:
     run_id = shipped.run.info.run_id
     with Journal(shipped.folder.journal) as journal, shipped.folder.locked():
         journal.event("start", device="cpu", threads=1, attempt=2, resumed_from=5, drift="torch 1, now 2")
-        shipped.tracker().pass_over(at_once=True)
+        shipped.tracker().ship_due(at_once=True)
         tags = shipped.tags()
         assert shipped.run.info.status == "RUNNING"
         assert not tags.keys() & {"genloss.message", "genloss.weights", "genloss.weights_step"}
@@ -102,7 +102,7 @@ def test_a_run_that_goes_on_after_its_end_runs_again(shipped: Shipped) -> None:
 
 def test_what_a_person_wrote_about_a_run_stays(shipped: Shipped) -> None:
     with begin(shipped.folder) as journal, shipped.folder.locked():
-        shipped.tracker().pass_over(at_once=True)
+        shipped.tracker().ship_due(at_once=True)
         shipped.client.set_tag(shipped.run.info.run_id, "mlflow.note.content", "looks odd")
         journal.event("status", status="FAILED", message="planted")
         journal.event("start", attempt=2)

@@ -58,9 +58,9 @@ def noise() -> Tensor:
 
 
 def test_objectives_of_a_seed_see_the_same_whatever_they_draw(data: Any) -> None:
-    seeds.sow(1)
+    seeds.seed_all(1)
     quiet = drawn(batches(data))
-    seeds.sow(2)
+    seeds.seed_all(2)
     stream, noisy = batches(data), []
     for _ in range(9):
         noisy.append(next(stream)["x"])
@@ -70,9 +70,9 @@ def test_objectives_of_a_seed_see_the_same_whatever_they_draw(data: Any) -> None
 
 
 def test_the_noise_does_not_shift(data: Any) -> None:
-    seeds.sow(1)
+    seeds.seed_all(1)
     expected = noise()
-    seeds.sow(1)
+    seeds.seed_all(1)
     stream = batches(data)
     drawn(stream)
     stream.first()
@@ -86,7 +86,7 @@ def test_it_goes_on_with_the_same_bits(data: Any, done: int, tmp_path: Any) -> N
     drawn(first, done)
     torch.save(first.state_dict(), tmp_path / "state.pt")
     expected = drawn(first)
-    seeds.sow(5)
+    seeds.seed_all(5)
     again = batches(data, seed=3)
     again.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert torch.equal(drawn(again), expected)
@@ -101,9 +101,9 @@ def test_each_example_draws_otherwise_each_time() -> None:
 
 def test_examples_that_are_read_whole_are_the_same_each_time() -> None:
     """In an evaluation: two of them differ by the model alone."""
-    seeds.sow(1)
+    seeds.seed_all(1)
     once = gather(Flips(), device=CPU, dtype=torch.float32)["x"]
-    seeds.sow(2)
+    seeds.seed_all(2)
     parts = [batch["x"] for batch in whole(Flips(), 3, device=CPU, dtype=torch.float32)]
     assert torch.equal(torch.cat(parts), once)
     assert len(set(once[:, 1].tolist())) == SIZE

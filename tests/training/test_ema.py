@@ -17,7 +17,7 @@ def test_the_average_follows_the_weights_exponentially() -> None:
     expected = path[0]
     for later in path[1:]:
         expected = {name: 0.9 * mean + 0.1 * later[name] for name, mean in expected.items()}
-    average = trained.judged.state_dict()
+    average = trained.eval_model.state_dict()
     assert average.keys() == expected.keys()
     for name, mean in expected.items():
         torch.testing.assert_close(average[name], mean)
@@ -28,12 +28,12 @@ def test_training_itself_is_as_without_it() -> None:
     train(averaged)
     train(plain)
     assert same(weights(averaged), weights(plain))
-    assert not same(averaged.judged.state_dict(), weights(averaged))
+    assert not same(averaged.eval_model.state_dict(), weights(averaged))
 
 
 def test_without_it_the_weights_themselves_are_judged() -> None:
     trained = trainer()
-    assert trained.judged is trained.model
+    assert trained.eval_model is trained.model
 
 
 def test_it_goes_on_from_a_checkpoint_bit_for_bit(tmp_path: Any) -> None:
@@ -44,5 +44,5 @@ def test_it_goes_on_from_a_checkpoint_bit_for_bit(tmp_path: Any) -> None:
     assert state is not None
     second.load_state_dict(state)
     train(second)
-    assert same(second.judged.state_dict(), whole.judged.state_dict())
+    assert same(second.eval_model.state_dict(), whole.eval_model.state_dict())
     assert same(weights(second), weights(whole))

@@ -14,7 +14,7 @@ from torch import Tensor
 import genloss
 from genloss.experiment.schema import Choice, Evaluation
 from genloss.training.bound_metrics import bound
-from genloss.training.evaluation import Evaluator, floor, sample
+from genloss.training.evaluation import Evaluator, reference, sample
 from tests.training.support import NON_SATURATING, WGAN_GP, points, same, term, train, trainer, weights
 
 DATA = genloss.Data(
@@ -82,31 +82,31 @@ def test_two_evaluations_of_one_model_agree(tmp_path: Path) -> None:
     assert judge.evaluate()[0] == judge.evaluate()[0]
 
 
-def test_the_floor_is_training_data_in_the_place_of_samples(tmp_path: Path) -> None:
+def test_the_reference_is_training_data_in_the_place_of_samples(tmp_path: Path) -> None:
     settings = Evaluation(
         every=5, samples=120, metrics=(Choice(name="mean_distance"), Choice(name="extremes"))
     )
     of_samples, of_likelihood = bound(settings, METRICS)
     held_out = DATA.held_out["x"]  # type: ignore[index]
-    whole = floor(of_samples, DATA, 200, tmp_path)["mean_distance"]
+    whole = reference(of_samples, DATA, 200, tmp_path)["mean_distance"]
     assert whole == pytest.approx(float((points().mean(0) - held_out.mean(0)).norm()))
-    found = floor(of_likelihood, DATA, 120, tmp_path)
+    found = reference(of_likelihood, DATA, 120, tmp_path)
     assert found["worst"] == pytest.approx(float(held_out.square().sum(1).max()))
 
 
-def test_a_metric_that_needs_what_is_not_known_has_no_floor(tmp_path: Path) -> None:
+def test_a_metric_that_needs_what_is_not_known_has_no_reference(tmp_path: Path) -> None:
     unknown = genloss.Data(spec=DATA.spec, train=DATA.train, held_out=DATA.held_out)
     settings = Evaluation(every=5, metrics=(Choice(name="extremes"),))
     (metric,) = bound(settings, METRICS)
-    assert floor(metric, unknown, 10, tmp_path) == {}
+    assert reference(metric, unknown, 10, tmp_path) == {}
 
 
-def test_the_floor_does_not_depend_on_the_order_of_the_data(tmp_path: Path) -> None:
+def test_the_reference_does_not_depend_on_the_order_of_the_data(tmp_path: Path) -> None:
     x = points()
     ordered = genloss.Data(spec=DATA.spec, train={"x": x[x[:, 0].argsort()]}, held_out={"x": x})
     (metric,) = bound(Evaluation(every=5, metrics=(Choice(name="mean_distance"),)), METRICS)
     first_half_alone = float((x[x[:, 0].argsort()][:100].mean(0) - x.mean(0)).norm())
-    assert floor(metric, ordered, 100, tmp_path)["mean_distance"] < 0.5 * first_half_alone
+    assert reference(metric, ordered, 100, tmp_path)["mean_distance"] < 0.5 * first_half_alone
 
 
 def test_samples_come_in_chunks_and_are_as_many_as_asked_for() -> None:

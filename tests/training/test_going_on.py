@@ -171,7 +171,7 @@ def disturb() -> None:
     """As other runs in the same process do."""
     for _ in range(7):
         draw()
-    seeds.sow(99)
+    seeds.seed_all(99)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_nothing_of_it_is_lost_in_an_evaluation() -> None:
         with seeds.forked(11, CPU):
             draw()
             evaluated.mode(training=False)
-            evaluated.judged.generate(4)  # type: ignore[operator]
+            evaluated.eval_model.generate(4)  # type: ignore[operator]
 
     evaluated, plain = restless(), restless()
     assert np.array_equal(

@@ -92,7 +92,7 @@ def features(**settings: Any) -> Any:
 def test_frozen_networks_stay_as_they_are_and_the_others_train(settings: dict[str, Any]) -> None:
     trained = features(**settings)
     loss = trained.players[0].objective.modules["feature_error"]
-    parts = [trained.model.features, loss.features, trained.judged.features]
+    parts = [trained.model.features, loss.features, trained.eval_model.features]
     before = [{name: value.clone() for name, value in part.state_dict().items()} for part in parts]
     modes: list[bool] = []
 
@@ -115,8 +115,8 @@ def test_frozen_networks_stay_as_they_are_and_the_others_train(settings: dict[st
 def test_an_average_is_in_evaluation_mode() -> None:
     trained = features(ema=0.9)
     train(trained)
-    assert not any(part.training for part in trained.judged.modules())
-    assert not same(weights(trained), trained.judged.state_dict())
+    assert not any(part.training for part in trained.eval_model.modules())
+    assert not same(weights(trained), trained.eval_model.state_dict())
 
 
 def test_a_part_in_training_mode_of_one_in_evaluation_mode() -> None:

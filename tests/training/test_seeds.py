@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from genloss.training.seeds import derive, forked, restore, sow, state
+from genloss.training.seeds import derive, forked, restore, seed_all, state
 
 STREAMS = ("weights", "order", "noise", "evaluation")
 CPU = torch.device("cpu")
@@ -46,11 +46,11 @@ def draw():
 
 
 def test_all_generators_of_a_process_are_sown():
-    sow(derive(0, "noise"))
+    seed_all(derive(0, "noise"))
     first = draw()
-    sow(derive(0, "noise"))
+    seed_all(derive(0, "noise"))
     assert draw() == first
-    sow(derive(1, "noise"))
+    seed_all(derive(1, "noise"))
     assert all(one != other for one, other in zip(draw(), first, strict=True))
 
 
@@ -65,15 +65,15 @@ def test_their_state_goes_through_a_checkpoint(tmp_path):
         draw()
         torch.save(state(CPU), tmp_path / "state.pt")
         expected = draw()
-        sow(4)
+        seed_all(4)
         restore(torch.load(tmp_path / "state.pt", weights_only=True), CPU)
         assert draw() == expected
 
 
 def test_forked_is_seeded_within_and_leaves_no_trace():
-    sow(3)
+    seed_all(3)
     expected = draw()
-    sow(3)
+    seed_all(3)
     with forked(derive(0, "evaluation"), CPU):
         first = draw()
         draw()
@@ -113,7 +113,7 @@ def test_forked_holds_for_the_device_too():
 
 
 def test_no_generator_gives_what_another_gives() -> None:
-    sow(7)
+    seed_all(7)
     drawn = [torch.rand(8, dtype=torch.float64).tolist(), np.random.rand(8).tolist()]
     drawn.append([random.random() for _ in range(8)])
     assert len({number for numbers in drawn for number in numbers}) == 24

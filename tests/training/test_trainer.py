@@ -257,7 +257,7 @@ def test_what_is_due_happens_once_so_many_steps_are_done() -> None:
 def test_a_disk_that_stands_still_does_not_stop_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("genloss.record.recorder.FLUSH_SECONDS", 0.0)
     trained = trainer(steps=60)
-    seeds.sow(seeds.derive(0, "noise"))
+    seeds.seed_all(seeds.derive(0, "noise"))
     journal, rows = threading.Event(), Rows()
 
     def write(block: Values) -> None:

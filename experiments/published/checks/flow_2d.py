@@ -37,10 +37,10 @@ NOTES = (
     "(atong01/conditional-flow-matching, folder `runner`); its tutorials have other scales.",
     "The default's distances need not be the paper's: it trains for 100 of its 1,000 epochs and takes 4,000 "
     "of its 10,000 samples; `--full` has the paper's numbers of both. A distance between finitely many "
-    "points is never 0: the floor is that of training data to the same held-out data. From moons to eight "
-    "Gaussians it is 0.648 with 4,000 samples, above the paper's 0.601 of OT-CFM, which the default "
-    "therefore cannot reach. Where there are eight modes, most of the floor comes from how many points each "
-    "happens to have; ours are drawn once, the same for all seeds.",
+    "points is never 0: the reference is that of training data to the same held-out data. From moons to "
+    "eight Gaussians it is 0.648 with 4,000 samples, above the paper's 0.601 of OT-CFM, which the default "
+    "therefore cannot reach. Where there are eight modes, most of the reference comes from how many points "
+    "each happens to have; ours are drawn once, the same for all seeds.",
     "The default has ten seeds; the paper and `--full` have five. With five of the default's budget, two of "
     "the four differences could not be told from 0, and no exact test can decide (the least p of "
     "`genloss compare` is 0.062).",
@@ -50,7 +50,7 @@ NOTES = (
 def rows(name: str, result: genloss.StudyResult) -> list[Row]:
     """Each objective's distance beside the paper's, and which is less."""
     found = {objective: values(result, objective, METRIC) for objective in NAMES}
-    floor = result.comparison.floors[METRIC]
+    reference = result.comparison.references[METRIC]
     return [
         *(
             measured(
@@ -62,7 +62,7 @@ def rows(name: str, result: genloss.StudyResult) -> list[Row]:
             for objective in NAMES
         ),
         difference(name, found),
-        Row("floor: training data for samples", "", number(floor), "", "what a perfect model would get"),
+        Row("real data in place of samples", "", number(reference), "", "the best to expect"),
     ]
 
 

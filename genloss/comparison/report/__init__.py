@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from genloss.record.files import publish
 
 if TYPE_CHECKING:
-    from genloss.comparison.artifacts import Source
+    from genloss.comparison.artifacts import Artifacts
     from genloss.comparison.comparison import Comparison
     from genloss.comparison.report.page import Page
 
@@ -20,7 +20,7 @@ COLUMNS = 3
 """Plots side by side in a picture."""
 
 
-def render(comparison: Comparison, source: Source) -> str:
+def render(comparison: Comparison, artifacts: Artifacts) -> str:
     """The whole page.
 
     Args:
@@ -29,10 +29,10 @@ def render(comparison: Comparison, source: Source) -> str:
     """
     from genloss.comparison.report.page import page
 
-    return _html(page(comparison, source))
+    return _html(page(comparison, artifacts))
 
 
-def write(comparison: Comparison, source: Source, folder: Path) -> Path:
+def write(comparison: Comparison, artifacts: Artifacts, folder: Path) -> Path:
     """Writes the page and, beside it, its plots as PNG files; gives the page's path.
 
     Args:
@@ -45,7 +45,7 @@ def write(comparison: Comparison, source: Source, folder: Path) -> Path:
     """
     from genloss.comparison.report.page import page
 
-    content = page(comparison, source)
+    content = page(comparison, artifacts)
     path = folder / REPORT
     publish(path, _html(content).encode())
     _write_plots(content, folder / PLOTS)

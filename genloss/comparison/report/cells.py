@@ -198,10 +198,10 @@ def _cost(cost: Cost, costs: Mapping[str, Cost]) -> list[str]:
     return cells
 
 
-def floors(comparison: Comparison) -> list[str]:
-    if not any(metric in comparison.floors for metric in comparison.metrics):
+def references(comparison: Comparison) -> list[str]:
+    if not any(metric in comparison.references for metric in comparison.metrics):
         return []
-    return [number(comparison.floors.get(metric, math.nan)) for metric in comparison.metrics]
+    return [number(comparison.references.get(metric, math.nan)) for metric in comparison.metrics]
 
 
 def figures(comparison: Comparison, metric: str) -> list[list[str]]:

@@ -26,28 +26,28 @@ ROW = 38.0
 ROOM = 0.75
 """An interval is shown whole if the axis grows by no more than this share of what the seeds need."""
 FAR = 3.0
-"""A floor is on the axis if that grows to no more than this many times what the seeds need."""
+"""A reference is on the axis if that grows to no more than this many times what the seeds need."""
 
 
 def intervals(comparison: Comparison, metric: str) -> Drawing:
-    """Every seed's number, the mean and its 95 % interval for each objective, and the floor as a line."""
+    """Every seed's number, the mean and its 95 % interval for each objective, and the reference as a line."""
     summaries = comparison.summaries[metric]
     seeds = {
         o: {r.seed: r.metrics[metric] for r in comparison.finished(o) if metric in r.metrics}
         for o in comparison.objectives
     }
-    floor = comparison.floors.get(metric, math.nan)
+    reference = comparison.references.get(metric, math.nan)
     values = [v for by_seed in seeds.values() for v in by_seed.values() if math.isfinite(v)]
     ends = [end for s in summaries.values() for end in (s.low, s.high)]
-    scale = axis(values, ends, floor)
+    scale = axis(values, ends, reference)
     drawing, axes = _rows(
         f"{metric}: every seed, mean and 95 % interval of each objective",
         len(comparison.objectives),
         scale,
         sense(comparison, metric),
     )
-    if math.isfinite(floor):
-        _floor(drawing, axes, floor)
+    if math.isfinite(reference):
+        _reference(drawing, axes, reference)
     for index, objective in enumerate(comparison.objectives):
         summary, (colour, shape) = summaries[objective], identity(index)
         baseline = objective == comparison.baseline
@@ -174,9 +174,9 @@ def _bar(drawing: Drawing, axes: Axes, y: float, low: float, high: float, colour
             drawing.line(at, y - 5, at, y + 5, colour, width=1.5)
 
 
-def _floor(drawing: Drawing, axes: Axes, floor: float) -> None:
-    at = float(axes.across(floor)) if floor > 0 or not axes.x.log else -math.inf
-    said, (left, right) = f"floor {number(floor)}", (axes.box.left, axes.box.right)
+def _reference(drawing: Drawing, axes: Axes, reference: float) -> None:
+    at = float(axes.across(reference)) if reference > 0 or not axes.x.log else -math.inf
+    said, (left, right) = f"real data {number(reference)}", (axes.box.left, axes.box.right)
     if left <= at <= right:
         drawing.line(at, axes.box.top - 2, at, axes.box.bottom, INK, width=1.2, dash="4 3")
     half = 3.6 * len(said) + 4
@@ -187,20 +187,22 @@ def _floor(drawing: Drawing, axes: Axes, floor: float) -> None:
     drawing.add(Text(min(max(at, half), WIDTH - half), axes.box.top - 6, said, SMALL, "middle", MUTED))
 
 
-def axis(values: Sequence[float], ends: Sequence[float], floor: float, *, log: bool | None = None) -> Scale:
-    """An axis for the seeds; intervals and a floor take part as far as they leave room for the seeds."""
+def axis(
+    values: Sequence[float], ends: Sequence[float], reference: float, *, log: bool | None = None
+) -> Scale:
+    """An axis for the seeds; intervals and a reference take part as far as they leave room for the seeds."""
     shown = [value for value in values if math.isfinite(value)]
     if not shown:
-        return around([floor])
+        return around([reference])
     scale = around(shown, log=log)
     wanted = [end for end in ends if math.isfinite(end) and (end > 0 or not scale.log)]
     low, high = _grown(scale, wanted, ROOM)
     shown += [low, high] if len(set(shown)) > 1 else wanted
-    if math.isfinite(floor) and (floor > 0 or not scale.log):
-        with_floor = around([*shown, floor], log=scale.log)
+    if math.isfinite(reference) and (reference > 0 or not scale.log):
+        with_reference = around([*shown, reference], log=scale.log)
         without = around(shown, log=scale.log)
-        if _length(with_floor) <= FAR * _length(without):
-            shown.append(floor)
+        if _length(with_reference) <= FAR * _length(without):
+            shown.append(reference)
     return around(shown, log=scale.log)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from genloss.comparison.artifacts import Source
+from genloss.comparison.artifacts import Artifacts
 from genloss.comparison.comparison import Comparison
 from genloss.comparison.report.axes import SMALL, Axes, framed
 from genloss.comparison.report.drawing import INK, MUTED, Drawing, Path, Symbol, Text, identity
@@ -60,13 +60,14 @@ def band(lines: Sequence[tuple[Array, Array]]) -> Band | None:
 
 
 def metric_bands(
-    comparison: Comparison, source: Source, metric: str, objectives: Sequence[str]
+    comparison: Comparison, artifacts: Artifacts, metric: str, objectives: Sequence[str]
 ) -> dict[str, Band]:
     """Of the objectives' finished runs the metric by step; those that were evaluated once are left out."""
     found = {}
     for objective in objectives:
         lines = [
-            _series(source.evaluations(run).get(f"eval/{metric}")) for run in comparison.finished(objective)
+            _series(artifacts.evaluations(run).get(f"eval/{metric}"))
+            for run in comparison.finished(objective)
         ]
         one = band(lines)
         if one is not None and len(one.steps) > 1:
@@ -79,12 +80,12 @@ def learning_curves(
 ) -> list[tuple[str, Drawing]]:
     """The metric by step: all objectives in one plot, or a plot each where there are many."""
     objectives = {name: index for index, name in enumerate(comparison.objectives)}
-    floor = comparison.floors.get(metric, math.nan)
+    reference = comparison.references.get(metric, math.nan)
     ends = [x for b in bands.values() for x in (float(b.steps[0]), float(b.steps[-1]))]
     values = np.concatenate([np.concatenate([b.low, b.high]) for b in bands.values()])
     scale, cut = robust(values)
-    if math.isfinite(floor) and (floor > 0 or not scale.log):
-        wider = around([scale.low, scale.high, floor], log=scale.log, margin=0.02)
+    if math.isfinite(reference) and (reference > 0 or not scale.log):
+        wider = around([scale.low, scale.high, reference], log=scale.log, margin=0.02)
         if scale.log or wider.high - wider.low <= 3 * (scale.high - scale.low):
             scale = wider
     across = Scale(min(0.0, *ends), max(ends))
@@ -96,8 +97,8 @@ def learning_curves(
     for name, shown in parts:
         drawing = Drawing(WIDTH, HEIGHT, f"{metric} by step{f', {name}' if name else ''}")
         axes = framed(drawing, across, scale, x_label="step", y_label=sense(comparison, metric) + _cut(cut))
-        if math.isfinite(floor):
-            _level(drawing, axes, floor, "floor")
+        if math.isfinite(reference):
+            _level(drawing, axes, reference, "real data")
         if not together and name != comparison.baseline and comparison.baseline in bands:
             base = bands[comparison.baseline]
             points = axes.places(base.steps, base.mean)
@@ -131,13 +132,15 @@ class Losses:
     failed: bool
 
 
-def losses(comparison: Comparison, source: Source, objective: str) -> list[Losses]:
+def losses(comparison: Comparison, artifacts: Artifacts, objective: str) -> list[Losses]:
     """A plot a player: mean of each term over the seeds, with the smallest and greatest."""
-    runs = [(run, source.losses(run)) for run in comparison.of(objective)]
+    runs = [(run, artifacts.losses(run)) for run in comparison.of(objective)]
     keys = dict.fromkeys(key for _, lines in runs for key in lines if not key.endswith(NO_LOSSES))
     players = dict.fromkeys(key.split("/")[0] for key in keys)
     found = [
-        _player(comparison, source, objective, player, [k for k in keys if k.startswith(f"{player}/")], runs)
+        _player(
+            comparison, artifacts, objective, player, [k for k in keys if k.startswith(f"{player}/")], runs
+        )
         for player in players
     ]
     return [plot for plot in found if plot is not None]
@@ -145,7 +148,7 @@ def losses(comparison: Comparison, source: Source, objective: str) -> list[Losse
 
 def _player(
     comparison: Comparison,
-    source: Source,
+    artifacts: Artifacts,
     objective: str,
     player: str,
     keys: list[str],
@@ -179,7 +182,7 @@ def _player(
             _failed(drawing, axes, x, y, colour, name)
         marks = band(
             [
-                _series(source.evaluations(run).get(f"held_out/{key}"))
+                _series(artifacts.evaluations(run).get(f"held_out/{key}"))
                 for run in comparison.finished(objective)
             ]
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from genloss.comparison.artifacts import Origin, Source
+from genloss.comparison.artifacts import Artifacts, Origin
 from genloss.comparison.comparison import Comparison
 from genloss.comparison.report import cells, intervals, lines, sentences, sweeps
 from genloss.comparison.report.drawing import Drawing
@@ -58,7 +58,7 @@ class Page:
     columns: Sequence[tuple[str, str]]
     cost_columns: Sequence[tuple[str, str]]
     rows: Sequence[cells.Row]
-    floors: Sequence[str]
+    references: Sequence[str]
     figures: Sequence[tuple[str, Sequence[Sequence[str]]]]
     allowed: Sequence[str]
     notes: Sequence[str]
@@ -112,21 +112,21 @@ class Page:
         return found
 
 
-def page(comparison: Comparison, source: Source) -> Page:
+def page(comparison: Comparison, artifacts: Artifacts) -> Page:
     """The page of a comparison; of a search, curves and samples are those of the best trials."""
     is_search = comparison.is_search
     shown = comparison.only([each.name for each in comparison.best()]) if is_search else comparison
     drawn = shown.objectives[:MOST_CURVES]
     if shown.baseline in shown.objectives and shown.baseline not in drawn:
         drawn = (shown.baseline, *drawn[:-1])
-    bands = {metric: lines.metric_bands(shown, source, metric, drawn) for metric in comparison.metrics}
+    bands = {metric: lines.metric_bands(shown, artifacts, metric, drawn) for metric in comparison.metrics}
     decided = intervals.decisions(comparison)
     costs = {objective: comparison.cost(objective) for objective in comparison.objectives}
     names = cells.setting_names(comparison)
     shown_losses = [
         LossPlots(objective, [(plot, cells.terms(plot)) for plot in plots])
         for objective in drawn
-        if (plots := lines.losses(shown, source, objective))
+        if (plots := lines.losses(shown, artifacts, objective))
     ]
     rows = {o: cells.row(comparison, o, decided, costs, names) for o in comparison.ranked()}
     return Page(
@@ -141,7 +141,7 @@ def page(comparison: Comparison, source: Source) -> Page:
         columns=[cells.column(comparison, metric) for metric in comparison.metrics],
         cost_columns=cells.cost_columns(costs),
         rows=list(rows.values()),
-        floors=cells.floors(comparison),
+        references=cells.references(comparison),
         figures=[(m, cells.figures(comparison, m)) for m in comparison.metrics if not is_search],
         allowed=comparison.allowed,
         notes=comparison.notes,
@@ -179,7 +179,7 @@ def page(comparison: Comparison, source: Source) -> Page:
         together=len(shown.objectives) <= lines.TOGETHER,
         losses=shown_losses,
         left_out=len(shown.objectives) - len(drawn),
-        samples=chosen(shown, source),
+        samples=chosen(shown, artifacts),
         sweeps=[
             (
                 joined([f"`{path}`" for path in sweep.paths]),
@@ -195,7 +195,7 @@ def page(comparison: Comparison, source: Source) -> Page:
         failures=[(comparison.named(alike), alike[0]) for alike in comparison.failures()],
         missing=sentences.missing(comparison),
         not_finite=sentences.not_finite(comparison),
-        origins=source.origins(),
+        origins=artifacts.origins(),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genloss.comparison.artifacts import Source
+from genloss.comparison.artifacts import Artifacts
 from genloss.comparison.comparison import Comparison
 
 if TYPE_CHECKING:
@@ -57,12 +57,14 @@ class Samples:
     left_out: int
 
 
-def chosen(comparison: Comparison, source: Source) -> Samples | None:
+def chosen(comparison: Comparison, artifacts: Artifacts) -> Samples | None:
     """The samples of the seed that most objectives have some of; None if there are none."""
     best: tuple[tuple[int, int], int, dict[str, _Shown]] = ((0, 0), 0, {})
     for seed in list(dict.fromkeys(run.seed for run in comparison.runs))[:MOST_SEEDS]:
         runs = [run for run in comparison.runs if run.seed == seed]
-        found = {run.objective: _Shown(run.status, source.pictures(run), source.texts(run)) for run in runs}
+        found = {
+            run.objective: _Shown(run.status, artifacts.pictures(run), artifacts.texts(run)) for run in runs
+        }
         found = {objective: shown for objective, shown in found.items() if shown.steps}
         worth = (sum(shown.status == "FINISHED" for shown in found.values()), len(found))
         if worth > best[0]:

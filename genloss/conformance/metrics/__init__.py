@@ -23,7 +23,7 @@ from torch import Tensor
 
 from genloss.conformance import generators
 from genloss.conformance.docstrings import check_docstring
-from genloss.conformance.metrics.situations import SOURCES, TRUTH
+from genloss.conformance.metrics.situations import SITUATIONS, TRUTH
 from genloss.conformance.options import check_defaults, varied
 from genloss.conformance.running import check
 from genloss.conformance.suite import Check, Nonconformity
@@ -136,8 +136,8 @@ class Trials:
             options = {name: given[name] for name in definition.options if name in given}
             yield Trial(definition, "its example", self._example, options)
             return
-        for kind, source in SOURCES.items():
-            offer = functools.partial(source().offered, _cache())
+        for kind, situation in SITUATIONS.items():
+            offer = functools.partial(situation().offered, _cache())
             known = offer(True)
             missing = [
                 name for name, q in definition.quantities.items() if not q.optional and name not in known

@@ -19,7 +19,7 @@ TRAIN, HELD_OUT, SAMPLES = 256, 128, 96
 
 
 @dataclass(frozen=True)
-class Source:
+class Situation:
     """Where data comes from, with all that is known about it.
 
     Attributes:
@@ -110,7 +110,7 @@ class Rememberer(Model):
         return torch.cdist(x.flatten(1), self.examples.to(x).flatten(1))
 
 
-def points() -> Source:
+def points() -> Situation:
     """Two Gaussians in the plane, which are labelled, and whose density is known."""
     modes, scale = torch.tensor([[-2.0, 0.0], [2.0, 1.0]]), 0.3
 
@@ -123,10 +123,10 @@ def points() -> Source:
         return exponents.logsumexp(1) - math.log(2) - math.log(2 * math.pi * scale**2)
 
     truth = {"modes": modes, "mode_scale": scale, "log_density": log_density}
-    return Source(DataSpec((2,), "points", size=TRAIN), draw, lambda x: x + 20, truth)
+    return Situation(DataSpec((2,), "points", size=TRAIN), draw, lambda x: x + 20, truth)
 
 
-def images() -> Source:
+def images() -> Situation:
     """Two labelled grey images of 8 × 8 pixels, each with some noise."""
     prototypes = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)).round()
 
@@ -135,10 +135,10 @@ def images() -> Source:
         return (prototypes[label] - 0.1 * torch.randn(count, 1, 8, 8)).clamp(0, 1), label
 
     spec = DataSpec((1, 8, 8), "image", size=TRAIN, value_range=(0.0, 1.0))
-    return Source(spec, draw, lambda x: 1 - x, {})
+    return Situation(spec, draw, lambda x: 1 - x, {})
 
 
-def tokens() -> Source:
+def tokens() -> Situation:
     """Independent tokens, of which some are more frequent, so that their entropy is known."""
     log_p = torch.linspace(0, 4, 7).log_softmax(0)
 
@@ -151,9 +151,9 @@ def tokens() -> Source:
 
     truth = {"entropy_rate": float(-(log_p.exp() * log_p).sum()), "log_density": log_density}
     spec = DataSpec((6,), "tokens", size=TRAIN, vocabulary=7, alphabet=tuple("abcdefg"))
-    return Source(spec, draw, lambda x: 6 - x, truth)
+    return Situation(spec, draw, lambda x: 6 - x, truth)
 
 
-SOURCES: Mapping[str, Callable[[], Source]] = {"points": points, "images": images, "tokens": tokens}
-TRUTH = frozenset(name for source in SOURCES.values() for name in source().truth)
+SITUATIONS: Mapping[str, Callable[[], Situation]] = {"points": points, "images": images, "tokens": tokens}
+TRUTH = frozenset(name for situation in SITUATIONS.values() for name in situation().truth)
 """The names of what is known about these sources."""

@@ -33,7 +33,7 @@ def negative_log_likelihood(
     Unit: nats (`nll`) and bits (`bits_per_dimension`). A density is one in the data's own unit: for images
     whose 256 levels were scaled to [0, 1], the bits of the levels themselves are log₂ 255 = 7.99 more.
     Direction: lower is better.
-    Floor: the data's exact log-density in place of the model's: the entropy, up to the chance of the draw.
+    Reference: the data's exact log-density in place of the model's: the entropy, up to sampling error.
 
     Options:
         batch_size: held-out examples that are evaluated at once; 500 by default.

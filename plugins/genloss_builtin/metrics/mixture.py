@@ -26,7 +26,7 @@ def mixture_coverage(
     standard deviation of a mode; a mode is captured if it is nearest to at least one such sample.
 
     Unit: modes, and a share. Direction: higher is better.
-    Floor: training data in place of samples; all modes, and in the plane a share of
+    Reference: training data in place of samples; all modes, and in the plane a share of
     1 − exp(−threshold²/2), which is 0.989 for 3.
 
     Options:

@@ -29,7 +29,7 @@ def reconstruction_error(
 
     Unit: the data's own, squared for the first.
     Direction: lower is better.
-    Floor: none is known; how near a code of this length can come depends on the data.
+    Reference: none is known; how near a code of this length can come depends on the data.
 
     Options:
         batch_size: held-out examples that are reconstructed at once; 500 by default.

@@ -26,7 +26,8 @@ def wasserstein_distance(
     examples y.
 
     Unit: the data's own. Direction: lower is better; 0 where both are the same points.
-    Floor: training data against held-out data. It is far above 0, more so in many dimensions, since two draws
+    Reference: training data against held-out data. It is far above 0, more so in many dimensions, since two
+    draws
     of one distribution lie apart; more points lower it, slowly.
 
     Options:

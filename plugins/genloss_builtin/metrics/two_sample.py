@@ -69,7 +69,7 @@ def frechet_distance(
 
     Unit: of a feature, squared: 1 for the classifier's standardised features, the data's own for `data`.
     Direction: lower is better; 0 where means and covariances agree.
-    Floor: training data against held-out data. It is above 0, since a few hundred examples do not
+    Reference: training data against held-out data. It is above 0, since a few hundred examples do not
     determine a covariance; more samples lower it. With no more samples, or held-out examples, than features
     a covariance is singular, and samples that are all alike may come out nearer than the data's own.
 
@@ -150,7 +150,7 @@ def precision_recall(
     than 192 MiB, as many are drawn by lot as there are samples.
 
     Unit: share. Direction: higher is better.
-    Floor: training data against held-out data; below 1, since fresh points of the same distribution are
+    Reference: training data against held-out data; below 1, since fresh points of the same distribution are
     in k balls only on average. That average holds for any two set sizes, so they may differ here.
 
     Options:
@@ -192,7 +192,7 @@ def maximum_mean_discrepancy(
     k(x, y) = exp(−‖x − y‖² / 2σ²). Held-out data is drawn by lot as for `precision_recall`.
 
     Unit: 1, between 0 and 2 in expectation. Direction: lower is better.
-    Floor: training data against held-out data; around 0, and as often below it as above.
+    Reference: training data against held-out data; around 0, and as often below it as above.
 
     Options:
         bandwidth: σ, in the unit of the features; by default the median distance between the first 1,000

@@ -85,7 +85,7 @@ def compared(found: Sequence[RunResult], **more: Any) -> Comparison:
         "objectives": objectives,
         "baseline": objectives[0],
         "metrics": {metric: Direction(higher_is_better=False, unit="nats") for metric in metrics},
-        "floors": dict.fromkeys(metrics, 0.5),
+        "references": dict.fromkeys(metrics, 0.5),
     }
     return compare_runs(found, **arguments | more)
 

@@ -64,13 +64,15 @@ def test_an_interval_beyond_the_axis_ends_in_an_arrow() -> None:
     assert all(0 <= x <= drawing.width for bar in bars(drawing) for x in bar.points[:, 0])
 
 
-def test_a_floor_far_away_is_named_at_the_edge() -> None:
+def test_a_reference_far_away_is_named_at_the_edge() -> None:
     found = runs(["plain", "beta"], 4)
-    near = intervals(compared(found, floors={"distance": 8.0}), "distance")
-    far = intervals(compared(found, floors={"distance": -1e4}), "distance")
-    assert "floor 8" in texts(near)
-    assert "← floor -1e+04" in texts(far)
-    assert not any("floor" in text for text in texts(intervals(compared(found, floors={}), "distance")))
+    near = intervals(compared(found, references={"distance": 8.0}), "distance")
+    far = intervals(compared(found, references={"distance": -1e4}), "distance")
+    assert "real data 8" in texts(near)
+    assert "← real data -1e+04" in texts(far)
+    assert not any(
+        "real data" in text for text in texts(intervals(compared(found, references={}), "distance"))
+    )
 
 
 def test_no_number_at_all_is_no_error() -> None:

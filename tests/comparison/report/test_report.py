@@ -118,7 +118,7 @@ def test_the_table_has_every_figure(full: tuple[Comparison, Source]) -> None:
         for summary in summaries.values():
             assert f"{summary.low:.4g} to {summary.high:.4g}" in text
             assert f"{summary.interquartile_mean:.4g}" in text
-    for word in ("updates", "1,500", "2.5 s", "381 MiB", "steps = 5", "baseline", "floor"):
+    for word in ("updates", "1,500", "2.5 s", "381 MiB", "steps = 5", "baseline", "reference"):
         assert word in text
 
 

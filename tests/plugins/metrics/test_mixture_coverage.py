@@ -48,7 +48,7 @@ def test_modes_of_any_shape_and_precision():
 
 @pytest.mark.parametrize("dataset", [gaussian_ring, gaussian_grid])
 @pytest.mark.parametrize("threshold", [1.0, 3.0])
-def test_floor_is_that_of_a_gaussian_in_the_plane(dataset, threshold):
+def test_reference_is_that_of_a_gaussian_in_the_plane(dataset, threshold):
     data = dataset()
     numbers = mixture_coverage(
         data.train["x"], data.truth["modes"], data.truth["mode_scale"], threshold=threshold

@@ -163,26 +163,26 @@ def test_mmd_bandwidth_is_the_median_distance_of_held_out_data():
 
 
 @every_metric
-def test_digits_floor_and_what_lies_above_it(metric, digits_data, digits_parts):
+def test_digits_reference_and_what_lies_above_it(metric, digits_data, digits_parts):
     train, labels = digits_data.train["x"], digits_data.train["label"]
     noise = torch.rand(train.shape, generator=torch.Generator().manual_seed(0))
-    floor, five_digits, nothing = (
+    reference, five_digits, nothing = (
         metric.numbers(metric(samples=samples, **digits_parts))
         for samples in (train, train[labels < 5], noise)
     )
     if metric is frechet_distance:
-        assert 0 < floor[metric.name] < 0.5 < 10 * floor[metric.name] < five_digits[metric.name]
+        assert 0 < reference[metric.name] < 0.5 < 10 * reference[metric.name] < five_digits[metric.name]
     elif metric is maximum_mean_discrepancy:
-        assert -0.005 < floor[metric.name] < 0.005 < five_digits[metric.name]
+        assert -0.005 < reference[metric.name] < 0.005 < five_digits[metric.name]
     else:
-        assert floor["precision"] > 0.9
-        assert floor["recall"] > 0.85
-        assert five_digits["precision"] == pytest.approx(floor["precision"], abs=0.05)
+        assert reference["precision"] > 0.9
+        assert reference["recall"] > 0.85
+        assert five_digits["precision"] == pytest.approx(reference["precision"], abs=0.05)
         assert five_digits["recall"] < 0.55
         assert nothing["precision"] < 0.1
         assert nothing["recall"] < 0.1
     for name, higher in metric.higher_is_better.items():
-        assert (nothing[name] < floor[name]) is higher
+        assert (nothing[name] < reference[name]) is higher
 
 
 @every_metric
@@ -228,8 +228,8 @@ def test_it_is_remarked_that_a_covariance_would_be_singular():
     data = normal(2000, 64)
     alike = data.mean(0) + 1e-3 * normal(65, 64, seed=1)
     for count, better in ((8, True), (65, False)):
-        floor = measure(frechet_distance, data[:count], data[1000:])
-        assert (measure(frechet_distance, alike[:count], data[1000:]) < floor) is better
+        reference = measure(frechet_distance, data[:count], data[1000:])
+        assert (measure(frechet_distance, alike[:count], data[1000:]) < reference) is better
     points = genloss.DataSpec((64,), "points", size=1000)
     said = frechet_distance.check(points, 8, 1000)
     assert said.startswith("64 features need more than 64 samples and held-out examples")

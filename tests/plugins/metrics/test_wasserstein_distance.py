@@ -73,8 +73,8 @@ def test_training_data_is_nearer_than_noise() -> None:
     data = two_moons(size=500, held_out=500)
     assert not isinstance(data.train, torch.utils.data.Dataset)
     assert not isinstance(data.held_out, torch.utils.data.Dataset)
-    floor = wasserstein_distance(data.train["x"], data.held_out["x"])
-    assert 0 < floor < 0.3 < wasserstein_distance(normal(500, 2), data.held_out["x"])
+    reference = wasserstein_distance(data.train["x"], data.held_out["x"])
+    assert 0 < reference < 0.3 < wasserstein_distance(normal(500, 2), data.held_out["x"])
 
 
 def test_pot_is_loaded_by_those_alone_who_need_it() -> None:

@@ -29,7 +29,7 @@ def sinkhorn_divergence(
     distance.
 
     Unit: the data's own, squared. Direction: lower is better; 0 where both are the same points.
-    Floor: training data against held-out data. It is above 0, but less so than that of the exact
+    Reference: training data against held-out data. It is above 0, but less so than that of the exact
     `wasserstein_distance`, the more blur the less.
 
     Options:
@@ -61,7 +61,7 @@ def sliced_wasserstein_distance(
     numerous kind, the first n samples, or n held-out examples by lot. The lines are always the same ones.
 
     Unit: the data's own. Direction: lower is better; 0 where both are the same points.
-    Floor: training data against held-out data. It is above 0, and goes down as n rises in any number of
+    Reference: training data against held-out data. It is above 0, and goes down as n rises in any number of
     dimensions alike.
 
     Options:
