@@ -1,4 +1,4 @@
-"""Numbers and names as a person reads them."""
+"""Text for people: numbers, units, counts and lists in a sentence."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ def joined(names: Sequence[str], most: int = 3) -> str:
     if len(names) > most + 1:
         names = [*names[:most], f"{len(names) - most} more"]
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def one_line(text: str, length: int = 60) -> str:
+    """The text without line breaks and control characters, cut where it is too long."""
+    text = "".join(character if character.isprintable() else " " for character in text)
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def without_numbers(message: str) -> str:
@@ -77,3 +83,23 @@ def memory(size: int | None) -> str:
 def rounded(value: float) -> str:
     """One decimal below ten, none above."""
     return f"{value:.1f}" if value < 9.95 else f"{value:,.0f}"
+
+
+def file_size(count: int) -> str:
+    """So many bytes: `512 bytes`, `1.4 kB`, `230 MB`."""
+    if count < 1000:
+        return f"{count} bytes"
+    amount, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if amount < 999.5:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{amount:.1f} {unit}" if amount < 9.95 else f"{amount:.0f} {unit}"
+
+
+def age(seconds: float) -> str:
+    """So much time, in its largest unit: `40 s`, `3 h`, `12 days`."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{max(0, int(seconds))} s"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genloss.commands import options
+from genloss.text import count_of
 
 if TYPE_CHECKING:
     from genloss.conformance import Check, Outcome
@@ -146,17 +147,13 @@ def _summarise(outcomes: Sequence[Outcome], unavailable: Sequence[Definition]) -
     subjects = {id(outcome.check.definition): outcome.check.definition for outcome in outcomes}.values()
     plugins = sum(subject.kind == "plugin" for subject in subjects)
     whose = " and ".join(
-        _count(count, word)
+        count_of(count, word)
         for count, word in ((len(subjects) - plugins, "definition"), (plugins, "plugin"))
         if count
     )
-    parts = [f"{_count(number['passed'], 'check')} of {whose} passed"]
+    parts = [f"{count_of(number['passed'], 'check')} of {whose} passed"]
     parts += [f"{number[status]:,} {status}" for status in ("exempt", "failed", "not run") if number[status]]
     console.print(", ".join(parts))
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _facts(outcomes: Sequence[Outcome], unavailable: Sequence[Definition]) -> dict[str, Any]:

@@ -54,8 +54,8 @@ def command(
       genloss clean --older-than 30d --yes
     """
     from genloss.commands.terminal import stderr
-    from genloss.commands.units import size
     from genloss.record import inventory
+    from genloss.text import file_size
 
     if not studies and older_than is None:
         _list([_Asked.of(kept, tracking_uri) for kept in inventory.studies()])
@@ -69,7 +69,7 @@ def command(
         _list(removable)
     if removable and (yes or _confirmed(len(removable))):
         removed = [each.kept for each in removable if _removed(each.kept, unshipped=unshipped)]
-        stderr().print(f"{size(sum(kept.size for kept in removed))} are free again")
+        stderr().print(f"{file_size(sum(kept.size for kept in removed))} are free again")
         if len(removed) < len(removable):
             return 1
     elif not chosen:
@@ -94,8 +94,8 @@ class _Asked:
     @classmethod
     def of(cls, kept: Kept, tracking_uri: str | None) -> _Asked:
         """What MLflow has of a record; it is asked only where the record says that it has all."""
-        from genloss.commands.units import size
         from genloss.errors import GenlossError
+        from genloss.text import file_size
         from genloss.tracking import verification
 
         if kept.alive:
@@ -106,7 +106,7 @@ class _Asked:
                 for run in kept.folder.runs()
                 for what, why in run.rejected().items()
             ]
-            return cls(kept, rejected or [f"{size(kept.pending)} of its records"])
+            return cls(kept, rejected or [f"{file_size(kept.pending)} of its records"])
         if not any(run.journal.exists() for run in kept.folder.runs()):
             return cls(kept)  # nothing was ever trained
         try:
@@ -116,12 +116,12 @@ class _Asked:
 
     @property
     def state(self) -> str:
-        from genloss.commands.units import size
+        from genloss.text import file_size
 
         if self.kept.alive:
             return "in use"
         if self.kept.pending:
-            return f"{size(self.kept.pending)} to ship"
+            return f"{file_size(self.kept.pending)} to ship"
         if self.unknown:
             return "not known"
         return "has not got all" if self.only_here else "has all"
@@ -130,7 +130,7 @@ class _Asked:
 def _list(found: Sequence[_Asked]) -> None:
     from genloss.commands.numbers import print_numbers
     from genloss.commands.terminal import stderr
-    from genloss.commands.units import age, size
+    from genloss.text import age, file_size
 
     if not found:
         stderr().print("there is no study in this folder")
@@ -139,7 +139,7 @@ def _list(found: Sequence[_Asked]) -> None:
         [
             each.kept.folder.name,
             age(each.kept.age),
-            size(each.kept.size),
+            file_size(each.kept.size),
             f"{each.kept.finished} of {each.kept.planned}" if each.kept.planned else "unknown",
             each.state,
         ]

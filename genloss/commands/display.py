@@ -12,8 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from genloss.commands.terminal import number_of, stderr
-from genloss.text import without_numbers
+from genloss.commands.terminal import stderr
+from genloss.text import count_of, without_numbers
 
 if TYPE_CHECKING:
     from genloss.experiment.schema import Experiment, Run
@@ -51,7 +51,7 @@ class PlainDisplay:
         self.console.print(Text.assemble(("study ", "dim"), (study.folder.name, "bold")))
         for device in study.devices:
             self.console.print(Text(str(device)))
-        self.console.print(f"{counted(experiment)}, {number_of(steps, 'step')} each")
+        self.console.print(f"{counted(experiment)}, {count_of(steps, 'step')} each")
         if study.finished:
             left = f"{self.total} to go" if self.total else "nothing is left to train"
             self.console.print(f"{study.finished} of them finished before, {left}")
@@ -168,7 +168,7 @@ class LiveDisplay(PlainDisplay):
             rate = (self.done + sum((step - first) / steps for steps, first, step in running)) / elapsed
             ahead = self.total - self.done - sum(step / steps for steps, _, step in running)
             left = f", about {clock(ahead / rate)} left"
-        done = f"{self.done} of {number_of(self.total, 'run')} done"
+        done = f"{self.done} of {count_of(self.total, 'run')} done"
         return Text(f"{done}{failed}, {clock(elapsed)} so far{left}", "dim", no_wrap=True)
 
 
@@ -178,9 +178,9 @@ def counted(experiment: Experiment) -> str:
     trials = ""
     if experiment.search is not None:
         objectives = len({objective.base or objective.name for objective in experiment.objectives})
-        trials = f"{number_of(experiment.search.trials, 'trial')} × "
-    runs = number_of(experiment.run_count, "run")
-    return f"{runs}: {number_of(objectives, 'objective')} × {trials}{number_of(seeds, 'seed')}"
+        trials = f"{count_of(experiment.search.trials, 'trial')} × "
+    runs = count_of(experiment.run_count, "run")
+    return f"{runs}: {count_of(objectives, 'objective')} × {trials}{count_of(seeds, 'seed')}"
 
 
 def clock(seconds: float) -> str:

@@ -11,10 +11,11 @@ from rich.text import Text
 
 from genloss.commands.display import counted
 from genloss.commands.searched import planned_search
-from genloss.commands.terminal import number_of, stdout
+from genloss.commands.terminal import stdout
 from genloss.experiment.objectives import read_choice, read_training
 from genloss.experiment.schema import Choice, Evaluation, Objective, Schedule, Term, Training
 from genloss.experiment.sweep import read_sweep
+from genloss.text import count_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +32,7 @@ def print_plan(planned: Plan) -> None:
     console = stdout()
     console.print(Text.assemble((experiment.name, "bold"), f"  {experiment.description}".rstrip()))
     spec, data = planned.data.spec, _choice(read_choice(root.items["data"], ""))
-    examples = f"{number_of(spec.size, 'training example')}, {spec.kind}"
+    examples = f"{count_of(spec.size, 'training example')}, {spec.kind}"
     pairs = [
         ("data", f"{data}; {examples} of shape {'×'.join(map(str, spec.event_shape))}"),
         *(("", note) for note in planned.data.notes),
@@ -156,7 +157,7 @@ def _value(value: Any) -> str:
 
 
 def _training(training: Training) -> Iterator[str]:
-    steps = number_of(training.steps, "step")
+    steps = count_of(training.steps, "step")
     yield f"{steps}, batches of {training.batch_size}, {_choice(training.optimizer)}"
     for player, own in training.players.items():
         settings = own.model_dump(exclude_defaults=True, exclude={"optimizer"})
@@ -173,13 +174,13 @@ def _training(training: Training) -> Iterator[str]:
 
 
 def _evaluation(evaluation: Evaluation, planned: Plan) -> str:
-    when = f"each {number_of(evaluation.every, 'step')} and " if evaluation.every else ""
+    when = f"each {count_of(evaluation.every, 'step')} and " if evaluation.every else ""
     metrics = [
         _with_options(metric.name, metric.options, planned.catalogue.metrics[metric.name])
         for metric in evaluation.metrics
     ]
     what = ", ".join(metrics) or "the losses on held-out data"
-    return f"{when}after the last, {number_of(evaluation.samples, 'sample')}: {what}"
+    return f"{when}after the last, {count_of(evaluation.samples, 'sample')}: {what}"
 
 
 def _term(term: Term, planned: Plan) -> str:
@@ -209,4 +210,4 @@ def _with_options(name: str, options: Mapping[str, Any], definition: Definition,
 def _schedule(schedule: Schedule) -> str:
     ((form, ramp),) = schedule.model_dump(by_alias=True, exclude_none=True).items()
     steps = ramp.get("steps", ramp.get("period"))
-    return f"{form}({ramp['from']:g} → {ramp['to']:g} in {number_of(steps, 'step')})"
+    return f"{form}({ramp['from']:g} → {ramp['to']:g} in {count_of(steps, 'step')})"

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from genloss.commands.terminal import hint, number_of, printable, stderr, stdout
-from genloss.experiment.nodes import one_line, show
+from genloss.commands.terminal import hint, printable, stderr, stdout
+from genloss.experiment.nodes import show
 from genloss.experiment.schema import Range
+from genloss.text import count_of, one_line
 
 if TYPE_CHECKING:
     from genloss.comparison.trials import Best
@@ -27,7 +28,7 @@ def planned_search(planned: Plan) -> Iterator[str]:
         return
     pruner = "" if search.pruner == "none" else f", pruned by the {search.pruner}"
     yield (
-        f"{number_of(search.trials, 'trial')} of each objective for the best {search.metric}: "
+        f"{count_of(search.trials, 'trial')} of each objective for the best {search.metric}: "
         f"{search.sampler}, seed {search.seed}{pruner}"
     )
     for path, values in search.space.items():

@@ -65,9 +65,9 @@ def _is_lacking(folder: StudyFolder, tracking_uri: str | None) -> bool:
 def _ship(folder: StudyFolder, named: str | None, options: Sequence[str]) -> bool:
     """Ships a study, and says whether MLflow has all of it."""
     from genloss.commands.terminal import complain, printable, say, stderr, warn
-    from genloss.commands.units import size
     from genloss.errors import GenlossError
     from genloss.launch.tracker_process import TrackerProcess
+    from genloss.text import file_size
     from genloss.tracking import allowed
 
     if folder.is_alive():
@@ -86,7 +86,7 @@ def _ship(folder: StudyFolder, named: str | None, options: Sequence[str]) -> boo
         def progress(values: int, left: int) -> None:
             nonlocal count
             count = values
-            status.update(f"shipping {folder.name}: {values:,} values, {size(left)} left")
+            status.update(f"shipping {folder.name}: {values:,} values, {file_size(left)} left")
 
         def note(text: str) -> None:
             console.print(printable(text), markup=False)

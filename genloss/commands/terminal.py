@@ -122,11 +122,6 @@ def show_plugin_warnings() -> None:
     warnings.showwarning = show
 
 
-def number_of(count: int, thing: str) -> str:
-    """`1 run`, `1,000 runs`."""
-    return f"{count:,} {thing}" + ("s" if count != 1 else "")
-
-
 def print_json(value: Any) -> None:
     """Prints a value as JSON, for programs."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from genloss.errors import ExperimentError, Location, did_you_mean
-from genloss.experiment.nodes import one_line, show
+from genloss.experiment.nodes import show
+from genloss.text import one_line
 
 
 def existing(name: str, folder: Path, *, where: Location, what: str = "file", pattern: str = "*") -> str:

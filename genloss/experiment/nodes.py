@@ -12,6 +12,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from genloss.errors import ExperimentError, Location
+from genloss.text import one_line
 
 MAX_DEPTH = 50
 MAX_NODES = 10_000
@@ -84,12 +85,6 @@ class Node:
 def show(value: Any) -> str:
     """A value of the user's as it stands in a message: between backticks, in one line, not too long."""
     return f"`{one_line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))}`"
-
-
-def one_line(text: str, length: int = 60) -> str:
-    """The text without line breaks and control characters, cut where it is too long."""
-    text = "".join(character if character.isprintable() else " " for character in text)
-    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def from_python(value: Any) -> Node:

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from genloss.errors import ExperimentError, Location, did_you_mean
-from genloss.experiment.nodes import MAX_DEPTH, Node, one_line, show, too_deep
+from genloss.experiment.nodes import MAX_DEPTH, Node, show, too_deep
 from genloss.experiment.yaml_reader import parse
+from genloss.text import one_line
 
 Path = tuple[str, ...]
 

@@ -11,9 +11,10 @@ from typing import Any, TypeVar, get_type_hints
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from genloss.errors import ExperimentError, Location, did_you_mean
-from genloss.experiment.nodes import Node, one_line, show
+from genloss.experiment.nodes import Node, show
 from genloss.experiment.scalars import resolved
 from genloss.experiment.schema import Cycle, Frozen, Number, Ramp, Schedule
+from genloss.text import one_line
 
 Reader = Callable[[Node, str], Any]
 """Reads a node at a dotted path, which is named in messages."""

@@ -18,12 +18,12 @@ from genloss.experiment.nodes import (
     Node,
     Scalar,
     encodable,
-    one_line,
     show,
     too_deep,
     too_many,
 )
 from genloss.experiment.scalars import resolved
+from genloss.text import one_line
 
 Place = Callable[[int, int], Location]
 """A location from line and column, both from 0."""

@@ -10,10 +10,11 @@ from genloss.errors import FOREIGN, NonFiniteError, RecordError
 from genloss.experiment.schema import Run
 from genloss.launch import fingerprint
 from genloss.launch.attempt import Attempt, Pruned, Pruner, Report
-from genloss.launch.failure import LOCK_SECONDS, conclude, fail
+from genloss.launch.failure import conclude, fail
 from genloss.launch.outcome import Outcome
 from genloss.record.folder import PRUNED, RunFolder, StudyFolder
 from genloss.record.journal import Journal
+from genloss.record.owner import LOCK_SECONDS
 from genloss.training.memory import PeakMemory
 from genloss.training.trainer import Interrupted
 

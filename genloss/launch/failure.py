@@ -16,11 +16,9 @@ from genloss.launch.outcome import Outcome
 from genloss.record.files import publish
 from genloss.record.folder import RunFolder
 from genloss.record.journal import Journal
+from genloss.record.owner import LOCK_SECONDS
 from genloss.registry import origin
 from genloss.registry.catalogue import catalogue
-
-LOCK_SECONDS = 5.0
-"""Who only looks whether somebody trains in a folder holds its lock for a moment."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

@@ -38,15 +38,13 @@ from genloss.launch.study import Study
 from genloss.planning.options import calling
 from genloss.planning.provenance import used
 from genloss.record.folder import DONE, ROOT, StudyFolder, latest_study, read_record
+from genloss.record.owner import LOCK_SECONDS
 from genloss.registry import code, trust
 from genloss.registry.catalogue import Catalogue, of_code
 from genloss.registry.code import Code
 from genloss.registry.plugin import refuse_while_loading
 from genloss.tracking import allowed
 from genloss.training.devices import Device, choose
-
-LOCK_SECONDS = 2.0
-"""Who only looks whether a launcher is at a study holds its lock for a moment."""
 
 THEN = ", then "
 """Stands between the code that a run began with and the code that it goes on by."""

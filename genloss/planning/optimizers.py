@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from genloss.errors import ExperimentError
-from genloss.experiment.nodes import Node, one_line, show
+from genloss.experiment.nodes import Node, show
 from genloss.experiment.readers import suggestion, unexpected
 from genloss.experiment.schema import Choice
+from genloss.text import one_line
 
 if TYPE_CHECKING:
     from torch import Tensor

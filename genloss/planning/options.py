@@ -21,10 +21,11 @@ from genloss.errors import (
     said,
 )
 from genloss.experiment.files import existing
-from genloss.experiment.nodes import Node, one_line, show
+from genloss.experiment.nodes import Node, show
 from genloss.experiment.readers import read_schedule, suggestion
 from genloss.planning.building import is_too_large
 from genloss.registry.origin import culprit, describe
+from genloss.text import one_line
 
 if TYPE_CHECKING:
     from genloss.contracts.definition import Definition, Option

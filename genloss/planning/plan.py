@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from genloss.errors import DeviceError, ExperimentError, Location, RequestError
 from genloss.experiment.files import existing
-from genloss.experiment.nodes import Node, from_python, one_line, show
+from genloss.experiment.nodes import Node, from_python, show
 from genloss.experiment.read import Draft, read
 from genloss.experiment.readers import suggestion
 from genloss.experiment.schema import Experiment, Objective, Run
@@ -25,6 +25,7 @@ from genloss.planning.remarks import Remark, seeds_remark
 from genloss.planning.store import check_store
 from genloss.registry import trust
 from genloss.registry.catalogue import Catalogue, catalogue
+from genloss.text import one_line
 
 if TYPE_CHECKING:
     from genloss.contracts.dataset import Data

@@ -24,6 +24,9 @@ from genloss.errors import RecordError
 from genloss.record.files import Descriptor
 from genloss.record.parsing import Fields, read_json
 
+LOCK_SECONDS = 5.0
+"""How long to wait for a lock: who only looks whether it is held takes it for a moment."""
+
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 _files: set[IO[str]] = set()
@@ -141,6 +144,23 @@ def held(path: Path, what: str, patience: float = 0.0) -> Iterator[Callable[[], 
                 _write(file, None)
         finally:
             _files.discard(file)
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Waits for a lock file that is only of use while it is held, and removes it afterwards."""
+    while True:
+        file = path.open("w", encoding="utf-8")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        # Who held it before has removed it: this may be a file without a name by now.
+        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            break
+        file.close()
+    try:
+        yield
+    finally:
+        path.unlink()
+        file.close()
 
 
 def _locked(file: IO[str], how: int) -> bool:

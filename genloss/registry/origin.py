@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from genloss.contracts.definition import BLAMED
 from genloss.errors import told
-from genloss.experiment.nodes import one_line
 from genloss.registry import neighbours
+from genloss.text import one_line
 
 if TYPE_CHECKING:
     from genloss.contracts.definition import Definition

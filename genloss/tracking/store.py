@@ -7,14 +7,13 @@ whole. And a store of another version of MLflow is refused before MLflow touches
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shlex
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -34,6 +33,8 @@ from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
 from sqlalchemy.pool import NullPool
 
 from genloss.errors import TrackingError
+from genloss.record import owner
+from genloss.text import one_line
 from genloss.tracking import address, moved, probe
 from genloss.tracking.tags import LONGEST_EXPERIMENT_TAG, LONGEST_TAG
 
@@ -221,7 +222,7 @@ def reason(error: BaseException) -> str:
             return inner.strerror.lower()
         inner = inner.__cause__ or inner.__context__
     text = (str(error) or type(error).__name__).split("\n", 1)[0]
-    return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 1]}…"
+    return one_line(text, LONGEST_REASON)
 
 
 def _quiet() -> None:
@@ -270,7 +271,7 @@ def _is_there(path: Path) -> bool:
 
 def _create(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(path.with_name(f"{path.name}.lock")):
+    with owner.exclusive(path.with_name(f"{path.name}.lock")):
         if _is_there(path):
             return
         part = path.with_name(f"{path.name}.part")
@@ -285,23 +286,6 @@ def _create(path: Path) -> None:
         for left in ("-wal", "-shm"):  # of a store that was deleted without them; SQLite would mix them in
             path.with_name(f"{path.name}{left}").unlink(missing_ok=True)
         part.replace(path)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Waits for the lock file, and removes it afterwards."""
-    while True:
-        file = path.open("w", encoding="utf-8")
-        fcntl.flock(file, fcntl.LOCK_EX)
-        # Who held it before has removed it: this may be a file without a name by now.
-        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-            break
-        file.close()
-    try:
-        yield
-    finally:
-        path.unlink()
-        file.close()
 
 
 def _on_network(folder: Path) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genloss.errors import DeviceError
+from genloss.text import count_of
 from genloss.training.machine import cores, memory
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ class Device:
     threads: int
 
     def __str__(self) -> str:
-        threads = f"{self.threads} thread" + ("s" if self.threads > 1 else "")
-        workers = f"{self.workers} worker" + ("s" if self.workers > 1 else "")
+        threads, workers = count_of(self.threads, "thread"), count_of(self.workers, "worker")
         each = " each" if self.workers > 1 else ""
         return f"device {self.name} ({self.reason}), {workers} of {threads}{each}"
 

@@ -14,6 +14,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from genloss.contracts.loss import Loss
 from genloss.contracts.model import Model, Turn
 from genloss.experiment.schema import Number, Schedule, Term
+from genloss.text import count_of
 from genloss.training import seeds
 from genloss.training.trainer import Player, Trainer
 
@@ -58,7 +59,7 @@ def of_parameters(model: Model) -> Iterator[Finding]:
         seen.append(part)
         what = f"`{name}`" if name else "the model"
         count = sum(_has_modes(inner) and inner.training is not trained for inner in part.modules())
-        layers = f"{count} layer{'s' if count > 1 else ''} of dropout or batch normalization"
+        layers = f"{count_of(count, 'layer')} of dropout or batch normalization"
         if count and trained:
             yield Finding(
                 f"{what} was built in evaluation mode and stays in it while it is trained, with {layers}",

@@ -16,7 +16,7 @@ import pytest
 from selenium import webdriver
 
 from genloss.comparison import report
-from genloss.comparison.artifacts import Origin, Source
+from genloss.comparison.artifacts import Artifacts, Origin
 from genloss.comparison.comparison import Comparison
 from genloss.comparison.runs import Direction
 from tests.comparison.report.examples import (
@@ -82,18 +82,18 @@ class Outline(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Comparison, Source]:
+def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Comparison, Artifacts]:
     """Six objectives with eight seeds, as in gan.yaml."""
     found = runs([f"objective_{i}" for i in range(6)], 8, ("distance", "precision", "recall"))
     return compared(found), source(found, tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture(scope="module")
-def rendered(full: tuple[Comparison, Source]) -> str:
+def rendered(full: tuple[Comparison, Artifacts]) -> str:
     return report.render(*full)
 
 
-def test_a_page_has_its_sections_and_links_to_them(full: tuple[Comparison, Source], rendered: str) -> None:
+def test_a_page_has_its_sections_and_links_to_them(full: tuple[Comparison, Artifacts], rendered: str) -> None:
     outline = Outline(rendered)
     assert tuple(outline.sections) == EVERY
     assert outline.links == [f"#{name}" for name in EVERY]
@@ -106,7 +106,7 @@ def test_a_page_has_its_sections_and_links_to_them(full: tuple[Comparison, Sourc
     assert "cannot be compared" in outline.text
 
 
-def test_the_table_has_every_figure(full: tuple[Comparison, Source]) -> None:
+def test_the_table_has_every_figure(full: tuple[Comparison, Artifacts]) -> None:
     comparison = full[0]
     comparison = replace(
         comparison,
@@ -118,7 +118,7 @@ def test_the_table_has_every_figure(full: tuple[Comparison, Source]) -> None:
         for summary in summaries.values():
             assert f"{summary.low:.4g} to {summary.high:.4g}" in text
             assert f"{summary.interquartile_mean:.4g}" in text
-    for word in ("updates", "1,500", "2.5 s", "381 MiB", "steps = 5", "baseline", "reference"):
+    for word in ("updates", "1,500", "2.5 s", "381 MiB", "steps = 5", "baseline", "real data"):
         assert word in text
 
 
@@ -130,7 +130,7 @@ def test_nothing_is_fetched(rendered: str) -> None:
     assert "default-src 'none'" in rendered
 
 
-def test_the_same_gives_the_same(full: tuple[Comparison, Source], rendered: str) -> None:
+def test_the_same_gives_the_same(full: tuple[Comparison, Artifacts], rendered: str) -> None:
     assert report.render(*full) == rendered
 
 
@@ -255,7 +255,7 @@ def test_what_is_empty_has_no_section() -> None:
     assert sections == ["table", "problems"]
 
 
-def test_plots_are_pictures_too(full: tuple[Comparison, Source], rendered: str, tmp_path: Path) -> None:
+def test_plots_are_pictures_too(full: tuple[Comparison, Artifacts], rendered: str, tmp_path: Path) -> None:
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots" / "curves-of_earlier.png").write_bytes(b"")
     assert report.write(*full, tmp_path) == tmp_path / "report.html"
@@ -348,7 +348,7 @@ return [document.documentElement.scrollWidth <= window.innerWidth, wrong.slice(0
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["full", "one", "many", "sweep", "grid", "failed", "hostile", "search"])
 def test_a_page_fits(
-    case: str, full: tuple[Comparison, Source], chromium: webdriver.Chrome, tmp_path: Path
+    case: str, full: tuple[Comparison, Artifacts], chromium: webdriver.Chrome, tmp_path: Path
 ) -> None:
     """No text is tiny, cut off or written over, only tables scroll, nothing is fetched or complained of."""
     many = [f"objective_number_{i}_with_a_long_name" for i in range(20)]
