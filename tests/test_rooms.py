@@ -1,4 +1,4 @@
-"""The map of the package: CONTRIBUTING's table and the layers of import-linter name every module, in one order."""
+"""CONTRIBUTING's map and the layers of import-linter name every module of the package, in one order."""
 
 from __future__ import annotations
 
