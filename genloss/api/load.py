@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from genloss.comparison.runs import RunResult
     from genloss.contracts.model import Model, ModelDefinition
-    from genloss.record.history import Series
+    from genloss.record.frame import Series
     from genloss.registry.code import Code
     from genloss.training.weights import Saved
 

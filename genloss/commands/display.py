@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from genloss.commands.terminal import stderr
+from genloss.record.events import Status
 from genloss.text import count_of, without_numbers
 
 if TYPE_CHECKING:
@@ -62,16 +63,16 @@ class PlainDisplay:
     def stopping(self) -> None:
         """The runs that end now say so themselves."""
 
-    def ended(self, run: Run, status: str, message: str) -> None:
+    def ended(self, run: Run, status: Status, message: str) -> None:
         self.done += 1
         self.total = max(self.total, self.done)  # a run that is tried again comes on top
-        style = {"FINISHED": "green", "FAILED": "bold red"}.get(status, "yellow")
+        style = {Status.FINISHED: "green", Status.FAILED: "bold red"}.get(status, "yellow")
         count = f"[{self.done:>{len(str(self.total))}}/{self.total}]"
         line = Text.assemble((count, "dim"), f" {run.name} ", (status.lower(), style))
         if run.name in self._began:
             line.append(f" after {time.monotonic() - self._began.pop(run.name):.1f} s")
         first = run.name
-        if status == "FAILED":
+        if status == Status.FAILED:
             first = self._failures.setdefault(without_numbers(message), run.name)
         if message:
             line.append(f": {message}" if first == run.name else f", as `{first}` did")
@@ -108,15 +109,15 @@ class LiveDisplay(PlainDisplay):
             _, since, first, previous = self._running[run.name]
             self._running[run.name] = (run, since, first, {**previous, "evaluating": "", **message})
 
-    def ended(self, run: Run, status: str, message: str) -> None:
+    def ended(self, run: Run, status: Status, message: str) -> None:
         self._running.pop(run.name, None)
-        if status == "FINISHED":
+        if status == Status.FINISHED:
             self.done += 1
             self._began.pop(run.name, None)
             return
         super().ended(run, status, message)
-        self._failed += status == "FAILED"
-        self._killed += status == "KILLED"
+        self._failed += status == Status.FAILED
+        self._killed += status == Status.INTERRUPTED
 
     def stopping(self) -> None:
         self._stopping = True

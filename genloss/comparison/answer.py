@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from genloss.comparison.numbers import Numbers
 from genloss.comparison.statistics import LEVEL, Difference, least_p, least_seeds
 from genloss.comparison.trials import best, chosen_by, trials, values
-from genloss.record.folder import PRUNED
+from genloss.record.events import Status
 from genloss.text import count_of, joined, needed, number, p_value, spread
 
 MOST = 3
@@ -19,7 +19,7 @@ def answer(comparison: Numbers) -> tuple[str, ...]:
     """Which objectives are better or worse than the baseline by the comparison's metric; and what cannot be
     decided, and how many seeds would. Of a search: the best trials, and that fresh seeds decide.
     """
-    if not any(run.status == "FINISHED" for run in comparison.runs):
+    if not any(run.status == Status.FINISHED for run in comparison.runs):
         runs = count_of(len(comparison.runs), "run")
         return (f"None of {runs} finished, so there is nothing to compare.",)
     metric, baseline = comparison.metric, comparison.baseline
@@ -211,7 +211,7 @@ def _lost(comparison: Numbers) -> str:
     summaries = comparison.summaries[comparison.metric].values()
     counts = {
         "did not finish": len(comparison.unfinished()),
-        "a search pruned": sum(run.status == PRUNED for run in comparison.runs),
+        "a search pruned": sum(run.status == Status.PRUNED for run in comparison.runs),
         f"finished without a finite {comparison.metric}": sum(summary.not_finite for summary in summaries),
     }
     parts = [f"{count} that {why}" for why, count in counts.items() if count]

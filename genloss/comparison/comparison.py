@@ -12,6 +12,7 @@ from genloss.comparison.numbers import Numbers
 from genloss.comparison.runs import Direction, RunResult
 from genloss.comparison.statistics import compare_pairs, summarize
 from genloss.errors import RequestError, did_you_mean
+from genloss.record.events import Status
 from genloss.text import count_of
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def _numbers(runs: Sequence[RunResult], objective: str, metric: str) -> dict[int
     return {
         run.seed: run.metrics.get(metric, math.nan)
         for run in runs
-        if run.objective == objective and run.status == "FINISHED"
+        if run.objective == objective and run.status == Status.FINISHED
     }
 
 

@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from genloss.record import journal
-from genloss.record.folder import RunFolder, read_record
-from genloss.record.journal import NO_LOSSES, Column, Values
+from genloss.record.events import Column
+from genloss.record.folder import RunFolder, read_state
+from genloss.record.frame import Values
+from genloss.record.journal import NO_LOSSES
 
 # Okabe and Ito's colours, which all kinds of colour vision tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -25,7 +27,7 @@ def loss_curves(folder: RunFolder, path: Path) -> bool:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    record = read_record(folder, values=False)
+    record = read_state(folder)
     if not record.steps:
         return False
     blocks = (frame for frame, _ in journal.read(folder.journal) if isinstance(frame, Values))
@@ -77,14 +79,13 @@ def means(
     # Of each column and part: how many values, the sum of their steps, and their own sum.
     counted, stepped, summed = np.zeros((3, len(columns), parts))
     for block in blocks:
-        at = block.first_step + np.arange(len(block.values))
-        part = at * parts // steps
         for index, column in enumerate(columns):
-            rows = at % column.every == 0
-            counted[index] += np.bincount(part[rows], minlength=parts)
-            stepped[index] += np.bincount(part[rows], at[rows], parts)
+            series = block.column(index, column)
+            part = series.steps * parts // steps
+            counted[index] += np.bincount(part, minlength=parts)
+            stepped[index] += np.bincount(part, series.steps, parts)
             with np.errstate(invalid="ignore"):  # +inf and -inf in one part are NaN
-                summed[index] += np.bincount(part[rows], block.values[rows, index], parts)
+                summed[index] += np.bincount(part, series.values, parts)
     return [
         (places[many > 0] / many[many > 0], sums[many > 0] / many[many > 0])
         for many, places, sums in zip(counted, stepped, summed, strict=True)

@@ -8,19 +8,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from genloss.comparison.runs import PENDING, Cost, RunResult
+from genloss.comparison.runs import Cost, RunResult
 from genloss.comparison.runs import directions as read_directions
 from genloss.comparison.studies import StudyRuns, guessed_sets, updates
 from genloss.errors import RecordError
 from genloss.experiment.schema import Run
 from genloss.record.cursor import Cursor
-from genloss.record.folder import Record, StudyFolder, read_record
+from genloss.record.events import SILENT, Status
+from genloss.record.folder import StudyFolder, read_state
 from genloss.record.parsing import Fields
+from genloss.record.state import RunState
 
 if TYPE_CHECKING:
     from genloss.comparison.comparison import Comparison
-
-SILENT = "its process ended without a word"
 
 
 def comparison_of(folder: StudyFolder) -> Comparison:
@@ -113,15 +113,15 @@ def _result(folder: StudyFolder, run: Run, versions: Mapping[str, str]) -> RunRe
     own = folder.run(run.name)
     shipped = Cursor.read(own.shipped)
     try:
-        record = read_record(own, values=False)
+        record = read_state(own)
         begun = own.journal.exists()
     except (RecordError, OSError) as error:
         message = error.message if isinstance(error, RecordError) else str(error)
-        record = Record(status="FAILED", message=message, hint="`genloss resume` trains it anew")
+        record = RunState(status=Status.FAILED, message=message, hint="`genloss resume` trains it anew")
         begun = True
-    status, message = record.status if begun else PENDING, record.message
-    if status == "RUNNING" and not own.is_trained():
-        status, message = "KILLED", SILENT
+    status, message = record.status if begun else Status.NOT_STARTED, record.message
+    if status == Status.RUNNING and not own.is_trained():
+        status, message = Status.INTERRUPTED, SILENT
     configuration = run.parameters()
     return RunResult(
         name=run.name,
@@ -139,9 +139,9 @@ def _result(folder: StudyFolder, run: Run, versions: Mapping[str, str]) -> RunRe
         cost=Cost(
             steps=record.steps,
             updates=updates(configuration, record.steps),
-            seconds=record.cost.seconds,
-            peak_memory=record.cost.peak_memory,
-            device=record.cost.device,
+            seconds=record.seconds,
+            peak_memory=record.peak_memory,
+            device=record.device,
         ),
         sets=run.objective.sets,
         base=run.objective.base,

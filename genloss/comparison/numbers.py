@@ -10,7 +10,7 @@ from typing import Self
 
 from genloss.comparison.runs import Cost, Direction, RunResult
 from genloss.comparison.statistics import Difference, Summary
-from genloss.record.folder import DONE
+from genloss.record.events import Status
 from genloss.text import joined, without_numbers
 
 
@@ -68,26 +68,26 @@ class Numbers:
         return [run for run in self.runs if run.objective == objective]
 
     def finished(self, objective: str) -> list[RunResult]:
-        return [run for run in self.of(objective) if run.status == "FINISHED"]
+        return [run for run in self.of(objective) if run.status == Status.FINISHED]
 
     def unfinished(self) -> list[RunResult]:
         """The runs that have an end to come to; those that a search pruned have come to theirs."""
-        return [run for run in self.runs if run.status not in DONE]
+        return [run for run in self.runs if not Status(run.status).is_done]
 
     def failures(self) -> list[list[RunResult]]:
         """The runs that failed, those together that failed alike, whatever the numbers in their messages."""
-        return _alike(run for run in self.runs if run.status == "FAILED")
+        return _alike(run for run in self.runs if run.status == Status.FAILED)
 
     def missing(self) -> list[list[RunResult]]:
         """The runs that neither finished nor failed, those together that ended alike."""
-        return _alike(run for run in self.unfinished() if run.status != "FAILED")
+        return _alike(run for run in self.unfinished() if run.status != Status.FAILED)
 
     def not_finite(self, metric: str) -> list[RunResult]:
         """The runs that finished without a finite number of the metric, and are not in its mean."""
         return [
             run
             for run in self.runs
-            if run.status == "FINISHED" and not math.isfinite(run.metrics.get(metric, math.nan))
+            if run.status == Status.FINISHED and not math.isfinite(run.metrics.get(metric, math.nan))
         ]
 
     def named(self, runs: Sequence[RunResult]) -> str:

@@ -9,12 +9,13 @@ from genloss.comparison.protocol import Mismatch, RunGroup, differences, other_c
 from genloss.comparison.runs import Direction, RunResult
 from genloss.comparison.studies import StudyRuns
 from genloss.errors import RequestError
+from genloss.record.events import Status
 from genloss.text import joined
 
 MOST = 4
 """Differences that a message names."""
 
-ENDED = ("FINISHED", "FAILED")
+ENDED = (Status.FINISHED, Status.FAILED)
 
 
 def unite(

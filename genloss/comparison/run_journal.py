@@ -15,7 +15,8 @@ import numpy.typing as npt
 from genloss.comparison.curves import means
 from genloss.errors import RecordError
 from genloss.record import journal
-from genloss.record.journal import Column, Event, Values
+from genloss.record.events import Column, ColumnsDeclared, Evaluated, Event
+from genloss.record.frame import Values
 from genloss.record.parsing import whole
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class RunJournal:
     numbers: dict[int, dict[str, float]] = field(default_factory=dict)
     shown: dict[int, str] = field(default_factory=dict)
     losses: Mapping[str, Line] = field(default_factory=dict)
-    _columns: list[Column] = field(default_factory=list)
+    _columns: tuple[Column, ...] = ()
 
     @classmethod
     def of(cls, path: Path, run: RunResult) -> RunJournal:
@@ -82,11 +83,9 @@ class RunJournal:
                 yield frame
 
     def _hear(self, event: Event) -> None:
-        if event.name == "columns":
-            self._columns = journal.columns(event)
-        elif event.name == "evaluation":
-            step = event.content["step"]
-            self.add(step, event.content["values"])
-            for kind in ("image", "text"):
-                if kind in event.content:
-                    self.shown[step] = event.content[kind]["path"]
+        if isinstance(event, ColumnsDeclared):
+            self._columns = event.columns
+        elif isinstance(event, Evaluated):
+            self.add(event.step, event.values)
+            if path := event.text or (event.image.path if event.image else ""):
+                self.shown[event.step] = path

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from genloss.record.events import Status
 from genloss.record.parsing import Fields
 
 if TYPE_CHECKING:
     from genloss.record.folder import RunFolder
-
-PENDING = "NOT STARTED"
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class RunResult:
     """How one run ended.
 
     Attributes:
-        status: FINISHED, FAILED, KILLED, PRUNED, RUNNING or NOT STARTED.
+        status: FINISHED, FAILED, INTERRUPTED, PRUNED, RUNNING or NOT_STARTED.
         message: why it did not finish.
         hint: what to do about it.
         metrics: the last evaluation's `eval/…` numbers by name; NaN where one is not finite.
@@ -85,7 +84,7 @@ class RunResult:
     name: str
     objective: str
     seed: int
-    status: str
+    status: Status
     message: str = ""
     hint: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from genloss.comparison.numbers import Numbers
 from genloss.comparison.runs import Cost
 from genloss.comparison.statistics import LEVEL, Difference
 from genloss.comparison.trials import ranked, values
-from genloss.record.folder import PRUNED
+from genloss.record.events import Status
 from genloss.text import NONE, count_of, duration, memory, needed, number, p_value, spread
 
 BETTER, WORSE = "▲", "▼"
@@ -142,7 +142,7 @@ def heading(comparison: Numbers, metric: str) -> str:
 
 def seeds(comparison: Numbers, objective: str) -> str:
     """How many seeds finished, of how many if not all did; or that a search pruned it."""
-    if any(run.status == PRUNED for run in comparison.of(objective)):
+    if any(run.status == Status.PRUNED for run in comparison.of(objective)):
         return "pruned"
     done, planned = len(comparison.finished(objective)), len(comparison.of(objective))
     return str(done) if done == planned else f"{done} of {planned}"

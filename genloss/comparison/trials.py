@@ -14,7 +14,7 @@ from genloss.comparison.numbers import Numbers
 from genloss.comparison.runs import RunResult
 from genloss.experiment.search import overrides
 from genloss.experiment.sweep import labels
-from genloss.record.folder import PRUNED
+from genloss.record.events import Status
 from genloss.text import count_of
 
 FRESH_SEEDS = 8
@@ -125,11 +125,11 @@ def _trials(comparison: Numbers, base: str, own: Mapping[str, Sequence[RunResult
     others: dict[str, list[str]] = {"pruned": [], "failed": [], "left": []}
     for name, runs in own.items():
         states = {run.status for run in runs}
-        if PRUNED in states:
+        if Status.PRUNED in states:
             others["pruned"].append(name)
-        elif "FAILED" in states:
+        elif Status.FAILED in states:
             others["failed"].append(name)
-        elif states != {"FINISHED"}:
+        elif states != {Status.FINISHED}:
             others["left"].append(name)
         else:
             value = statistics.fmean(run.metrics.get(comparison.metric, math.nan) for run in runs)

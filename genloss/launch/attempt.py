@@ -27,8 +27,18 @@ from genloss.launch.configuration import write_configuration
 from genloss.launch.data import load_data
 from genloss.planning.provenance import described
 from genloss.record import checkpoint, files
-from genloss.record.folder import RunFolder, StudyFolder, read_record, values_from
-from genloss.record.journal import Column, Journal, Values
+from genloss.record.events import (
+    ArtifactWritten,
+    Column,
+    ColumnsDeclared,
+    Evaluated,
+    Picture,
+    Started,
+    Warned,
+)
+from genloss.record.folder import RunFolder, StudyFolder, read_state, values_from
+from genloss.record.frame import Values
+from genloss.record.journal import Journal
 from genloss.record.recorder import Recorder
 from genloss.registry.catalogue import catalogue
 from genloss.training import seeds, weights
@@ -82,7 +92,7 @@ class Attempt:
         self._is_pruned = is_pruned
         self._training = run.objective.training
         self._device = torch.device(run.device)
-        self._record = read_record(folder, values=False)
+        self._record = read_state(folder)
         self._saved = 0
 
     def train(self) -> str:
@@ -165,18 +175,16 @@ class Attempt:
             return {}
 
     def _start(self, loaded: checkpoint.Loaded) -> None:
-        more: dict[str, Any] = {"resumed_from": loaded.step} if self._record.attempts else {}
-        if self._drift:
-            more["drift"] = self._drift
-        if loaded.passed_over:
-            more["passed_over"] = "; ".join(loaded.passed_over)
         self._journal.event(
-            "start",
-            device=self._run.device,
-            device_name=describe(self._device),
-            threads=self._run.threads,
-            attempt=self._record.attempts + 1,
-            **more,
+            Started(
+                device=self._run.device,
+                device_name=describe(self._device),
+                threads=self._run.threads,
+                attempt=self._record.attempts + 1,
+                resumed_from=loaded.step if self._record.attempts else None,
+                drift=self._drift,
+                passed_over="; ".join(loaded.passed_over),
+            )
         )
         if not self._record.columns or self._drift:
             for name in write_configuration(self._run, self._folder, self._known):
@@ -217,9 +225,8 @@ class Attempt:
         """What each step records; the journal is told."""
         columns = trainer.columns()
         if not self._record.columns:
-            said = [{"key": column.key, "every": column.every} for column in columns]
-            self._journal.event("columns", columns=said)
-        elif columns != self._record.columns:
+            self._journal.event(ColumnsDeclared(columns=tuple(columns)))
+        elif tuple(columns) != self._record.columns:
             raise RunError(
                 "this genloss records other values of the run than its journal has",
                 hint="run the experiment anew",
@@ -312,14 +319,12 @@ class Attempt:
         for note in evaluator.notes:
             self._warn(note)
         self._report({"step": trainer.step})
-        what: dict[str, Any] = {}
+        image, text = None, ""
         if shown is not None:
             files.sync(shown)
             path = str(shown.relative_to(self._folder.path))
-            what = {"image": {"key": "samples", "path": path}}
-            if shown.suffix != ".png":
-                what = {"text": {"path": path}}
-        self._journal.event("evaluation", step=trainer.step, values=numbers, **what)
+            image, text = (Picture("samples", path), "") if shown.suffix == ".png" else (None, path)
+        self._journal.event(Evaluated(step=trainer.step, values=numbers, image=image, text=text))
         return numbers
 
     def _keep(self, trainer: Trainer, *, curves: bool) -> str:
@@ -362,8 +367,8 @@ class Attempt:
         """Tells the journal of an artifact, which is on the disk by then."""
         files.sync(self._folder.artifacts / name)
         to = str(Path(name).parent).removeprefix(".")
-        self._journal.event("artifact", path=f"artifacts/{name}", to=to)
+        self._journal.event(ArtifactWritten(path=f"artifacts/{name}", to=to))
 
     def _warn(self, message: str) -> None:
-        self._journal.event("warning", message=message)
+        self._journal.event(Warned(message=message))
         self._report({"warning": message})

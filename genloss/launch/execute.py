@@ -12,7 +12,8 @@ from genloss.launch import fingerprint
 from genloss.launch.attempt import Attempt, Pruned, Pruner, Report
 from genloss.launch.failure import conclude, fail
 from genloss.launch.outcome import Outcome
-from genloss.record.folder import PRUNED, RunFolder, StudyFolder
+from genloss.record.events import Status
+from genloss.record.folder import RunFolder, StudyFolder
 from genloss.record.journal import Journal
 from genloss.record.owner import LOCK_SECONDS
 from genloss.training.memory import PeakMemory
@@ -36,7 +37,7 @@ def execute(
         drift: what has changed since the study began, if that is accepted.
         is_pruned: asked after each evaluation whether the run is ended there, if it is a trial of a search.
     """
-    outcome = Outcome("FAILED")
+    outcome = Outcome(Status.FAILED)
     try:
         with folder.locked(LOCK_SECONDS):
             run = read_run(folder)
@@ -45,8 +46,8 @@ def execute(
     except (RecordError, OSError) as error:
         message = error.message if isinstance(error, RecordError) else str(error)
         hint = error.hint or "" if isinstance(error, RecordError) else ""
-        if outcome.status != "FAILED" or not outcome.message:
-            outcome = Outcome("FAILED", message, hint)
+        if outcome.status != Status.FAILED or not outcome.message:
+            outcome = Outcome(Status.FAILED, message, hint)
         return replace(outcome, recorded=False)
     return outcome
 
@@ -79,16 +80,16 @@ def _execute(
             fingerprint.check_run(StudyFolder(folder.path.parent), run)
         weights = attempt.train()
     except Interrupted as interruption:
-        return conclude(journal, Outcome("KILLED", interruption.message), peak_memory=memory.read())
+        return conclude(journal, Outcome(Status.INTERRUPTED, interruption.message), peak_memory=memory.read())
     except Pruned as pruned:
-        outcome = conclude(journal, Outcome(PRUNED, pruned.message), peak_memory=memory.read())
+        outcome = conclude(journal, Outcome(Status.PRUNED, pruned.message), peak_memory=memory.read())
     except NonFiniteError as error:
         kept = attempt.keep_last_finite(error)
         return fail(folder, journal, run, error, peak_memory=memory.read(), **kept)
     except FOREIGN as error:
         return fail(folder, journal, run, error, peak_memory=memory.read())
     else:
-        outcome = conclude(journal, Outcome("FINISHED"), weights=weights, peak_memory=memory.read())
+        outcome = conclude(journal, Outcome(Status.FINISHED), weights=weights, peak_memory=memory.read())
     if outcome.recorded:
         shutil.rmtree(folder.checkpoints, ignore_errors=True)  # of no use once it has come to its end
     return outcome

@@ -13,6 +13,7 @@ from genloss.contracts.definition import Definition
 from genloss.errors import GenlossError, RecordError, RequestError, writable
 from genloss.experiment.schema import Run
 from genloss.launch.outcome import Outcome
+from genloss.record.events import ArtifactWritten, Ended, Status
 from genloss.record.files import publish
 from genloss.record.folder import RunFolder
 from genloss.record.journal import Journal
@@ -42,7 +43,7 @@ def fail(
         more: what else the status says.
     """
     outcome = (
-        Outcome("FAILED", _said(error, run), _hint(error)) if isinstance(error, BaseException) else error
+        Outcome(Status.FAILED, _said(error, run), _hint(error)) if isinstance(error, BaseException) else error
     )
     if isinstance(error, BaseException):
         trace = "".join(traceback.format_exception(error))
@@ -50,7 +51,7 @@ def fail(
         folder.artifacts.mkdir(exist_ok=True)
         text = f"{trace.rstrip()}\n\nTo reproduce it:\n  {run.reproduce}\n"
         publish(folder.artifacts / "traceback.txt", writable(text).encode())
-        journal.event("artifact", path="artifacts/traceback.txt", to="")
+        journal.event(ArtifactWritten(path="artifacts/traceback.txt"))
     return conclude(journal, outcome, **more)
 
 
@@ -58,7 +59,7 @@ def close(folder: RunFolder, run: Run, outcome: Outcome, trace: str = "") -> Out
     """Writes for a process that has died how its run ended."""
     try:
         with folder.locked(LOCK_SECONDS), Journal(folder.journal) as journal:
-            if outcome.status == "FAILED":
+            if outcome.status == Status.FAILED:
                 return fail(folder, journal, run, outcome, f"{outcome.message}\n\n{trace}")
             return conclude(journal, outcome)
     except (OSError, RecordError):
@@ -68,7 +69,7 @@ def close(folder: RunFolder, run: Run, outcome: Outcome, trace: str = "") -> Out
 def conclude(journal: Journal, outcome: Outcome, **more: Any) -> Outcome:
     """Writes how a run ended; what the journal does not take is left to whoever gets the outcome."""
     try:
-        journal.event("status", status=outcome.status, message=outcome.message, hint=outcome.hint, **more)
+        journal.event(Ended(status=outcome.status, message=outcome.message, hint=outcome.hint, **more))
         journal.sync()
     except RecordError:
         return replace(outcome, recorded=False)

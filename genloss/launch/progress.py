@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from genloss.experiment.schema import Run
     from genloss.launch.study import Study
+    from genloss.record.events import Status
 
 UNWRITABLE = (OSError, ValueError)
 """What is raised where output cannot be written; ValueError by a file that is closed."""
@@ -23,7 +24,7 @@ class Display(Protocol):
     def progress(self, run: Run, message: Mapping[str, Any]) -> None:
         """A run has come so far: `step`, and the `values` there or what it is `evaluating`."""
 
-    def ended(self, run: Run, status: str, message: str) -> None:
+    def ended(self, run: Run, status: Status, message: str) -> None:
         """A run has ended."""
 
     def stopping(self) -> None:
@@ -41,7 +42,7 @@ class Silence:
 
     def began(self, study: Study) -> None: ...
     def progress(self, run: Run, message: Mapping[str, Any]) -> None: ...
-    def ended(self, run: Run, status: str, message: str) -> None: ...
+    def ended(self, run: Run, status: Status, message: str) -> None: ...
     def stopping(self) -> None: ...
     def note(self, text: str) -> None: ...
     def close(self) -> None: ...
@@ -65,7 +66,7 @@ class Steady:
         with suppress(*UNWRITABLE):
             self._display.progress(run, message)
 
-    def ended(self, run: Run, status: str, message: str) -> None:
+    def ended(self, run: Run, status: Status, message: str) -> None:
         with suppress(*UNWRITABLE):
             self._display.ended(run, status, message)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from genloss.experiment.schema import Run
+from genloss.record.events import Status
 
 
 class Queue:
@@ -32,7 +33,7 @@ class Queue:
         """Gives up what waits."""
         self._waiting.clear()
 
-    def ended(self, run: Run, status: str, /) -> None:
+    def ended(self, run: Run, status: Status, /) -> None:
         """Learns how a run ended."""
 
     def is_prunable(self, _run: Run, /) -> bool:

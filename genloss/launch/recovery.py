@@ -10,8 +10,9 @@ from genloss.errors import GenlossError, RecordError
 from genloss.launch import subprocesses
 from genloss.record import journal, owner
 from genloss.record.cursor import Cursor
+from genloss.record.events import SILENT, Ended, Status
 from genloss.record.files import publish
-from genloss.record.folder import ROOT, RunFolder, StudyFolder, read_record
+from genloss.record.folder import ROOT, RunFolder, StudyFolder, read_state
 from genloss.record.journal import Journal
 from genloss.text import joined
 from genloss.tracking import address, allowed
@@ -107,10 +108,10 @@ def _wait(runs: list[RunFolder], seconds: float, give_up: Callable[[], bool]) ->
 def close(run: RunFolder) -> bool:
     """Says in its journal that a run was killed whose process came to no such word; whether it had to."""
     try:
-        if not run.journal.exists() or read_record(run, values=False).status != "RUNNING":
+        if not run.journal.exists() or read_state(run).status != Status.RUNNING:
             return False
         with run.locked(), Journal(run.journal) as opened:
-            opened.event("status", status="KILLED", message="its process ended without a word", hint="")
+            opened.event(Ended(status=Status.INTERRUPTED, message=SILENT))
     except RecordError:
         return False  # damaged, or somebody still trains there
     return True

@@ -37,7 +37,7 @@ from genloss.launch.signals import Signals
 from genloss.launch.study import Study
 from genloss.planning.options import calling
 from genloss.planning.provenance import used
-from genloss.record.folder import DONE, ROOT, StudyFolder, latest_study, read_record
+from genloss.record.folder import ROOT, StudyFolder, latest_study, read_state
 from genloss.record.owner import LOCK_SECONDS
 from genloss.registry import code, trust
 from genloss.registry.catalogue import Catalogue, of_code
@@ -260,7 +260,7 @@ def _with_code(folder: StudyFolder, left: Sequence[Run], known: Catalogue, data:
         if run.objective.is_open or not run.code:
             continue
         now = used(run.data, run.objective, run.evaluation, known, data.digest)
-        if read_record(folder.run(run.name), values=False).steps:
+        if read_state(folder.run(run.name)).steps:
             for name, before in run.code.items():
                 if name in now and before.rpartition(THEN)[2] != now[name]:
                     now[name] = f"{before}{THEN}{now[name]}"
@@ -324,7 +324,7 @@ def _left(
                 continue
             aside = recovery.set_aside(own)
             note(f"{why}; it begins anew, and what is left of it is in `{aside.path}`")
-        elif read_record(own, values=False).status in DONE:
+        elif read_state(own).status.is_done:
             continue
         else:
             recovery.close(own)

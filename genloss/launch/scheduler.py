@@ -19,6 +19,7 @@ from genloss.launch.references import References
 from genloss.launch.signals import Signals
 from genloss.launch.study import Study
 from genloss.launch.tracker_process import TrackerProcess
+from genloss.record.events import Status
 
 if TYPE_CHECKING:
     pass
@@ -58,7 +59,7 @@ class Scheduler:
                     self._stop(pool)
                 if self.signals.count > 1:
                     for worker in pool.kill():
-                        self._close(worker, Outcome("KILLED", "ended at once by a second signal"))
+                        self._close(worker, Outcome(Status.INTERRUPTED, "ended at once by a second signal"))
                 self._check_silence(pool)
         self.servers.end()  # nothing is trained while the report is made
         references.wait(self.signals)
@@ -97,10 +98,10 @@ class Scheduler:
         if worker.run is None:
             return
         if "status" in message:
-            self._end(worker, Outcome(**message))
+            self._end(worker, Outcome(**{**message, "status": Status(message["status"])}))
         elif "died" in message:
             killed = self.signals.count > 1
-            self._close(worker, Outcome("KILLED" if killed else "FAILED", message["died"]))
+            self._close(worker, Outcome(Status.INTERRUPTED if killed else Status.FAILED, message["died"]))
         elif "warning" in message:
             self.display.note(f"{worker.run.name}: {message['warning']}")
         elif "evaluation" in message:
@@ -123,9 +124,9 @@ class Scheduler:
         self.display.ended(run, outcome.status, outcome.message)
         self._queue.ended(run, outcome.status)
         # An error may have left the device's context unusable.
-        if self._is_isolated(run) or (outcome.status == "FAILED" and worker.device != "cpu"):
+        if self._is_isolated(run) or (outcome.status == Status.FAILED and worker.device != "cpu"):
             worker.retire()
-        if outcome.status != "FAILED" or self._stopping:
+        if outcome.status != Status.FAILED or self._stopping:
             return
         self._failures[run.name] = self._failures.get(run.name, 0) + 1
         on_failure = self.study.experiment.on_failure
@@ -148,11 +149,11 @@ class Scheduler:
                 where = f"evaluating ({at})" if at else "training"
                 said = f"interrupted while {where}, which did not end within {STOPPING_SECONDS:g} s"
                 worker.kill()
-                self._close(worker, Outcome("KILLED", said))
+                self._close(worker, Outcome(Status.INTERRUPTED, said))
             elif timeout is not None and worker.silence > timeout:
                 where = f" in {at}" if at else ""
                 worker.kill()
-                self._close(worker, Outcome("FAILED", f"no progress for {timeout:g} s{where} (`{key}`)"))
+                self._close(worker, Outcome(Status.FAILED, f"no progress for {timeout:g} s{where} (`{key}`)"))
 
     def _record_again(self) -> None:
         """Tries once more to write how runs ended: the disk may have room again."""

@@ -32,7 +32,9 @@ from genloss.planning import suggest
 from genloss.planning.provenance import used
 from genloss.planning.suggest import Trial
 from genloss.planning.trials import Trials, command, direction
-from genloss.record.folder import PRUNED, Record, StudyFolder, read_record
+from genloss.record.events import Status
+from genloss.record.folder import StudyFolder, read_state
+from genloss.record.state import RunState
 from genloss.registry.catalogue import Catalogue
 
 
@@ -117,17 +119,17 @@ class Search(Queue):
         super().clear()
         self._order = []
 
-    def ended(self, run: Run, status: str, /) -> None:
+    def ended(self, run: Run, status: Status, /) -> None:
         trial, known = self._trials[run.objective.name], self._known(run)
-        if status == "FINISHED":
+        if status == Status.FINISHED:
             trial.finished.add(run.name)
             if run.name == trial.runs[0].name and self._order:
                 self._waiting += trial.runs[1:]
             self._conclude(trial)
-        elif status == PRUNED:
+        elif status == Status.PRUNED:
             known.state = "pruned"
             self._drop(trial)
-        elif status == "FAILED":
+        elif status == Status.FAILED:
             known.state = "failed"
 
     def is_prunable(self, run: Run, /) -> bool:
@@ -152,11 +154,11 @@ class Search(Queue):
         own = (trial for trial in self._trials.values() if trial.base == base)
         return [trial.known for trial in own if trial.known is not None]
 
-    def _read(self, run: Run) -> Record:
+    def _read(self, run: Run) -> RunState:
         try:
-            return read_record(self._folder.run(run.name), values=False)
+            return read_state(self._folder.run(run.name))
         except RecordError:  # it is damaged, and begins anew
-            return Record()
+            return RunState()
 
     def _known(self, run: Run) -> Trial:
         known = self._trials[run.objective.name].known
@@ -173,7 +175,7 @@ class Search(Queue):
             record = self._read(first)
             key = f"eval/{self._settings.metric}"
             known.numbers = {s: numbers[key] for s, numbers in record.evaluations.items() if key in numbers}
-            if record.status == PRUNED:
+            if record.status == Status.PRUNED:
                 known.state = "pruned"
                 self._drop(trial)
                 continue

@@ -19,31 +19,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from genloss.errors import RecordError, RequestError, did_you_mean
 from genloss.record import journal, owner
-from genloss.record.cost import RunCost
 from genloss.record.cursor import Cursor
 from genloss.record.files import PRIVATE_FOLDER, publish
-from genloss.record.journal import Column, Event, Values
+from genloss.record.frame import Values
 from genloss.record.owner import Owner
 from genloss.record.parsing import Fields, read_json
+from genloss.record.state import RunState
 
 ROOT = Path(".genloss")
 EXPERIMENT, PACKAGES, GIT_DIFF = "experiment.yaml", "packages.txt", "git.diff"
 """What the runs of a study share: copies of the first two are among each run's artifacts, and the diff, which
 may be large, among those of the study's comparison."""
-
-PRUNED = "PRUNED"
-"""The status of a search's trial that was ended because it was worse than those before it."""
-
-DONE = ("FINISHED", PRUNED)
-"""The statuses of runs that have come to their end: there is nothing to resume."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +124,7 @@ class RunFolder:
     def has_finished(self) -> bool:
         """Whether its journal says so; a trial that was pruned has, too."""
         try:
-            return read_record(self, values=False).status in DONE
+            return read_state(self).status.is_done
         except RecordError:
             return False
 
@@ -368,91 +362,17 @@ def _check(study: Fields) -> None:
         said.count("threads")
 
 
-@dataclass
-class Record:
-    """What a journal says, gathered.
-
-    Attributes:
-        status: RUNNING, or how the run ended: FINISHED, FAILED, KILLED, PRUNED.
-        message: why it failed.
-        hint: what to do about it.
-        attempts: how often it was started.
-        columns: what the values are.
-        values: in the order of the steps.
-        steps: how many are recorded.
-        evaluations: metrics and held-out losses by step.
-        cost: what it took.
-    """
-
-    status: str = "RUNNING"
-    message: str = ""
-    hint: str = ""
-    attempts: int = 0
-    columns: list[Column] = field(default_factory=list)
-    values: list[Values] = field(default_factory=list)
-    steps: int = 0
-    row: Sequence[float] = ()
-    evaluations: dict[int, dict[str, float]] = field(default_factory=dict)
-    cost: RunCost = field(default_factory=RunCost)
-
-    @property
-    def last(self) -> int:
-        """When something was last recorded, in milliseconds since 1970."""
-        return self.cost.last
-
-    @property
-    def skipped(self) -> dict[str, int]:
-        """How many updates of each player were skipped, where they are counted."""
-        return skipped_updates({c.key: v for c, v in zip(self.columns, self.row, strict=False)})
-
-    @property
-    def final(self) -> dict[str, float]:
-        """The last evaluation's numbers."""
-        return self.evaluations[max(self.evaluations)] if self.evaluations else {}
-
-
-def read_record(folder: RunFolder, *, values: bool = True) -> Record:
-    """Reads a run's journal, without the values of the steps if they are not wanted.
+def read_state(folder: RunFolder) -> RunState:
+    """How the run stands, from its journal.
 
     Raises:
-        RecordError: it is damaged.
+        RecordError: the journal is damaged.
     """
-    record = Record()
-    if not folder.journal.exists():
-        return record
-    for frame, _ in journal.read(folder.journal):
-        record.cost.take(frame)
-        if isinstance(frame, Event):
-            _gather(record, frame)
-            continue
-        record.steps = frame.first_step + len(frame.values)
-        if len(frame.values):
-            record.row = frame.values[-1]
-        if values:
-            record.values.append(frame)
-    return record
-
-
-def _gather(record: Record, event: Event) -> None:
-    if event.name == "start":
-        record.attempts += 1
-        record.status, record.message, record.hint = "RUNNING", "", ""
-    elif event.name == "columns":
-        record.columns = journal.columns(event)
-    elif event.name == "evaluation":
-        record.evaluations.setdefault(event.content["step"], {}).update(event.content["values"])
-    elif event.name == "status":
-        record.status = event.content["status"]
-        record.message = event.content.get("message", "")
-        record.hint = event.content.get("hint", "")
-
-
-def skipped_updates(numbers: Mapping[str, float]) -> dict[str, int]:
-    """How many updates of each player were skipped, of a run's last values by key."""
-    end = "/skipped_updates"
-    return {
-        key.removesuffix(end): int(value) for key, value in numbers.items() if key.endswith(end) and value > 0
-    }
+    state = RunState()
+    if folder.journal.exists():
+        for frame, _ in journal.read(folder.journal):
+            state.take(frame)
+    return state
 
 
 def values_from(folder: RunFolder, step: int) -> list[Values]:
@@ -463,7 +383,7 @@ def values_from(folder: RunFolder, step: int) -> list[Values]:
     """
     found = []
     for frame, _ in journal.read(folder.journal):
-        if isinstance(frame, Values) and frame.first_step + len(frame.values) > step:
+        if isinstance(frame, Values) and frame.end > step:
             skip = max(step - frame.first_step, 0)
             found.append(Values(frame.first_step + skip, frame.timestamps[skip:], frame.values[skip:]))
     return found

@@ -1,80 +1,90 @@
-"""What a frame of a journal says: an event, or the values of some steps.
-
-A frame whose checksum holds may still say anything, as anybody may have written it: it is checked here, once,
-and what is read from a journal is what its readers expect.
-"""
+"""The frames of a journal: an event, or the values of consecutive steps."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from genloss.errors import RecordError
-from genloss.record.parsing import LARGEST, LATEST, Fields, parse_json
+from genloss.record import events
+from genloss.record.events import Column, Event
+from genloss.record.parsing import LARGEST, LATEST
 
 EVENT_KIND, VALUES_KIND = 1, 2
 VALUES = struct.Struct("<QII")
-STATUSES = ("FINISHED", "FAILED", "KILLED", "PRUNED")
 
 
 @dataclass(frozen=True)
-class Column:
-    """One value a step: its MLflow key, and each how many steps there is one."""
+class Series:
+    """One value over the steps: `values[i]` is that of step `steps[i]`, and was recorded at `timestamps[i]`.
 
-    key: str
-    every: int = 1
+    Attributes:
+        steps: ascending.
+        values: exact, infinities and NaN included.
+        timestamps: milliseconds since 1970, as MLflow has them.
+    """
+
+    steps: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+    timestamps: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.steps)
 
 
 @dataclass(frozen=True)
 class Values:
-    """Consecutive steps: `values[row, column]` belongs to step `first_step + row`."""
+    """Consecutive steps: `values[row, column]` belongs to step `first_step + row`.
+
+    A step has a column if it is a multiple of the column's `every`; what stands in the other rows means
+    nothing.
+    """
 
     first_step: int
     timestamps: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
 
     @property
+    def end(self) -> int:
+        """The step after the last one."""
+        return self.first_step + len(self.values)
+
+    @property
     def last(self) -> int:
         """When the last of them was recorded; 0 if there are none."""
         return int(self.timestamps[-1]) if len(self.timestamps) else 0
 
+    def rows(self, column: Column) -> range:
+        """The rows whose steps have the column."""
+        return range(-self.first_step % column.every, len(self.values), column.every)
 
-@dataclass(frozen=True)
-class Event:
-    """Something that happened.
+    def column(self, index: int, column: Column) -> Series:
+        """The values of the column with that index."""
+        rows = self.rows(column)
+        part = slice(rows.start, None, rows.step)
+        steps = np.arange(self.first_step, self.end, dtype=np.int64)
+        return Series(steps[part], self.values[part, index], self.timestamps[part])
 
-    `start`, `columns`, `evaluation`, `artifact`, `warning`, `status`: see attempt.py and failure.py, which
-    write them.
-    """
-
-    name: str
-    time: int
-    content: Mapping[str, Any]
-
-    @property
-    def last(self) -> int:
-        """When it happened."""
-        return self.time
-
-
-def columns(event: Event) -> list[Column]:
-    """The columns that a `columns` event declares, for all values after it."""
-    return [Column(**column) for column in event.content["columns"]]
+    def count(self, columns: Sequence[Column]) -> int:
+        """How many values there are."""
+        return sum(len(self.rows(column)) for column in columns)
 
 
 def decode(kind: int, payload: bytes) -> Event | Values:
-    """What a frame says.
+    """The frame from its payload.
+
+    A frame whose checksum holds may still say anything, as anybody may have written it: it is checked here,
+    once, and what is read from a journal is what its readers expect.
 
     Raises:
         RecordError: it is not what a frame may say.
     """
     if kind == EVENT_KIND:
-        return _event(payload)
+        return events.decode(payload)
     if kind == VALUES_KIND:
         return _values(payload)
     raise RecordError(f"there is no frame of kind {kind}")
@@ -93,73 +103,3 @@ def _values(payload: bytes) -> Values:
         raise RecordError("the times of its values are none")
     values = np.frombuffer(payload, "<f8", rows * columns, VALUES.size + timestamps.nbytes)
     return Values(first_step, timestamps.astype(np.int64), values.reshape(rows, columns).astype(np.float64))
-
-
-def _event(payload: bytes) -> Event:
-    try:
-        content = parse_json(payload)
-    except ValueError as error:
-        raise RecordError(f"its event is no JSON: {error}") from error
-    said = Fields(content, "its event")
-    name, time = said.text("event"), said.time("time")
-    check = _CHECKS.get(name)
-    if check is not None:
-        check(said)
-    return Event(name, time, {key: value for key, value in content.items() if key not in ("event", "time")})
-
-
-def _check_start(said: Fields) -> None:
-    said.text("device", "")
-    said.text("device_name", "")
-
-
-def _check_columns(said: Fields) -> None:
-    keys = set()
-    for each in said.list("columns"):
-        column = Fields(each, "a column")
-        if column.names() - {"key", "every"}:
-            raise RecordError("a column says something else than `key` and `every`")
-        keys.add(column.text("key"))
-        column.count("every", 1, least=1)
-    if len(keys) != len(said.list("columns")) or not keys:
-        raise RecordError("its columns are not told apart")
-
-
-def _check_evaluation(said: Fields) -> None:
-    said.count("step")
-    said.numbers("values")
-    if "image" in said:
-        said.fields("image").text("key")
-        said.fields("image").text("path")
-    if "text" in said:
-        said.fields("text").text("path")
-
-
-def _check_artifact(said: Fields) -> None:
-    said.text("path")
-    said.text("to")
-
-
-def _check_warning(said: Fields) -> None:
-    said.text("message")
-
-
-def _check_status(said: Fields) -> None:
-    if said.text("status") not in STATUSES:
-        raise RecordError(f"there is no status {said.text('status')[:60]!r}")
-    for name in ("message", "hint", "weights"):
-        said.text(name, "")
-    said.count("weights_step", 0)
-    if "peak_memory" in said:
-        said.count("peak_memory")
-
-
-_CHECKS = {
-    "start": _check_start,
-    "columns": _check_columns,
-    "evaluation": _check_evaluation,
-    "artifact": _check_artifact,
-    "warning": _check_warning,
-    "status": _check_status,
-}
-"""By the name of the event; what else there may be is not read."""

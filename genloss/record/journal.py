@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import errno
 import gzip
-import json
 import os
 import shutil
 import struct
@@ -30,11 +29,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self, cast
+from typing import BinaryIO, Self, cast
 
 from genloss.errors import RecordError
-from genloss.record import files
-from genloss.record.frame import EVENT_KIND, VALUES, VALUES_KIND, Column, Event, Values, columns, decode
+from genloss.record import events, files
+from genloss.record.events import ColumnsDeclared, Event
+from genloss.record.frame import EVENT_KIND, VALUES, VALUES_KIND, Values, decode
 
 MAGIC = b"genloss journal 2\n"
 HEAD = struct.Struct(f"<{len(MAGIC)}s16sI")
@@ -52,22 +52,6 @@ NO_LOSSES = ("/gradient_norm", "/skipped_updates")
 def now() -> int:
     """The time in milliseconds since 1970, as MLflow wants it."""
     return time.time_ns() // 1_000_000
-
-
-__all__ = [
-    "Column",
-    "Damaged",
-    "Event",
-    "Journal",
-    "Values",
-    "columns",
-    "compress",
-    "identity",
-    "now",
-    "read",
-    "readable_steps",
-    "sync",
-]
 
 
 class Damaged(RecordError):
@@ -109,11 +93,10 @@ class Journal:
             self._write(HEAD.pack(MAGIC, identifier, zlib.crc32(identifier)))
             files.sync(path.parent)  # the name, too
 
-    def event(self, name: str, **content: Any) -> None:
-        """Appends an event with the present time; if the clock was put back, with the last that there is."""
+    def event(self, event: Event) -> None:
+        """Append an event with the current time, or the latest one here if the clock was set back."""
         self._last = max(now(), self._last)
-        said = {"event": name, "time": self._last, **content}
-        self._write(_framed(EVENT_KIND, json.dumps(said, default=str).encode()))
+        self._write(_framed(EVENT_KIND, events.encode(event.at(self._last))))
 
     def values(self, block: Values) -> None:
         """Appends a block of values."""
@@ -206,8 +189,8 @@ def read(path: Path, offset: int = 0, *, salvage: bool = False) -> Iterator[tupl
             if not salvage:
                 raise _damaged(path, start, error.message) from None
             continue
-        if isinstance(frame, Event) and frame.name == "columns":
-            number = len(frame.content["columns"])
+        if isinstance(frame, ColumnsDeclared):
+            number = len(frame.columns)
         yield frame, end
 
 
@@ -252,7 +235,7 @@ def readable_steps(path: Path) -> list[range]:
     found: list[range] = []
     for frame, _ in read(path, salvage=True):
         if isinstance(frame, Values):
-            steps = range(frame.first_step, frame.first_step + len(frame.values))
+            steps = range(frame.first_step, frame.end)
             if found and found[-1].stop == steps.start:
                 steps = range(found.pop().start, steps.stop)
             found.append(steps)

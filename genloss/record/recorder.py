@@ -22,7 +22,9 @@ from torch import Tensor
 
 from genloss.record import block
 from genloss.record.block import Block
-from genloss.record.journal import Column, Values, now
+from genloss.record.events import Column
+from genloss.record.frame import Values
+from genloss.record.journal import now
 from genloss.record.writer import Writer
 
 BLOCKS = 8

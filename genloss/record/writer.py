@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from genloss.errors import MismatchError, NonFiniteError
-from genloss.record.journal import Column, Values
+from genloss.record.events import Column
+from genloss.record.frame import Values
 
 
 class Writer:
@@ -97,13 +98,13 @@ class Writer:
 
     def _last(self, block: Values) -> str:
         """What the last row says."""
-        step = block.first_step + len(block.values) - 1
+        row = len(block.values) - 1
         values = ", ".join(
             f"`{column.key}` {value:.4g}"
-            for column, value in zip(self._columns, block.values[-1], strict=True)
-            if step % column.every == 0
+            for column, value in zip(self._columns, block.values[row], strict=True)
+            if row in block.rows(column)
         )
-        return f"; the last finite values, at step {step}, were {values}"
+        return f"; the last finite values, at step {block.end - 1}, were {values}"
 
 
 def rows(block: Values, start: int, end: int | None = None) -> Values:

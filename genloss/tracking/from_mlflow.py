@@ -21,13 +21,14 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
-from genloss.comparison.runs import PENDING, Cost, Direction, RunResult
+from genloss.comparison.runs import Cost, Direction, RunResult
 from genloss.comparison.studies import StudyRuns, guessed_sets, updates
 from genloss.errors import RequestError, TrackingError, did_you_mean
 from genloss.experiment.schema import Run
 from genloss.experiment.search import trial_of
-from genloss.record.folder import PRUNED, skipped_updates
+from genloss.record.events import KILLED, Status
 from genloss.record.parsing import LARGEST, whole
+from genloss.record.state import skipped_updates
 from genloss.tracking import address, store, tags
 from genloss.tracking.rows import PEAK_MEMORY, SECONDS
 from genloss.tracking.run_files import UNANSWERED
@@ -315,7 +316,7 @@ def _result(run: MlflowRun, told: Told, reader: Reader) -> RunResult | None:
         objective=objective,
         seed=seed,
         status=_status(run),
-        message=said.get("genloss.message", ""),
+        message=said.get(tags.MESSAGE, ""),
         hint=said.get("genloss.hint", ""),
         metrics={
             key.removeprefix("eval/"): value if abs(value) < INFINITE else math.nan
@@ -336,10 +337,12 @@ def _result(run: MlflowRun, told: Told, reader: Reader) -> RunResult | None:
     )
 
 
-def _status(run: MlflowRun) -> str:
-    """How the run ended: MLflow has no word for trials that were pruned, and calls them killed."""
-    pruned = tags.TRIAL in run.data.tags and run.data.tags.get("genloss.message", "").startswith("pruned at ")
-    return PRUNED if pruned and run.info.status == "KILLED" else str(run.info.status)
+def _status(run: MlflowRun) -> Status:
+    """How the run stands; MLflow's own word is KILLED for what was interrupted and what was pruned."""
+    mlflow = str(run.info.status)
+    if mlflow == KILLED:
+        return Status.PRUNED if run.data.tags.get(tags.STATUS) == Status.PRUNED else Status.INTERRUPTED
+    return Status(mlflow) if mlflow in list(Status) else Status.NOT_STARTED
 
 
 def _cost(run: MlflowRun, params: Mapping[str, str]) -> Cost:
@@ -385,7 +388,8 @@ def _objectives(
 def _not_begun(results: Sequence[RunResult], protocol: Protocol, there: set[str]) -> Iterator[RunResult]:
     """The runs that the study is to have, and MLflow has not: not even deleted."""
     like = {result.objective: result for result in results}
-    pruned = {result.objective for result in results if result.status == PRUNED}  # its other seeds never are
+    # The other seeds of a trial that was pruned are never trained.
+    pruned = {result.objective for result in results if result.status == Status.PRUNED}
     searched = any(result.trial is not None for result in results)
     for seed in protocol.seeds:
         for objective in protocol.objectives:
@@ -393,7 +397,11 @@ def _not_begun(results: Sequence[RunResult], protocol: Protocol, there: set[str]
             if name in there or objective in pruned:
                 continue
             result = RunResult(
-                name=name, objective=objective, seed=seed, status=PENDING, data_digest=protocol.data
+                name=name,
+                objective=objective,
+                seed=seed,
+                status=Status.NOT_STARTED,
+                data_digest=protocol.data,
             )
             if searched and (trial := trial_of(objective)) is not None:
                 result = replace(result, base=trial[0], trial=trial[1])

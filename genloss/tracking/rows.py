@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from mlflow.entities import Metric
 
-from genloss.record import journal
-from genloss.record.cost import RunCost
-from genloss.record.journal import Column, Event, Values
+from genloss.record.events import Column, ColumnsDeclared, Evaluated, Event, Status
+from genloss.record.frame import Series, Values
+from genloss.record.state import RunState
 
 NON_FINITE = "non_finite_values"
 """The metric that counts them. MLflow gets NaN for each; the journal has what it was."""
@@ -32,117 +32,103 @@ class NonFinite:
 def non_finite(frame: Event | Values, columns: Sequence[Column]) -> NonFinite | None:
     """The values of a frame that are not finite, if there are any."""
     if isinstance(frame, Values):
-        steps = frame.first_step + np.arange(len(frame.values))
-        present = steps[:, None] % [column.every for column in columns] == 0
-        found = np.argwhere(present & ~np.isfinite(frame.values))
-        if not len(found):
+        found = [
+            (step, index, value, timestamp)
+            for index, column in enumerate(columns)
+            for step, value, timestamp in _not_finite(frame.column(index, column))
+        ]
+        if not found:
             return None
-        row, column = found[0]
-        first = f"step {steps[row]}: {columns[column].key} = {frame.values[row, column]}"
-        last = found[-1][0]
-        return NonFinite(len(found), first, int(steps[last]), int(frame.timestamps[last]))
-    if frame.name != "evaluation":
+        step, index, value, _ = min(found)
+        *_, timestamp = last = max(found)
+        return NonFinite(len(found), f"step {step}: {columns[index].key} = {value}", last[0], timestamp)
+    if not isinstance(frame, Evaluated):
         return None
-    step = frame.content["step"]
-    listed = [f"{key} = {value}" for key, value in frame.content["values"].items() if not np.isfinite(value)]
-    return NonFinite(len(listed), f"step {step}: {listed[0]}", step, frame.time) if listed else None
+    listed = [f"{key} = {value}" for key, value in frame.values.items() if not np.isfinite(value)]
+    first = f"step {frame.step}: {listed[0]}" if listed else ""
+    return NonFinite(len(listed), first, frame.step, frame.time) if listed else None
+
+
+def _not_finite(series: Series) -> Iterator[tuple[int, float, int]]:
+    """Step, value and timestamp of each value that is NaN or infinite."""
+    where = ~np.isfinite(series.values)
+    return zip(
+        series.steps[where].tolist(),
+        series.values[where].tolist(),
+        series.timestamps[where].tolist(),
+        strict=True,
+    )
 
 
 def metrics(frame: Event | Values, columns: Sequence[Column]) -> Iterator[Metric]:
     """A frame's values as MLflow takes them, column by column."""
     if isinstance(frame, Values):
-        values = np.where(np.isfinite(frame.values), frame.values, np.nan)
         for index, column in enumerate(columns):
-            start = -frame.first_step % column.every
-            rows = slice(start, None, column.every)
-            steps = range(frame.first_step + start, frame.first_step + len(values), column.every)
+            series = frame.column(index, column)
+            values = np.where(np.isfinite(series.values), series.values, np.nan)
             for value, timestamp, step in zip(
-                values[rows, index].tolist(), frame.timestamps[rows].tolist(), steps, strict=True
+                values.tolist(), series.timestamps.tolist(), series.steps.tolist(), strict=True
             ):
                 yield Metric(column.key, value, timestamp, step)
-    elif frame.name == "evaluation":
-        step = frame.content["step"]
-        for key, value in frame.content["values"].items():
-            yield Metric(key, value if np.isfinite(value) else np.nan, frame.time, step)
+    elif isinstance(frame, Evaluated):
+        for key, value in frame.values.items():
+            yield Metric(key, value if np.isfinite(value) else np.nan, frame.time, frame.step)
 
 
 def number(frame: Event | Values, columns: Sequence[Column]) -> int:
     """How many values a frame has."""
     if isinstance(frame, Values):
-        last = frame.first_step + len(frame.values) - 1
-        return sum(last // column.every - (frame.first_step - 1) // column.every for column in columns)
-    return len(frame.content["values"]) if frame.name == "evaluation" else 0
+        return frame.count(columns)
+    return len(frame.values) if isinstance(frame, Evaluated) else 0
 
 
 @dataclass
-class Seen:
-    """What the frames of a journal said so far; of its values nothing is kept.
+class Seen(RunState):
+    """What a journal's frames said so far, with what MLflow needs besides; no values are kept.
 
     Attributes:
-        columns: what the values are.
         keys: of all metrics, in the journal's order.
         lasts: the last step of each metric.
         pictures: the last step of each kind of picture.
-        warnings: in the journal's order, each once.
-        ended: whether it says how the run ended.
-        last: the time of the last frame.
-        cost: what the run took.
-        steps: so many are recorded.
-        non_finite: so many values were NaN or infinite.
+        non_finite: how many values were NaN or infinite.
     """
 
-    columns: list[Column] = field(default_factory=list)
     keys: dict[str, None] = field(default_factory=dict)
     lasts: dict[str, int] = field(default_factory=dict)
     pictures: dict[str, int] = field(default_factory=dict)
-    warnings: dict[str, None] = field(default_factory=dict)
-    ended: bool = False
-    last: int = 0
-    steps: int = 0
     non_finite: int = 0
-    cost: RunCost = field(default_factory=RunCost)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the journal says how the run ended."""
+        return self.status != Status.RUNNING
 
     def can_be_read(self, frame: Event | Values) -> bool:
         """Whether it is known what a frame's values are: that frame, too, may have been damaged."""
         return isinstance(frame, Event) or frame.values.shape[1] == len(self.columns)
 
-    def take(self, frame: Event | Values) -> NonFinite | None:
-        """Keeps what later frames need; says which of this one's values are not finite."""
+    def take(self, frame: Event | Values) -> None:
+        """Advance by one frame."""
+        super().take(frame)
+        if found := non_finite(frame, self.columns):
+            self.non_finite += found.count
         if isinstance(frame, Values):
-            self.last = int(frame.timestamps[-1])
-            self.steps = frame.first_step + len(frame.values)
             for column in self.columns:
-                step = (self.steps - 1) // column.every * column.every
-                if step >= frame.first_step:
-                    self._reach(column.key, step)
-        else:
-            self.last = frame.time
-            self._event(frame)
-        self.cost.take(frame)
-        found = non_finite(frame, self.columns)
-        self.non_finite += found.count if found else 0
-        return found
+                if rows := frame.rows(column):
+                    self._reach(column.key, frame.first_step + rows[-1])
+        elif isinstance(frame, ColumnsDeclared):
+            self.keys |= {column.key: None for column in self.columns}
+        elif isinstance(frame, Evaluated):
+            self.keys |= dict.fromkeys(frame.values)
+            for key in frame.values:
+                self._reach(key, frame.step)
+            if frame.image:
+                self.pictures[frame.image.key] = frame.step
 
     def _reach(self, key: str, step: int) -> None:
         self.lasts[key] = max(step, self.lasts.get(key, step))
 
     def cost_metrics(self, when: int) -> list[Metric]:
         """What the run took, as metrics of its last step."""
-        numbers = {SECONDS: self.cost.seconds, PEAK_MEMORY: self.cost.peak_memory}
+        numbers = {SECONDS: self.seconds, PEAK_MEMORY: self.peak_memory}
         return [Metric(key, value, when, self.steps) for key, value in numbers.items() if value is not None]
-
-    def _event(self, event: Event) -> None:
-        content = event.content
-        if event.name == "columns":
-            self.columns = journal.columns(event)
-            self.keys |= {column.key: None for column in self.columns}
-        elif event.name == "evaluation":
-            self.keys |= dict.fromkeys(content["values"])
-            for key in content["values"]:
-                self._reach(key, content["step"])
-            if "image" in content:
-                self.pictures[content["image"]["key"]] = content["step"]
-        elif event.name == "warning":
-            self.warnings[content["message"]] = None
-        elif event.name in ("start", "status"):
-            self.ended = event.name == "status"

@@ -9,8 +9,8 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from genloss.record.events import ArtifactWritten, Ended, Evaluated, Event
 from genloss.record.folder import RunFolder
-from genloss.record.journal import Event
 from genloss.tracking import paths, store
 
 JOURNAL = "journal.gz"
@@ -51,16 +51,16 @@ class Artifact:
 
 def named_by(event: Event) -> Iterator[Artifact]:
     """The files that an event names."""
-    content = event.content
-    if event.name == "artifact":
-        yield Artifact(content["path"], content["to"])
-    elif event.name == "evaluation":
-        if picture := content.get("image"):
-            yield Artifact(picture["path"], IMAGES, picture["key"], content["step"], event.time)
-        if text := content.get("text"):
-            yield Artifact(text["path"], TEXTS)
-    elif event.name == "status":
-        yield Artifact(f"artifacts/{JOURNAL}")
+    match event:
+        case ArtifactWritten():
+            yield Artifact(event.path, event.to)
+        case Evaluated():
+            if event.image:
+                yield Artifact(event.image.path, IMAGES, event.image.key, event.step, event.time)
+            if event.text:
+                yield Artifact(event.text, TEXTS)
+        case Ended():
+            yield Artifact(f"artifacts/{JOURNAL}")
 
 
 def missing(

@@ -18,8 +18,19 @@ from mlflow.exceptions import MlflowException
 from genloss.errors import RecordError
 from genloss.record import journal
 from genloss.record.cursor import Cursor
+from genloss.record.events import (
+    SILENT,
+    ArtifactWritten,
+    Ended,
+    Evaluated,
+    Event,
+    Started,
+    Status,
+    Warned,
+)
 from genloss.record.folder import RunFolder
-from genloss.record.journal import Damaged, Event, Values
+from genloss.record.frame import Values
+from genloss.record.journal import Damaged
 from genloss.tracking import rows, run_files, verification
 from genloss.tracking.delivery import RunGone
 from genloss.tracking.rows import NON_FINITE, Seen
@@ -37,7 +48,6 @@ PATIENCE = 2.0
 """Seconds that less than a batch waits for more."""
 
 BYTES_A_BATCH = 8 * BATCH
-SILENT = "its process ended without a word"
 
 
 class RunShipping:
@@ -106,7 +116,7 @@ class RunShipping:
             return
         if not self.seen.ended or self._damage or self._target.is_set_aside():
             with self._lenient():
-                self._end("KILLED", SILENT, self.seen.last)
+                self._end(Status.INTERRUPTED, SILENT, self.seen.last)
                 self._close()
 
     @contextmanager
@@ -138,7 +148,7 @@ class RunShipping:
         there = f"the values of the steps 0 to {cursor.steps - 1} are" if cursor.steps else "no value is"
         if self._target.is_set_aside():
             self._target.set_aside()
-        self._target.end("FAILED", f"{message}; {there} here", self.seen.last)
+        self._target.end(Status.FAILED, f"{message}; {there} here", self.seen.last)
         self._close()
 
     def _adopt(self, cursor: Cursor) -> None:
@@ -200,7 +210,7 @@ class RunShipping:
                     pending = []
                     batches += 1
             self._closed = ""
-            if isinstance(frame, Event) and (frame.name != "evaluation" or frame.content.keys() & PICTURES):
+            if isinstance(frame, Event) and (not isinstance(frame, Evaluated) or frame.image or frame.text):
                 if pending:
                     self._log(pending, whole)
                     pending = []
@@ -221,9 +231,9 @@ class RunShipping:
 
     def _metrics(self, frame: Event | Values) -> Iterator[Metric]:
         """A frame's metrics, and at last the number of all values that are not finite."""
-        found = self.seen.take(frame)
+        self.seen.take(frame)
         yield from rows.metrics(frame, self.seen.columns)
-        if found:
+        if found := rows.non_finite(frame, self.seen.columns):
             if found.count == self.seen.non_finite:
                 self._target.log(tags={"genloss.first_non_finite": found.first})
             yield Metric(NON_FINITE, self.seen.non_finite, found.timestamp, found.step)
@@ -240,25 +250,26 @@ class RunShipping:
         return False
 
     def _act(self, event: Event) -> None:
-        content, target = event.content, self._target
-        if event.name == "start":
-            target.begin_again()
-            target.log(tags={f"genloss.{key}": str(value) for key, value in content.items()})
-        elif event.name == "warning":
-            target.log(tags={"genloss.warning": "; ".join(self.seen.warnings)})
-        elif event.name in ("artifact", "evaluation"):
-            for artifact in run_files.named_by(event):
-                self._send(artifact)
-        elif event.name == "status":
-            told = ("weights", "weights_step", "hint")
-            tags = {f"genloss.{key}": str(content[key]) for key in told if content.get(key, "") != ""}
-            target.log(tags={**tags, "genloss.steps": str(self.seen.steps)})
-            target.metrics(self.seen.cost_metrics(event.time))
-            self._end(content["status"], content.get("message", ""), event.time)
+        content, target = event.content(), self._target
+        match event:
+            case Started():
+                target.begin_again()
+                target.log(tags={f"genloss.{key}": str(value) for key, value in content.items()})
+            case Warned():
+                target.log(tags={"genloss.warning": "; ".join(self.seen.warnings)})
+            case ArtifactWritten() | Evaluated():
+                for artifact in run_files.named_by(event):
+                    self._send(artifact)
+            case Ended():
+                told = [key for key in ("weights", "weights_step", "hint") if key in content]
+                tags = {f"genloss.{key}": str(content[key]) for key in told}
+                target.log(tags={**tags, "genloss.steps": str(self.seen.steps)})
+                target.metrics(self.seen.cost_metrics(event.time))
+                self._end(event.status, event.message, event.time)
 
-    def _end(self, status: str, message: str, when: int) -> None:
+    def _end(self, status: Status, message: str, when: int) -> None:
         if self._damage:
-            status, message = "FAILED", self._damage
+            status, message = Status.FAILED, self._damage
         if self._target.is_set_aside():
             self._target.set_aside()
         self._send(self._journal_copy)
@@ -359,10 +370,6 @@ class RunShipping:
         )
         with suppress(OSError):  # a full disk: what is shipped once more does no harm
             cursor.write(self.folder.shipped)
-
-
-PICTURES = {"image", "text"}
-"""What an evaluation may come with."""
 
 
 def tell(line: str) -> None:

@@ -21,13 +21,14 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_RUN_NOTE, ML
 
 from genloss.errors import RecordError, TrackingError
 from genloss.experiment.schema import Run
-from genloss.record.folder import PRUNED, RunFolder
+from genloss.record.events import KILLED, Status
+from genloss.record.folder import RunFolder
 from genloss.tracking import paths, store
 from genloss.tracking.delivery import Delivery, Rejection, RunGone
 from genloss.tracking.note import fenced
 from genloss.tracking.paths import Refused
 from genloss.tracking.run_files import IMAGES, Artifact
-from genloss.tracking.tags import LONGEST_TAG, comparison_tags
+from genloss.tracking.tags import LONGEST_TAG, MESSAGE, STATUS, comparison_tags
 
 LONGEST_PARAM, LONGEST_DIGEST = 6000, 36
 SHORTENED = " (the whole is in the artifact config.yaml)"
@@ -239,8 +240,8 @@ class Target:
         run = self._delivery.call(self._client.get_run, self.run_id)
         if run.info.status == "RUNNING":
             return
-        ours = ["genloss.message", "genloss.hint", "genloss.weights", "genloss.weights_step"]
-        if run.data.tags.get(MLFLOW_RUN_NOTE, "").startswith(FAILED_NOTE):
+        ours = [STATUS, MESSAGE, "genloss.hint", "genloss.weights", "genloss.weights_step"]
+        if self._is_ours(run.data.tags):
             ours.append(MLFLOW_RUN_NOTE)
         for key in ours:
             if key in run.data.tags:
@@ -254,17 +255,26 @@ class Target:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # deleted by a call whose answer was lost
                 raise
 
-    def end(self, status: str, message: str, when: int) -> None:
+    def end(self, status: Status, message: str, when: int) -> None:
         """Says how the run ended, and when."""
-        tags = {"genloss.message": message} if message else {}
-        if status == "FAILED":
-            before = self._delivery.call(self._client.get_run, self.run_id).data.tags.get(MLFLOW_RUN_NOTE, "")
-            if not before or before.startswith(FAILED_NOTE):
-                tags[MLFLOW_RUN_NOTE] = f"{FAILED_NOTE}\n\n{fenced(message)}{self._reproduce()}"
+        tags = {STATUS: str(status)}
+        if message:
+            tags[MESSAGE] = message
+        if status == Status.FAILED:
+            before = self._delivery.call(self._client.get_run, self.run_id).data.tags
+            if not before.get(MLFLOW_RUN_NOTE) or self._is_ours(before):
+                tags[MLFLOW_RUN_NOTE] = self._note(message)
         self.log(tags=tags)
-        # MLflow has no such word; the message says it.
-        status = "KILLED" if status == PRUNED else status
-        self._delivery.call(self._client.set_terminated, self.run_id, status, end_time=when or None)
+        mlflow = KILLED if status in (Status.INTERRUPTED, Status.PRUNED) else str(status)
+        self._delivery.call(self._client.set_terminated, self.run_id, mlflow, end_time=when or None)
+
+    def _note(self, message: str) -> str:
+        """The run's note in MLflow if it failed."""
+        return f"{FAILED_NOTE}\n\n{fenced(message)}{self._reproduce()}"
+
+    def _is_ours(self, tags: Mapping[str, str]) -> bool:
+        """Whether the run's note is the one that its failure left, and nobody has edited it."""
+        return MESSAGE in tags and tags.get(MLFLOW_RUN_NOTE) == self._note(tags[MESSAGE])
 
     def _reproduce(self) -> str:
         try:

@@ -17,8 +17,9 @@ from mlflow.exceptions import MlflowException
 from genloss.errors import RecordError, TrackingError
 from genloss.record import journal
 from genloss.record.cursor import Cursor
+from genloss.record.events import Event
 from genloss.record.folder import RunFolder, StudyFolder
-from genloss.record.journal import Event, Values
+from genloss.record.frame import Values
 from genloss.tracking import address, allowed, comparison_run, fail_fast, run_files, store
 from genloss.tracking.rows import Seen
 from genloss.tracking.run_files import Artifact

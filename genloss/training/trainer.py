@@ -33,7 +33,7 @@ from genloss.errors import GenlossError
 from genloss.experiment.schema import Choice
 from genloss.experiment.schema import Objective as ObjectiveConfig
 from genloss.experiment.schema import Player as PlayerConfig
-from genloss.record.journal import Column
+from genloss.record.events import Column
 from genloss.record.recorder import Recorder
 from genloss.training import networks, optimizers, seeds, states
 from genloss.training.batches import Batches
@@ -223,7 +223,7 @@ class Trainer:
         skip = self.training.on_nonfinite == "skip"
         while self.step < until:
             if self.should_stop():
-                raise Interrupted(f"interrupted at step {self.step}")
+                raise Interrupted(f"stopped at step {self.step}")
             row: list[Tensor | None] = []
             for group in self.groups:
                 updates = []

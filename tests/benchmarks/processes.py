@@ -264,12 +264,12 @@ def genloss(
 
 def _times(path: Path, began: float) -> tuple[float, float, float, float]:
     from genloss.record import journal
-    from genloss.record.journal import Event
+    from genloss.record.events import Event
 
     times: dict[str, int] = {}
     for frame, _ in journal.read(path):
         if isinstance(frame, Event):
-            times[frame.name] = frame.time
+            times[frame.NAME] = frame.time
         else:
             times["values"] = int(frame.timestamps[-1])
     start, first, last, end = (

@@ -18,6 +18,7 @@ import pytest
 
 from genloss.comparison.from_records import comparison_of
 from genloss.record import owner
+from genloss.record.events import ColumnsDeclared, Ended, Status
 from genloss.record.folder import StudyFolder
 from genloss.tracking.tracker import Tracker
 from tests.commands.conftest import Said
@@ -42,10 +43,10 @@ def study(name: str, *, days: float = 0, shipped: bool = True, status: str = "FI
     folder = write_study(Path(), name=name)
     run = folder.run("minimax-0")
     with begin(run) as journal:
-        journal.event("columns", columns=columns("generator/total"))
+        journal.event(ColumnsDeclared(columns=columns("generator/total")))
         journal.values(block(0, np.ones((5, 1))))
         if status:
-            journal.event("status", status=status)
+            journal.event(Ended(status=Status(status)))
     if shipped:
         ship(folder)
     then = time.time() - days * DAY

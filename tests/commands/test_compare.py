@@ -46,11 +46,11 @@ def test_what_did_not_finish_is_told_and_why(genloss: Genloss, here: Path) -> No
     made = study(here, train=False)
     finish(made, "a-0", {"frechet_distance": 1.0})
     finish(made, "b-0", {}, status="FAILED", message="planted", hint="do something")
-    finish(made, "b-1", {}, status="KILLED", message="interrupted at step 5")
+    finish(made, "b-1", {}, status="INTERRUPTED", message="stopped at step 5")
     said = genloss("compare")
     assert said.code == 0
     assert "warning: `b-0` failed: planted\nhint: do something" in said.err
-    assert "warning: `b-1`: KILLED: interrupted at step 5\n" in said.err
+    assert "warning: `b-1`: INTERRUPTED: stopped at step 5\n" in said.err
     assert "warning: `a-1`, `a-2` and `b-2`: NOT STARTED" in said.err
     assert "1 of 3" in said.out
 
@@ -60,11 +60,11 @@ def test_of_several_studies_the_runs_are_named_with_theirs(genloss: Genloss, her
         made = study(here, name=name, seeds=seeds, train=False, created=created)
         finish(made, f"a-{seeds[0]}", {"frechet_distance": 1.0, "recall": 0.5})
         finish(made, f"b-{seeds[0]}", {}, status="FAILED", message="planted")
-        finish(made, f"b-{seeds[1]}", {}, status="KILLED", message="interrupted at step 5")
+        finish(made, f"b-{seeds[1]}", {}, status="INTERRUPTED", message="stopped at step 5")
     said = genloss("compare", "one", "two")
     assert said.code == 0, said.err
     assert "warning: `b-0` of `one` and `b-3` of `two` failed: planted\n" in said.err
-    assert "warning: `b-1` of `one` and `b-4` of `two`: KILLED: interrupted at step 5\n" in said.err
+    assert "warning: `b-1` of `one` and `b-4` of `two`: INTERRUPTED: stopped at step 5\n" in said.err
 
 
 def test_json_is_for_programs(genloss: Genloss, here: Path) -> None:

@@ -140,8 +140,8 @@ def test_a_run_that_is_interrupted_has_not_failed_and_nothing_is_foretold(live: 
     display.ended(live.todo[1], "FINISHED", "")
     assert live.lines(display, 80)[-1] == "1 of 4 runs done, 0:10 so far, about 0:19 left"
     display.stopping()
-    display.ended(live.todo[0], "KILLED", "interrupted at step 400")
-    assert file.getvalue() == "[2/4] squared-0 killed after 4.0 s: interrupted at step 400\n"
+    display.ended(live.todo[0], "INTERRUPTED", "stopped at step 400")
+    assert file.getvalue() == "[2/4] squared-0 interrupted after 4.0 s: stopped at step 400\n"
     assert live.lines(display, 80) == ["2 of 4 runs done, 1 interrupted, 0:10 so far, ending"]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from genloss.record.events import ColumnsDeclared, Ended, Status
 from genloss.record.folder import StudyFolder
 from tests.commands.conftest import Said
 from tests.faults import support
@@ -31,9 +32,9 @@ def study(root: Path, name: str = "gan-losses") -> StudyFolder:
     """A study of one run that has finished."""
     folder = write_study(root, name=name)
     with begin(folder.run("minimax-0")) as journal:
-        journal.event("columns", columns=columns("generator/total"))
+        journal.event(ColumnsDeclared(columns=columns("generator/total")))
         journal.values(block(0, np.ones((5, 1))))
-        journal.event("status", status="FINISHED")
+        journal.event(Ended(status=Status.FINISHED))
     return folder
 
 

@@ -86,7 +86,7 @@ def test_one_objective() -> None:
 
 
 def test_nothing_to_compare() -> None:
-    assert said(comparison({"a": [FAILED] * 3, "b": ["KILLED"] * 3})) == (
+    assert said(comparison({"a": [FAILED] * 3, "b": ["INTERRUPTED"] * 3})) == (
         "None of 6 runs finished, so there is nothing to compare.",
     )
     assert said(comparison({"a": [1.0], "b": [2.0]}, metrics={})) == (

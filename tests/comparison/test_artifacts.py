@@ -12,8 +12,10 @@ import pytest
 from genloss.comparison.artifacts import LONGEST_TEXT, RecordArtifacts
 from genloss.comparison.run_journal import PARTS
 from genloss.comparison.runs import Cost, RunResult
+from genloss.record.events import Column, ColumnsDeclared, Ended, Evaluated, Picture, Started, Status
 from genloss.record.folder import StudyFolder
-from genloss.record.journal import Journal, Values
+from genloss.record.frame import Values
+from genloss.record.journal import Journal
 
 STUDY: dict[str, Any] = {
     "study": "study-1",
@@ -50,16 +52,23 @@ def study(tmp_path: Path) -> StudyFolder:
     (run.artifacts / "samples" / "step-300.png").write_bytes(b"a picture")
     (run.artifacts / "samples" / "step-600.txt").write_text("ab" * LONGEST_TEXT)
     with Journal(run.journal) as journal:
-        journal.event("start")
-        journal.event("columns", columns=[{"key": "n/a", "every": 1}, {"key": "n/b", "every": 2}])
+        journal.event(Started())
+        journal.event(
+            ColumnsDeclared(
+                columns=(
+                    Column("n/a", 1),
+                    Column("n/b", 2),
+                )
+            )
+        )
         for first in (0, 300):
             rows = np.arange(first, first + 300, dtype=np.float64)
             journal.values(Values(first, np.zeros(300, np.int64), np.stack([rows, -rows], 1)))
-        shown = {"image": {"key": "samples", "path": "artifacts/samples/step-300.png"}}
-        journal.event("evaluation", step=300, values={"eval/m": 2.0, "held_out/n/a": 3.0}, **shown)
-        shown = {"text": {"path": "artifacts/samples/step-600.txt"}}
-        journal.event("evaluation", step=600, values={"eval/m": 1.0}, **shown)
-        journal.event("status", status="FINISHED")
+        numbers = {"eval/m": 2.0, "held_out/n/a": 3.0}
+        picture = Picture("samples", "artifacts/samples/step-300.png")
+        journal.event(Evaluated(step=300, values=numbers, image=picture))
+        journal.event(Evaluated(step=600, values={"eval/m": 1.0}, text="artifacts/samples/step-600.txt"))
+        journal.event(Ended(status=Status.FINISHED))
     folder.study.write_text(json.dumps(STUDY))
     (folder.path / "experiment.yaml").write_text("name: a  # as written\n")
     return folder
@@ -103,7 +112,7 @@ def test_a_picture_that_is_not_the_runs_own_is_left_out(
     run = study.run("a-0")
     (run.path / "link.png").symlink_to(tmp_path / "secret.png")
     with Journal(run.journal) as journal:
-        journal.event("evaluation", step=300, values={}, image={"key": "samples", "path": name})
+        journal.event(Evaluated(step=300, values={}, image=Picture("samples", name)))
     assert RecordArtifacts(study).pictures(result(study)) == {}
 
 
@@ -138,7 +147,7 @@ def test_values_that_fit_no_columns_are_left_out(study: StudyFolder) -> None:
 
 def test_of_two_evaluations_at_one_step_the_last_counts(study: StudyFolder) -> None:
     with Journal(study.run("a-0").journal) as journal:
-        journal.event("evaluation", step=300, values={"eval/m": 5.0})
+        journal.event(Evaluated(step=300, values={"eval/m": 5.0}))
     assert RecordArtifacts(study).evaluations(result(study))["eval/m"] == ([300, 600], [5.0, 1.0])
 
 

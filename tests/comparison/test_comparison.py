@@ -31,7 +31,7 @@ def example() -> Comparison:
             "base": BASE,
             "good": GOOD,
             "odd": {0: FAILED, 1: math.nan, **ODD},
-            "lone": {**LONE, 1: FAILED, 2: "KILLED"},
+            "lone": {**LONE, 1: FAILED, 2: "INTERRUPTED"},
             "gone": {0: FAILED, 1: "NOT STARTED"},
         },
         reference=7.5,

@@ -11,8 +11,10 @@ import PIL.Image
 import pytest
 
 from genloss.comparison.curves import POINTS, loss_curves, means
+from genloss.record.events import Column, ColumnsDeclared, Evaluated
 from genloss.record.folder import RunFolder
-from genloss.record.journal import Column, Journal, Values
+from genloss.record.frame import Values
+from genloss.record.journal import Journal
 
 
 def blocks(values: np.ndarray, rows: int) -> Iterator[Values]:
@@ -74,10 +76,10 @@ def test_a_figure_has_a_panel_a_player(tmp_path: Path) -> None:
     with Journal(folder.journal) as journal:
         assert not loss_curves(folder, path)
         columns = ["one/a", "one/total", "two/b", "two/total"]
-        journal.event("columns", columns=[{"key": key, "every": 1} for key in columns])
+        journal.event(ColumnsDeclared(columns=tuple(Column(key, 1) for key in columns)))
         for block in blocks(np.random.default_rng(0).normal(size=(100, 4)), 64):
             journal.values(block)
-        journal.event("evaluation", step=100, values={"held_out/one/a": 0.5})
+        journal.event(Evaluated(step=100, values={"held_out/one/a": 0.5}))
     assert loss_curves(folder, path)
     with PIL.Image.open(path) as image:
         assert image.width > 2 * image.height

@@ -46,10 +46,10 @@ def test_each_way_in_which_a_run_did_not_finish_is_told(tmp_path: Path) -> None:
     content[60] ^= 1
     damaged.journal.write_bytes(content)
     runs = read_study(made).runs
-    assert [run.status for run in runs] == ["FINISHED", "FAILED", "KILLED", "FAILED", "NOT STARTED"]
+    assert [run.status for run in runs] == ["FINISHED", "FAILED", "INTERRUPTED", "FAILED", "NOT STARTED"]
     assert math.isnan(runs[0].metrics["frechet_distance"])
     assert (runs[1].message, runs[1].hint) == ("planted", "do something")
-    assert runs[2].message == "its process ended without a word"
+    assert runs[2].message == "the worker died without reporting a status"
     assert "is damaged at byte" in runs[3].message
     assert runs[3].hint == "`genloss resume` trains it anew"
     assert (runs[4].metrics, runs[4].cost.steps) == ({}, 0)

@@ -226,7 +226,7 @@ def test_of_a_seed_that_two_studies_have_the_newest_that_has_ended_counts() -> N
         [
             *objective("a", seeds=[0]),
             *objective("a", seeds=[1], status="FAILED"),
-            *objective("a", seeds=[2], status="KILLED"),
+            *objective("a", seeds=[2], status="INTERRUPTED"),
         ],
         created=2,
     )

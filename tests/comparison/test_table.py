@@ -109,7 +109,7 @@ def test_pairs_are_rows_and_each_says_what_is_better() -> None:
 
 
 def test_markdown_has_the_answer_the_table_and_what_did_not_finish() -> None:
-    found = comparison({"a": [1.0, 2.0, 6.0], "b": [FAILED, FAILED, "KILLED"]}, reference=0.5)
+    found = comparison({"a": [1.0, 2.0, 6.0], "b": [FAILED, FAILED, "INTERRUPTED"]}, reference=0.5)
     lines = markdown(found).splitlines()
     assert lines[0] == " ".join(found.answer())
     assert lines[2:6] == [
@@ -124,7 +124,7 @@ def test_markdown_has_the_answer_the_table_and_what_did_not_finish() -> None:
         "**3 of 6 runs did not finish:**",
         "",
         "* FAILED: `b-0` and `b-1`",
-        "* KILLED: `b-2`",
+        "* INTERRUPTED: `b-2`",
     ]
     assert str(found) == markdown(found)
 
@@ -134,9 +134,9 @@ def test_markdown_says_why_runs_did_not_finish_and_of_which_study_where_there_ar
         run("a", 0, 1.0),
         run("a", 1, FAILED, message="nan at step 7"),
         run("a", 2, FAILED, message="nan at step 30"),
-        run("a", 3, "KILLED", message="interrupted at step 5"),
-        run("a", 4, "KILLED", message="interrupted at step 9"),
-        run("a", 5, "KILLED", message="its process ended without a word"),
+        run("a", 3, "INTERRUPTED", message="stopped at step 5"),
+        run("a", 4, "INTERRUPTED", message="stopped at step 9"),
+        run("a", 5, "INTERRUPTED", message="the worker died without reporting a status"),
         run("a", 6, "NOT STARTED"),
         run("a", 7, math.nan),
     ]
@@ -149,14 +149,14 @@ def test_markdown_says_why_runs_did_not_finish_and_of_which_study_where_there_ar
     one, two = said(["s-1"] * 8), said(["s-1", "s-2"] * 4)
     assert one[-4:] == [
         "* FAILED: `a-1` and `a-2`: nan at step 7",
-        "* KILLED: `a-3` and `a-4`: interrupted at step 5",
-        "* KILLED: `a-5`: its process ended without a word",
+        "* INTERRUPTED: `a-3` and `a-4`: stopped at step 5",
+        "* INTERRUPTED: `a-5`: the worker died without reporting a status",
         "* NOT STARTED: `a-6`",
     ]
     assert two[-4:] == [
         "* FAILED: `a-1` of `s-2` and `a-2` of `s-1`: nan at step 7",
-        "* KILLED: `a-3` of `s-2` and `a-4` of `s-1`: interrupted at step 5",
-        "* KILLED: `a-5` of `s-2`: its process ended without a word",
+        "* INTERRUPTED: `a-3` of `s-2` and `a-4` of `s-1`: stopped at step 5",
+        "* INTERRUPTED: `a-5` of `s-2`: the worker died without reporting a status",
         "* NOT STARTED: `a-6` of `s-1`",
     ]
     assert any("not in its mean: `a-7`." in line for line in one)

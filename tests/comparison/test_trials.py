@@ -51,7 +51,7 @@ def test_the_best_is_said_with_its_values_and_that_it_is_optimistic() -> None:
         trial("a", 2, "PRUNED"),
         trial("a", 3, "FAILED"),
         trial("b", 0, 2.0, point={"model.hidden": [64, 64]}),
-        trial("b", 1, "KILLED"),
+        trial("b", 1, "INTERRUPTED"),
         references={"m": 0.5},
     )
     assert found.answer() == (

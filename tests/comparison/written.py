@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from genloss.experiment.schema import Choice, Objective, Run, Term, Training
+from genloss.record.events import ColumnsDeclared, Ended, Evaluated, Status
 from genloss.record.folder import StudyFolder
 from tests.tracking.studies import BEGAN, begin, block, columns, write_study
 
@@ -84,9 +85,8 @@ def finish(
     folder = made.run(run)
     steps = Run.model_validate_json(folder.run.read_text()).objective.training.steps
     with begin(folder) as journal:
-        journal.event("columns", columns=columns("generator/total"))
+        journal.event(ColumnsDeclared(columns=columns("generator/total")))
         journal.values(block(0, np.ones((steps, 1))))
-        journal.event("evaluation", step=steps // 2, values={f"eval/{key}": 9.0 for key in metrics})
-        journal.event("evaluation", step=steps, values={f"eval/{key}": v for key, v in metrics.items()})
-        told = {"message": "", "hint": "", "peak_memory": 1000, **more}
-        journal.event("status", status=status, **told)
+        journal.event(Evaluated(step=steps // 2, values={f"eval/{key}": 9.0 for key in metrics}))
+        journal.event(Evaluated(step=steps, values={f"eval/{key}": v for key, v in metrics.items()}))
+        journal.event(Ended(status=Status(status), **{"peak_memory": 1000, **more}))

@@ -26,7 +26,8 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from safetensors.torch import load_file
 
 from genloss import commands
-from genloss.record.folder import Record, RunFolder, StudyFolder, read_record
+from genloss.record.folder import RunFolder, StudyFolder, read_state, values_from
+from genloss.record.state import RunState
 
 PLANTED = Path(__file__).parent / "planted.py"
 TRAPS = Path(__file__).parent / "traps"
@@ -154,10 +155,10 @@ def the_study() -> StudyFolder:
     return StudyFolder(found.parent)
 
 
-def record(run: RunFolder) -> Record:
+def record(run: RunFolder) -> RunState:
     """What a run's journal says, each step once."""
-    gathered = read_record(run)
-    steps = [block.first_step + row for block in gathered.values for row in range(len(block.values))]
+    gathered = read_state(run)
+    steps = [block.first_step + row for block in values_from(run, 0) for row in range(len(block.values))]
     assert steps == list(range(len(steps))), f"{run.path} has steps {steps}"
     return gathered
 
@@ -166,7 +167,7 @@ def recorded(run: RunFolder, key: str) -> np.ndarray:
     """All values of a key in a run's journal, in the order of the steps; those that are not there are 0."""
     gathered = record(run)
     index = [column.key for column in gathered.columns].index(key)
-    return np.concatenate([block.values[:, index] for block in gathered.values])
+    return np.concatenate([block.values[:, index] for block in values_from(run, 0)])
 
 
 @dataclass(frozen=True)

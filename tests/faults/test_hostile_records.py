@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 import genloss
 from genloss.comparison.artifacts import RecordArtifacts
 from genloss.comparison.from_records import comparison_of, read_study
-from genloss.comparison.run_journal import Reading
+from genloss.comparison.run_journal import RunJournal
 from genloss.comparison.runs import RunResult
 from genloss.errors import GenlossError
 from genloss.launch import recovery
@@ -33,7 +33,8 @@ from genloss.launch.execute import read_run
 from genloss.launch.resume import _written
 from genloss.record import checkpoint, inventory, journal, owner
 from genloss.record.cursor import Cursor
-from genloss.record.folder import RunFolder, StudyFolder, latest_study, read_record, values_from
+from genloss.record.events import ColumnsDeclared, Ended, Evaluated, Event, Status
+from genloss.record.folder import RunFolder, StudyFolder, latest_study, read_state, values_from
 from genloss.record.frame import EVENT_KIND, VALUES_KIND
 from genloss.record.history import DamagedWarning
 from genloss.record.journal import HEAD, Journal, _framed
@@ -92,10 +93,10 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
 def train(run: RunFolder) -> None:
     run.journal.unlink(missing_ok=True)
     with begin(run) as file:
-        file.event("columns", columns=columns("generator/total", ("generator/rare", 4)))
+        file.event(ColumnsDeclared(columns=columns("generator/total", ("generator/rare", 4))))
         file.values(block(0, np.ones((10, 2))))
-        file.event("evaluation", step=5, values={"eval/recall": 1.0})
-        file.event("status", status="FINISHED")
+        file.event(Evaluated(step=5, values={"eval/recall": 1.0}))
+        file.event(Ended(status=Status.FINISHED))
 
 
 @pytest.fixture
@@ -123,7 +124,7 @@ def read_all(study: StudyFolder) -> None:
         lambda: inventory.look(study),
         latest_study,
         lambda: read_run(run),
-        lambda: read_record(run),
+        lambda: read_state(run),
         lambda: values_from(run, 3),
         lambda: journal.identity(run.journal),
         run.pending,
@@ -134,7 +135,7 @@ def read_all(study: StudyFolder) -> None:
         lambda: owner.read(study.lock),
         lambda: Cursor.read(run.shipped),
         lambda: genloss.history(run),
-        lambda: Reading.of(run.journal, result).evaluations(),
+        lambda: RunJournal.of(run.journal, result).evaluations(),
         lambda: source.losses(result),
         lambda: source.texts(result),
         source.origins,
@@ -153,9 +154,9 @@ def ship(run: RunFolder) -> None:
         if seen.can_be_read(frame):
             seen.take(frame)
             assert len(list(metrics(frame, seen.columns))) == number(frame, seen.columns)
-            if isinstance(frame, journal.Event):
+            if isinstance(frame, Event):
                 list(named_by(frame))
-    seen.cost(0)
+    seen.cost_metrics(0)
 
 
 def assert_the_honest_one_is_whole() -> None:
@@ -293,7 +294,7 @@ def test_a_compressed_journal_with_a_flipped_bit(study: StudyFolder, at: int, bi
         warnings.simplefilter("ignore", DamagedWarning)
         genloss.history(path)
     result = RunResult(name="minimax-0", objective="minimax", seed=0, status="FINISHED")
-    Reading.of(path, result)
+    RunJournal.of(path, result)
     path.unlink()
 
 

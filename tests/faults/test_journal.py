@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from genloss.record import journal
-from genloss.record.journal import Damaged, Journal, Values
+from genloss.record.events import Ended, Started, Status
+from genloss.record.frame import Values
+from genloss.record.journal import Damaged, Journal
 from tests.faults import damages, support
 from tests.faults.conftest import ANEW, DAMAGES, Resumed
 
@@ -54,11 +56,11 @@ def test_no_pickle_was_opened(resumed: Resumed) -> None:
 def write(path: Path) -> list[int]:
     """A journal with events and values; gives where its frames end."""
     with Journal(path) as opened:
-        opened.event("start", device="cpu")
+        opened.event(Started(device="cpu"))
         for first in (0, 3, 6):
             steps = np.arange(first, first + 3)
             opened.values(Values(first, 1000 + steps, steps[:, None] / 7))
-        opened.event("status", status="FINISHED")
+        opened.event(Ended(status=Status.FINISHED))
     return [end for _, end in journal.read(path)]
 
 
@@ -72,10 +74,10 @@ def test_torn_at_any_byte_of_its_last_frame_it_has_all_frames_before_and_takes_n
         path.write_bytes(content[:size])
         assert [end for _, end in journal.read(path)] == ends[:-1]
         with Journal(path) as opened:
-            opened.event("status", status="KILLED")
+            opened.event(Ended(status=Status.INTERRUPTED))
         *before, (last, _) = journal.read(path)
         assert [end for _, end in before] == ends[:-1]
-        assert last.content["status"] == "KILLED"
+        assert last.status == Status.INTERRUPTED
 
 
 def test_torn_in_its_head_it_is_begun_again(tmp_path: Path) -> None:
@@ -85,8 +87,8 @@ def test_torn_in_its_head_it_is_begun_again(tmp_path: Path) -> None:
     for size in range(journal.HEAD.size):
         path.write_bytes(content[:size])
         with Journal(path) as opened:
-            opened.event("status", status="KILLED")
-        assert [frame.name for frame, _ in journal.read(path)] == ["status"]
+            opened.event(Ended(status=Status.INTERRUPTED))
+        assert [frame.NAME for frame, _ in journal.read(path)] == ["status"]
 
 
 def test_any_byte_of_a_frame_in_the_middle_that_changes_is_found(tmp_path: Path) -> None:

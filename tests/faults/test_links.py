@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from genloss.record.events import ArtifactWritten, ColumnsDeclared, Ended, Evaluated, Picture, Status
 from genloss.record.folder import RunFolder
 from tests.commands.conftest import Said
 from tests.faults import support
@@ -42,7 +43,7 @@ def malicious(run: RunFolder, outside: Path) -> None:
     Image.new("L", (4, 4)).save(run.artifacts / "honest.png")
     up = "../" * len(run.path.parts)
     with begin(run) as journal:
-        journal.event("columns", columns=columns("generator/total"))
+        journal.event(ColumnsDeclared(columns=columns("generator/total")))
         journal.values(block(0, np.ones((3, 1))))
         for path in (
             f"{up}outside/secret.txt",
@@ -56,19 +57,18 @@ def malicious(run: RunFolder, outside: Path) -> None:
             "artifacts/honest.txt\0",
             "x" * 5000,
         ):
-            journal.event("artifact", path=path, to="")
+            journal.event(ArtifactWritten(path=path))
         for to in ("../../../../../written", str(outside / "written"), "a\0b", "x" * 300):
-            journal.event("artifact", path="artifacts/honest.txt", to=to)
+            journal.event(ArtifactWritten(path="artifacts/honest.txt", to=to))
         for step, path in enumerate((str(outside / "secret.png"), "artifacts/folder/secret.png")):
-            image = {"key": "samples", "path": path}
-            journal.event("evaluation", step=step, values={"eval/x": 1.0}, image=image)
-            text = {"path": path.replace("png", "txt")}
-            journal.event("evaluation", step=step + 5, values={"eval/x": 1.0}, text=text)
+            image, text = Picture("samples", path), path.replace("png", "txt")
+            journal.event(Evaluated(step=step, values={"eval/x": 1.0}, image=image))
+            journal.event(Evaluated(step=step + 5, values={"eval/x": 1.0}, text=text))
         for key in ("../../../written", "a\0b", "x" * 300):
-            image = {"key": key, "path": "artifacts/honest.png"}
-            journal.event("evaluation", step=9, values={"eval/x": 1.0}, image=image)
-        journal.event("artifact", path="artifacts/honest.txt", to="")
-        journal.event("status", status="FINISHED", message="")
+            image = Picture(key, "artifacts/honest.png")
+            journal.event(Evaluated(step=9, values={"eval/x": 1.0}, image=image))
+        journal.event(ArtifactWritten(path="artifacts/honest.txt"))
+        journal.event(Ended(status=Status.FINISHED))
 
 
 def test_paths_in_a_journal_that_lead_elsewhere_are_refused_and_said(outside: Path) -> None:

@@ -23,8 +23,8 @@ import pytest
 from mlflow import MlflowClient
 
 from genloss.record import journal, owner
-from genloss.record.folder import ROOT, StudyFolder, read_record
-from genloss.record.journal import Values
+from genloss.record.folder import ROOT, StudyFolder, read_state, values_from
+from genloss.record.frame import Values
 from genloss.tracking import server, store
 from tests.faults import support
 from tests.faults.support import Done, genloss_in_this_process, the_study, wait_for
@@ -77,10 +77,10 @@ def recorded(*, without: str = "") -> Counter[tuple[str, str, int]]:
     for path in ROOT.glob("*/*/journal"):
         folder = StudyFolder(path.parents[1]).run(path.parent.name)
         name = f"{path.parents[1].name}/{path.parent.name}"
-        record = read_record(folder)
+        record = read_state(folder)
         if path.parent.name == without:
             continue
-        for block in record.values:
+        for block in values_from(folder, 0):
             steps = range(block.first_step, block.first_step + len(block.values))
             found.update((name, c.key, step) for c in record.columns for step in steps if step % c.every == 0)
         for step, numbers in record.evaluations.items():
@@ -94,7 +94,7 @@ def assert_whole(here: Path, *, steps: int = STEPS) -> None:
     """All runs here finished, and the store has all of them."""
     for path in ROOT.glob("*/*/journal"):
         folder = StudyFolder(path.parents[1]).run(path.parent.name)
-        assert (read_record(folder).status, read_record(folder).steps) == ("FINISHED", steps)
+        assert (read_state(folder).status, read_state(folder).steps) == ("FINISHED", steps)
         assert folder.pending() == 0
     assert rows(here) == recorded()
     with closing(sqlite3.connect(here / "mlflow.db")) as opened:
@@ -186,12 +186,12 @@ def test_a_server_is_killed_and_comes_again(here: Path, monkeypatch: pytest.Monk
     def kill_and_restart(kill: Callable[[], None]) -> None:
         wait_for_rows(here)
         kill()
-        steps = [read_record(run).steps for run in the_study().runs()]
+        steps = [read_state(run).steps for run in the_study().runs()]
         time.sleep(1)
         shipped = rows(here)
         time.sleep(2)
         assert rows(here) == shipped
-        assert [read_record(run).steps for run in the_study().runs()] > steps
+        assert [read_state(run).steps for run in the_study().runs()] > steps
         with serving(here, port):
             wait_for("the study's end", lambda: not the_study().is_alive())
 
@@ -319,7 +319,7 @@ def test_a_run_is_deleted_and_another_is_not(here: Path) -> None:
     assert f"run `{name}/slow-0` was deleted in MLflow, which is sent no more of it" in done.err
     assert rows(here) == recorded(without="slow-0")
     assert support.runs(here) == {"slow-1": "FINISHED"}
-    assert read_record(the_study().run("slow-0")).status == "FINISHED"
+    assert read_state(the_study().run("slow-0")).status == "FINISHED"
     assert genloss_in_this_process("sync").err == "MLflow has all of the studies here\n"
     assert support.runs(here) == {"slow-1": "FINISHED"}
     assert genloss_in_this_process("sync", name, "--deleted").code == 0
@@ -372,7 +372,7 @@ def test_a_store_of_another_schema_is_refused_and_gets_all_once_it_is_right(here
     shipped = Counter({row: count for row, count in rows(here).items() if row[2] >= 0})
     expected: Counter[tuple[str, str, int]] = Counter()
     for run in the_study().runs():
-        columns = read_record(run).columns
+        columns = read_state(run).columns
         for frame, _ in journal.read(run.journal):
             if isinstance(frame, Values):
                 steps = range(frame.first_step, frame.first_step + len(frame.values))

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from genloss.record import journal
-from genloss.record.folder import RunFolder, read_record
-from genloss.record.journal import Event
+from genloss.record.events import Event
+from genloss.record.folder import RunFolder, read_state, values_from
 
 
 def events(run: RunFolder, name: str) -> list[dict[str, Any]]:
     """All events of that name, in their order."""
     return [
-        dict(frame.content)
+        frame.content()
         for frame, _ in journal.read(run.journal)
-        if isinstance(frame, Event) and frame.name == name
+        if isinstance(frame, Event) and name == frame.NAME
     ]
 
 
@@ -33,14 +33,15 @@ def weights(run: RunFolder) -> str:
 def assert_same(run: RunFolder, reference: RunFolder) -> None:
     """Both have the same weights, and the same values bit for bit, each step once."""
     assert weights(run) == weights(reference)
-    ours, theirs = read_record(run), read_record(reference)
+    ours, theirs = read_state(run), read_state(reference)
     assert ours.columns == theirs.columns
-    first = [block.first_step for block in ours.values]
-    ends = [block.first_step + len(block.values) for block in ours.values]
+    blocks = values_from(run, 0)
+    first = [block.first_step for block in blocks]
+    ends = [block.first_step + len(block.values) for block in blocks]
     assert first == [0, *ends[:-1]]
-    values = [np.concatenate([block.values for block in record.values]) for record in (ours, theirs)]
+    values = [np.concatenate([block.values for block in values_from(each, 0)]) for each in (run, reference)]
     assert values[0].tobytes() == values[1].tobytes()
-    timestamps = np.concatenate([block.timestamps for block in ours.values])
+    timestamps = np.concatenate([block.timestamps for block in blocks])
     assert (np.diff(timestamps) >= 0).all()
     assert ours.evaluations == theirs.evaluations
     assert ours.status == theirs.status == "FINISHED"
@@ -48,10 +49,10 @@ def assert_same(run: RunFolder, reference: RunFolder) -> None:
 
 def assert_shipped(here: Path, name: str, reference: RunFolder) -> None:
     """MLflow has one run of that name, and for each key and step exactly the one value of the reference."""
-    record = read_record(reference)
+    record = read_state(reference)
     expected = {
         (column.key, block.first_step + row): block.values[row, index]
-        for block in record.values
+        for block in values_from(reference, 0)
         for row in range(len(block.values))
         for index, column in enumerate(record.columns)
         if (block.first_step + row) % column.every == 0

@@ -18,7 +18,7 @@ import genloss
 from genloss.launch.references import References
 from genloss.launch.signals import Signals
 from genloss.record import checkpoint
-from genloss.record.folder import RunFolder, read_record
+from genloss.record.folder import RunFolder, read_state
 
 HANGING = Path(__file__).parent / "hanging.py"
 STEPS = 40
@@ -70,7 +70,7 @@ def test_one_signal_ends_what_hangs_and_it_goes_on_from_there(here: Path) -> Non
     assert "interrupted while evaluating (metric `hanging_metric`), which did not end within 10 s" in said
     assert "interrupted while training, which did not end within 10 s" in said
     folders = [RunFolder(path.parent) for path in sorted(here.glob(".genloss/*/*/journal"))]
-    assert [read_record(folder).status for folder in folders] == ["KILLED", "KILLED"]
+    assert [read_state(folder).status for folder in folders] == ["INTERRUPTED", "INTERRUPTED"]
     # The loss hangs in its 17th step, behind the checkpoint of the 10th.
     assert [checkpoint.load(folder.checkpoints).step for folder in folders] == [10, 25]
     (here / "hang").unlink()

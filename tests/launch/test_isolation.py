@@ -21,7 +21,7 @@ from genloss.launch.forkserver import ForkServers, Process
 from genloss.launch.isolation import needs_own_process
 from genloss.launch.pool import LAST_WORDS, TICK_SECONDS, Pool, Worker
 from genloss.planning.plan import plan, runs
-from genloss.record.folder import RunFolder, StudyFolder, read_record
+from genloss.record.folder import RunFolder, StudyFolder, values_from
 from genloss.training.devices import Device
 from genloss.training.surroundings import kept
 from tests.launch.stains import soil
@@ -53,7 +53,7 @@ def test_a_run_computes_the_same_before_and_after_one_that_leaves_everything_cha
     result = genloss.run(experiment({"before": clean, "staining": staining, "after": clean}))
     assert [run.name for run in result.runs] == ["before-0", "staining-0", "after-0"]
     before, after = (
-        [row[0] for block in read_record(RunFolder(result.folder / name)).values for row in block.values]
+        [row[0] for block in values_from(RunFolder(result.folder / name), 0) for row in block.values]
         for name in ("before-0", "after-0")
     )
     assert len(before) == STEPS

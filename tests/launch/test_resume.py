@@ -30,7 +30,8 @@ from genloss.launch.progress import Silence
 from genloss.launch.result import UnfinishedWarning
 from genloss.planning.plan import plan, runs
 from genloss.record import owner
-from genloss.record.folder import RunFolder, StudyFolder, read_record
+from genloss.record.events import Started
+from genloss.record.folder import RunFolder, StudyFolder, read_state
 from genloss.record.journal import Journal
 from tests.launch.conftest import FAULTY, experiment
 from tests.launch.records import assert_same, assert_shipped, events, weights
@@ -93,14 +94,14 @@ def test_a_study_that_is_interrupted_twice_ends_with_the_same_bits(here: Path, r
         first = genloss.run(noisy("slow"), display=CtrlC(10))
     assert (first.exit_code, first.resume) == (130, f"genloss resume {first.name}")
     run = first.runs[0].folder
-    stopped = read_record(run)
-    assert (stopped.status, stopped.message) == ("KILLED", f"interrupted at step {stopped.steps}")
+    stopped = read_state(run)
+    assert (stopped.status, stopped.message) == ("INTERRUPTED", f"stopped at step {stopped.steps}")
     assert 10 <= stopped.steps < STEPS
 
     with pytest.warns(UnfinishedWarning, match="1 of 1 runs"):
         second = genloss.resume(display=CtrlC(stopped.steps + 5, impatient=True))
     assert second.exit_code == 130
-    assert read_record(run).message == "ended at once by a second signal"
+    assert read_state(run).message == "ended at once by a second signal"
     assert not second.folder.joinpath("launcher.lock").read_text()
 
     third = genloss.resume(first.name)
@@ -352,7 +353,7 @@ def test_runs_whose_journal_is_damaged_or_missing_begin_anew(here: Path) -> None
 def test_a_study_whose_launcher_died_is_told_and_closed(here: Path) -> None:
     folder = prepared(experiment("slow", "none"), name="dead-1")
     with Journal(folder.run("slow-0").journal) as journal:
-        journal.event("start", device="cpu", device_name="cpu", threads=1, attempt=1)
+        journal.event(Started(device="cpu", device_name="cpu", threads=1, attempt=1))
     folder.lock.write_text('{"host": "somewhere", "process": 1, "started": "long ago"}')
     notes = CtrlC(STEPS)
     genloss.run(experiment("none", steps=4), display=notes)
@@ -360,7 +361,7 @@ def test_a_study_whose_launcher_died_is_told_and_closed(here: Path) -> None:
         "`slow-0` and `none-0` of study `dead-1` did not finish, as its launcher died; go on with",
         "  genloss resume dead-1",
     ]
-    assert read_record(folder.run("slow-0")).status == "KILLED"
+    assert read_state(folder.run("slow-0")).status == "INTERRUPTED"
     deadline = time.monotonic() + 300  # nobody waits for the tracker, which is a process by itself
     while status(here) != {"slow-0": "KILLED", "none-0": "FINISHED"}:
         assert time.monotonic() < deadline, status(here)

@@ -180,7 +180,7 @@ def test_a_run_that_goes_wrong_fails_alone(here: Path) -> None:
         result = genloss.run(faults)
     status = {run.objective: run.status for run in result.runs}
     right = dict.fromkeys(["wander", "none"], "FINISHED")
-    assert status == {"terminate": "KILLED", **right, **dict.fromkeys(wrong, "FAILED")}
+    assert status == {"terminate": "INTERRUPTED", **right, **dict.fromkeys(wrong, "FAILED")}
     assert result.exit_code == 1
     assert result.resume == f"genloss resume {result.name}"
     messages = {run.objective: run.message for run in result.runs}
@@ -192,7 +192,7 @@ def test_a_run_that_goes_wrong_fails_alone(here: Path) -> None:
     assert hints["raise"] == hints["kill"] == ""
     assert messages["kill"] == messages["kill_parent"] == "the worker was ended by SIGKILL"
     assert not alive(int((here / "forked").read_text()))  # what a worker has started ends with it
-    assert messages["terminate"] == "interrupted at step 22"
+    assert messages["terminate"] == "stopped at step 22"
     assert messages["segfault"] == "the worker was ended by SIGSEGV"
     assert messages["exit"] == "the worker ended by itself with exit code 0"
     assert messages["hang"] == "no progress for 4 s (`training.timeout`)"
@@ -201,7 +201,7 @@ def test_a_run_that_goes_wrong_fails_alone(here: Path) -> None:
     )
     runs = shown(here)
     assert {name: run.info.status for name, run in runs.items()} == {
-        f"{objective}-0": said for objective, said in status.items()
+        f"{objective}-0": said for objective, said in {**status, "terminate": "KILLED"}.items()
     }
     for run in runs.values():
         assert ("traceback.txt" in artifacts(here, run)) == (run.info.status == "FAILED")

@@ -20,7 +20,7 @@ from genloss.errors import RequestError
 from genloss.experiment.schema import Experiment, Run
 from genloss.launch.result import StudyResult, UnfinishedWarning
 from genloss.planning.suggest import Trial, next_point
-from genloss.record.folder import StudyFolder, read_record
+from genloss.record.folder import StudyFolder, read_state
 from tests.faults import support
 from tests.faults.traps.killing import kill_everything
 from tests.launch.conftest import experiment
@@ -54,7 +54,7 @@ def points(folder: StudyFolder) -> dict[str, Any]:
 
 def outcome(folder: StudyFolder) -> dict[str, tuple[str, str, Any]]:
     """How each run ended, with all of its evaluations."""
-    records = {name: read_record(folder.run(name), values=False) for name in folder.names()}
+    records = {name: read_state(folder.run(name)) for name in folder.names()}
     return {name: (record.status, record.message, record.evaluations) for name, record in records.items()}
 
 
@@ -120,7 +120,7 @@ def test_a_trial_that_is_worse_than_the_median_is_pruned_at_that_evaluation(
         assert message == "pruned at step 20"
         assert list(evaluations) == [20]
         run = folder_of(done).run(name)
-        assert read_record(run, values=False).steps == 20
+        assert read_state(run).steps == 20
         assert not run.checkpoints.exists()
     assert all(status == "FINISHED" for name, (status, _, _) in ended.items() if name not in pruned)
 
@@ -213,7 +213,7 @@ def test_an_interrupted_search_ends_as_if_it_had_not_been(here: Path, done: tupl
     before = points(folder)
     assert before["slow,trial=0-0"]
     assert not before["slow,trial=2-0"]
-    assert [run.status for run in first.runs] == ["KILLED", "NOT STARTED", "NOT STARTED"]
+    assert [run.status for run in first.runs] == ["INTERRUPTED", "NOT STARTED", "NOT STARTED"]
     assert first.best == ()
     second = genloss.resume()
     assert second.exit_code == 0
@@ -284,7 +284,7 @@ def test_what_died_between_choosing_and_writing_is_chosen_again(
     for run in runs:
         point = next_point(read.search, read.search.space_of("none"), known, "none", higher_is_better=False)
         assert point == run.objective.point
-        record = read_record(folder.run(run.name), values=False)
+        record = read_state(folder.run(run.name))
         state = "finished" if record.status == "FINISHED" else "pruned"
         numbers = {step: each[f"eval/{METRIC}"] for step, each in record.evaluations.items()}
         known.append(Trial(point, state, record.final[f"eval/{METRIC}"], numbers))  # type: ignore[arg-type]

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from genloss.errors import RecordError, RequestError
-from genloss.record.folder import ROOT, RunFolder, StudyFolder, latest_study, read_record, values_from
-from genloss.record.journal import Column, Journal, Values
+from genloss.record.events import Column, ColumnsDeclared, Ended, Evaluated, Started, Status
+from genloss.record.folder import ROOT, RunFolder, StudyFolder, latest_study, read_state, values_from
+from genloss.record.frame import Values
+from genloss.record.journal import Journal
 from genloss.record.owner import this_process
 from tests.tracking.studies import write_study
 
@@ -145,9 +147,9 @@ class TestStudyFolder:
             with Journal(folder.run(name).journal) as journal:
                 for event in events:
                     if event == "start":
-                        journal.event("start")
+                        journal.event(Started())
                     else:
-                        journal.event("status", status=event)
+                        journal.event(Ended(status=Status(event)))
         assert folder.unfinished() == ["b-0", "c-0", "d-0", "waiting"]
 
     def test_knows_its_launcher_while_it_lives_and_when_it_has_died(self, tmp_path):
@@ -174,7 +176,7 @@ class TestStudyFolder:
             assert folder.pending() == 0
             cursor = {"run_id": "1", "journal": journal.id, "offset": size}
             run.shipped.write_text(json.dumps(cursor))
-            journal.event("start")
+            journal.event(Started())
             written = run.journal.stat().st_size - size
             assert folder.pending() == written
         run.shipped.write_text(json.dumps({**cursor, "offset": size + written}))
@@ -232,43 +234,43 @@ class TestReadRecord:
     def test_gathers_what_the_journal_says(self, run):
         columns = [Column("generator/total"), Column("generator/r1", every=16)]
         with Journal(run.journal) as journal:
-            journal.event("columns", columns=[asdict(column) for column in columns])
-            journal.event("status", status="KILLED")
+            journal.event(ColumnsDeclared(columns=tuple(columns)))
+            journal.event(Ended(status=Status.INTERRUPTED))
             journal.values(values(0, 3))
-            journal.event("evaluation", step=3, values={"eval/recall": 0.5})
-            journal.event("evaluation", step=3, values={"eval/precision": 0.25})
+            journal.event(Evaluated(step=3, values={"eval/recall": 0.5}))
+            journal.event(Evaluated(step=3, values={"eval/precision": 0.25}))
             journal.values(values(3, 4))
-            journal.event("evaluation", step=7, values={"eval/recall": 1.0})
-            journal.event("status", status="FINISHED")
-        record = read_record(run)
+            journal.event(Evaluated(step=7, values={"eval/recall": 1.0}))
+            journal.event(Ended(status=Status.FINISHED))
+        record = read_state(run)
         assert (record.status, record.message) == ("FINISHED", "")
-        assert record.columns == columns
-        assert [block.first_step for block in record.values] == [0, 3]
+        assert record.columns == tuple(columns)
+        assert [block.first_step for block in values_from(run, 0)] == [0, 3]
         assert record.steps == 7
         assert record.evaluations == {
             3: {"eval/recall": 0.5, "eval/precision": 0.25},
             7: {"eval/recall": 1.0},
         }
         assert record.final == {"eval/recall": 1.0}
-        assert 0 <= record.cost.seconds < 60
+        assert 0 <= record.seconds < 60
 
     def test_the_duration_is_that_of_all_attempts(self, run, monkeypatch):
         clock = iter([1000, 4250, 60_000, 60_500])
         monkeypatch.setattr("genloss.record.journal.now", lambda: next(clock))
         with Journal(run.journal) as journal:
-            journal.event("start")
-            journal.event("status", status="KILLED")
-            journal.event("start")
-            journal.event("status", status="FINISHED")
-        record = read_record(run)
-        assert record.cost.seconds == 3.25 + 0.5
+            journal.event(Started())
+            journal.event(Ended(status=Status.INTERRUPTED))
+            journal.event(Started())
+            journal.event(Ended(status=Status.FINISHED))
+        record = read_state(run)
+        assert record.seconds == 3.25 + 0.5
         assert (record.attempts, record.last, record.status) == (2, 60_500, "FINISHED")
 
     def test_a_run_that_was_started_again_runs(self, run):
         with Journal(run.journal) as journal:
-            journal.event("status", status="FAILED", message="planted", hint="dig")
-            journal.event("start")
-        record = read_record(run)
+            journal.event(Ended(status=Status.FAILED, message="planted", hint="dig"))
+            journal.event(Started())
+        record = read_state(run)
         assert (record.status, record.message, record.hint) == ("RUNNING", "", "")
 
     def test_the_values_from_a_step_on(self, run):
@@ -280,32 +282,32 @@ class TestReadRecord:
             assert [block.first_step for block in found] == firsts
             assert sum(len(block.values) for block in found) == 11 - step
             assert all(len(block.values) == len(block.timestamps) for block in found)
-        assert read_record(run, values=False).steps == 11
+        assert read_state(run).steps == 11
 
     def test_of_a_run_that_has_not_begun(self, run):
-        record = read_record(run)
-        assert (record.status, record.steps, record.final, record.cost.seconds) == ("RUNNING", 0, {}, 0.0)
+        record = read_state(run)
+        assert (record.status, record.steps, record.final, record.seconds) == ("RUNNING", 0, {}, 0.0)
 
     def test_of_a_run_that_failed(self, run):
         with Journal(run.journal) as journal:
-            journal.event("status", status="FAILED", message="`total` became nan")
-        record = read_record(run)
+            journal.event(Ended(status=Status.FAILED, message="`total` became nan"))
+        record = read_state(run)
         assert (record.status, record.message) == ("FAILED", "`total` became nan")
 
     def test_of_a_run_that_was_torn_off(self, run):
         with Journal(run.journal) as journal:
             journal.values(values(0, 3))
-            journal.event("status", status="FINISHED")
+            journal.event(Ended(status=Status.FINISHED))
         run.journal.write_bytes(run.journal.read_bytes()[:-1])
-        record = read_record(run)
+        record = read_state(run)
         assert (record.status, record.steps) == ("RUNNING", 3)
 
     def test_of_a_run_that_is_damaged(self, run):
         with Journal(run.journal) as journal:
             journal.values(values(0, 3))
-            journal.event("status", status="FINISHED")
+            journal.event(Ended(status=Status.FINISHED))
         content = bytearray(run.journal.read_bytes())
         content[40] ^= 0xFF
         run.journal.write_bytes(content)
         with pytest.raises(RecordError, match=r"is damaged at byte \d+; "):
-            read_record(run)
+            read_state(run)

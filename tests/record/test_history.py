@@ -7,8 +7,10 @@ import pytest
 
 from genloss.errors import RecordError
 from genloss.record import journal
+from genloss.record.events import Column, ColumnsDeclared, Evaluated
+from genloss.record.frame import Values
 from genloss.record.history import DamagedWarning, read_history
-from genloss.record.journal import Journal, Values
+from genloss.record.journal import Journal
 
 
 @pytest.fixture
@@ -18,12 +20,19 @@ def path(tmp_path):
     values = np.arange(50.0).reshape(25, 2)
     values[3, 0], values[7, 0] = math.inf, math.nan
     with Journal(path) as file:
-        file.event("columns", columns=[{"key": "g/total", "every": 1}, {"key": "g/norm", "every": 4}])
+        file.event(
+            ColumnsDeclared(
+                columns=(
+                    Column("g/total", 1),
+                    Column("g/norm", 4),
+                )
+            )
+        )
         for first in (0, 10, 20):
             block = values[first : first + 10]
             file.values(Values(first, 1000 + np.arange(first, first + len(block)), block))
             if first:
-                file.event("evaluation", step=first, values={"eval/d": first / 3})
+                file.event(Evaluated(step=first, values={"eval/d": first / 3}))
     return path
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from genloss.errors import RecordError
 from genloss.record import inventory
+from genloss.record.events import Started
 from genloss.record.folder import ROOT, StudyFolder, latest_study
 from genloss.record.journal import Journal
 
@@ -29,7 +30,7 @@ def test_one_is_looked_at(folder):
 
 def test_one_that_mlflow_has_not_got_is_not_removed(folder):
     with Journal(folder.run("gan-0").journal) as journal:
-        journal.event("start")
+        journal.event(Started())
     with pytest.raises(RecordError, match="MLflow has not got all of study `gan`"):
         inventory.remove(folder)
     assert latest_study() == folder

@@ -9,14 +9,15 @@ import sys
 import textwrap
 import threading
 import zlib
-from dataclasses import asdict
 
 import numpy as np
 import pytest
 
 from genloss.errors import RecordError
 from genloss.record import journal
-from genloss.record.journal import HEAD, MAGIC, Column, Damaged, Event, Journal, Values, identity, read
+from genloss.record.events import Column, ColumnsDeclared, Ended, Evaluated, Event, Status, Unknown
+from genloss.record.frame import Values
+from genloss.record.journal import HEAD, MAGIC, Damaged, Journal, identity, read
 
 NEGATIVE_NAN = struct.unpack("<d", struct.pack("<Q", 0xFFF8_0000_0000_0001))[0]
 AWKWARD = [math.nan, NEGATIVE_NAN, math.inf, -math.inf, -0.0, 0.0, 5e-324, 1.7976931348623157e308, 0.1]
@@ -42,7 +43,11 @@ def same(one, other):
 def summary(path, offset=0, **how):
     """The names of events and the first steps of values."""
     frames = read(path, offset, **how)
-    return [frame.name if isinstance(frame, Event) else frame.first_step for frame, _ in frames]
+    return [_name(frame) if isinstance(frame, Event) else frame.first_step for frame, _ in frames]
+
+
+def _name(event: Event) -> str:
+    return event.name if isinstance(event, Unknown) else event.NAME
 
 
 @pytest.fixture
@@ -54,10 +59,10 @@ def path(tmp_path):
 def written(path):
     """A journal of four frames, and the offsets where they end."""
     with Journal(path) as file:
-        file.event("columns", columns=[{"key": key} for key in "abc"])
+        file.event(ColumnsDeclared(columns=tuple(Column(key) for key in "abc")))
         file.values(block(0))
         file.values(block(2))
-        file.event("status", status="FINISHED")
+        file.event(Ended(status=Status.FINISHED))
     return path, [HEAD.size, *(end for _, end in read(path))]
 
 
@@ -93,24 +98,23 @@ class TestRoundTrip:
     def test_events_have_their_content_and_the_time(self, path):
         before = journal.now()
         with Journal(path) as file:
-            file.event("evaluation", step=3, values={"eval/é": 0.1, "x": math.inf}, path=path)
+            file.event(Evaluated(step=3, values={"eval/é": 0.1, "x": math.inf}))
         ((event, _),) = read(path)
-        assert event.name == "evaluation"
-        assert event.content == {"step": 3, "values": {"eval/é": 0.1, "x": math.inf}, "path": str(path)}
+        assert event == Evaluated(step=3, values={"eval/é": 0.1, "x": math.inf}, time=event.time)
         assert before <= event.time <= journal.now()
 
     def test_a_value_of_an_event_that_is_not_a_number(self, path):
         with Journal(path) as file:
-            file.event("note", value=math.nan)
+            file.event(Evaluated(step=3, values={"x": math.nan}))
         ((event, _),) = read(path)
-        assert math.isnan(event.content["value"])
+        assert math.isnan(event.values["x"])
 
     def test_columns(self, path):
         columns = [Column("generator/total"), Column("generator/r1", every=16)]
         with Journal(path) as file:
-            file.event("columns", columns=[asdict(column) for column in columns])
+            file.event(ColumnsDeclared(columns=tuple(columns)))
         ((event, _),) = read(path)
-        assert journal.columns(event) == columns
+        assert event.columns == tuple(columns)
 
     def test_a_new_journal_has_its_id_alone(self, path):
         with Journal(path) as file:
@@ -147,7 +151,7 @@ class TestAppending:
 
     def test_what_is_appended_is_there_at_once(self, path):
         with Journal(path) as file:
-            file.event("first")
+            file.event(Unknown(name="first"))
             assert summary(path) == ["first"]
             file.values(block(3))
             assert summary(path) == ["first", 3]
@@ -176,12 +180,12 @@ class TestAppending:
         with Journal(path) as file:
             assert len(synced) == 1  # the file's name
             synced.clear()
-            file.event("a")
+            file.event(Unknown(name="a"))
             assert len(synced) == 0
             file.sync()
             assert len(synced) == 1
             monkeypatch.setattr(journal, "SYNC_SECONDS", 0)
-            file.event("b")
+            file.event(Unknown(name="b"))
             assert len(synced) == 2
         assert len(synced) == 3
 
@@ -190,11 +194,11 @@ class TestTornOff:
     @pytest.mark.parametrize("last", ["event", "values"])
     def test_at_every_byte_of_the_last_frame(self, path, last):
         with Journal(path) as file:
-            file.event("columns", columns=[{"key": key} for key in "ab"])
+            file.event(ColumnsDeclared(columns=tuple(Column(key) for key in "ab")))
             file.values(block(0, columns=2))
             start = path.stat().st_size
             if last == "event":
-                file.event("status", status="FINISHED")
+                file.event(Ended(status=Status.FINISHED))
             else:
                 file.values(block(2, rows=2, columns=2))
         whole = path.read_bytes()
@@ -203,7 +207,7 @@ class TestTornOff:
             assert summary(path) == ["columns", 0]
             with Journal(path) as file:
                 assert path.stat().st_size == start
-                file.event("again")
+                file.event(Unknown(name="again"))
             assert summary(path) == ["columns", 0, "again"]
         path.write_bytes(whole)
         assert len(summary(path)) == 3
@@ -215,7 +219,7 @@ class TestTornOff:
             path.write_bytes(head[:length])
             assert summary(path) == []
             with Journal(path) as file:
-                file.event("first")
+                file.event(Unknown(name="first"))
             assert summary(path) == ["first"]
             assert identity(path) != head[len(MAGIC) :][:16].hex()
 
@@ -331,11 +335,13 @@ def test_a_full_disk_leaves_whole_frames(path):
         import pathlib, resource, signal
         import numpy as np
         from genloss.errors import RecordError
-        from genloss.record.journal import Journal, Values
+        from genloss.record.events import Unknown
+        from genloss.record.frame import Values
+        from genloss.record.journal import Journal
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         file = Journal(pathlib.Path({str(path)!r}))
-        file.event("first")
+        file.event(Unknown(name="first"))
         size = pathlib.Path({str(path)!r}).stat().st_size
         for room in (10, 0):
             resource.setrlimit(resource.RLIMIT_FSIZE, (size + room, resource.RLIM_INFINITY))
@@ -344,7 +350,7 @@ def test_a_full_disk_leaves_whole_frames(path):
             except RecordError as error:
                 print(error.message.removeprefix("the journal `{path}` "))
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        file.event("last")
+        file.event(Unknown(name="last"))
         file.close()
     """
     done = subprocess.run(
@@ -360,16 +366,17 @@ def test_a_full_disk_leaves_whole_frames(path):
 def test_a_killed_writer_leaves_all_that_it_appended(path):
     code = f"""
         import os, pathlib, signal
+        from genloss.record.events import Warned
         from genloss.record.journal import Journal
 
         file = Journal(pathlib.Path({str(path)!r}))
         for number in range(100):
-            file.event("event", number=number)
+            file.event(Warned(message=str(number)))
         os.kill(os.getpid(), signal.SIGKILL)
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
     assert done.returncode == -9
-    assert [event.content["number"] for event, _ in read(path)] == list(range(100))
+    assert [int(event.message) for event, _ in read(path)] == list(range(100))
 
 
 def test_two_threads_append_whole_frames(path):
@@ -414,9 +421,9 @@ def test_times_do_not_run_backwards_where_the_clock_was_put_back(path, monkeypat
     times = iter([5000, 4000, 3000])
     monkeypatch.setattr(journal, "now", lambda: next(times))
     with Journal(path) as file:
-        file.event("a")
-        file.event("b")
+        file.event(Unknown(name="a"))
+        file.event(Unknown(name="b"))
         file.values(Values(0, np.array([5500, 6000]), np.zeros((2, 1))))
     with Journal(path) as file:
-        file.event("c")
+        file.event(Unknown(name="c"))
     assert [frame.last for frame, _ in read(path)] == [5000, 5000, 6000, 6000]

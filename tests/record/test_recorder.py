@@ -11,7 +11,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from genloss.errors import MismatchError, NonFiniteError, RunError
 from genloss.record import recorder as module
-from genloss.record.journal import Column, Journal, Values, read
+from genloss.record.events import Column
+from genloss.record.frame import Values
+from genloss.record.journal import Journal, read
 from genloss.record.recorder import BLOCK_ROWS, BLOCKS, Recorder
 
 CPU = torch.device("cpu")

@@ -10,7 +10,8 @@ import pytest
 from mlflow import MlflowClient
 
 from genloss.comparison.from_records import comparison_of
-from genloss.record.folder import RunFolder, StudyFolder, read_record
+from genloss.record.events import ColumnsDeclared, Ended, Status
+from genloss.record.folder import RunFolder, StudyFolder, read_state
 from genloss.tracking import store
 from genloss.tracking.tracker import Tracker
 from tests.tracking.studies import begin, block, columns, write_study
@@ -75,11 +76,11 @@ class Shipped:
 
     def record(self, steps: int = 5, *, status: str = "FINISHED", **more: Any) -> None:
         """Writes a whole attempt at the run, from where the last one ended."""
-        first = read_record(self.folder).steps
+        first = read_state(self.folder).steps
         with begin(self.folder) as journal:
-            journal.event("columns", columns=columns("generator/total"))
+            journal.event(ColumnsDeclared(columns=columns("generator/total")))
             journal.values(block(first, np.ones((steps, 1))))
-            journal.event("status", status=status, **more)
+            journal.event(Ended(status=Status(status), **more))
 
 
 @pytest.fixture

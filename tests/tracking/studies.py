@@ -10,8 +10,19 @@ import numpy as np
 from PIL import Image
 
 from genloss.experiment.schema import Choice, Evaluation, Experiment, Objective, Run, Term, Training
+from genloss.record.events import (
+    ArtifactWritten,
+    Column,
+    ColumnsDeclared,
+    Ended,
+    Evaluated,
+    Picture,
+    Started,
+    Status,
+)
 from genloss.record.folder import RunFolder, StudyFolder
-from genloss.record.journal import Journal, Values
+from genloss.record.frame import Values
+from genloss.record.journal import Journal
 
 BEGAN = 1_760_000_000_000
 MILLISECONDS_A_STEP = 4
@@ -102,7 +113,7 @@ def write_study(
 def begin(folder: RunFolder) -> Journal:
     """The run's journal, with the event that it starts with."""
     journal = Journal(folder.journal)
-    journal.event("start", device="cpu", device_name="test", threads=1, attempt=1)
+    journal.event(Started(device="cpu", device_name="test", threads=1, attempt=1))
     return journal
 
 
@@ -112,10 +123,9 @@ def block(first_step: int, values: np.ndarray) -> Values:
     return Values(first_step, BEGAN + MILLISECONDS_A_STEP * steps, np.asarray(values, dtype=np.float64))
 
 
-def columns(*keys: str | tuple[str, int]) -> list[dict[str, object]]:
-    """What a `columns` event says; a value that is not written each step comes with how often."""
-    pairs = [(key, 1) if isinstance(key, str) else key for key in keys]
-    return [{"key": key, "every": every} for key, every in pairs]
+def columns(*keys: str | tuple[str, int]) -> tuple[Column, ...]:
+    """The columns; the key of a value that is not recorded every step comes with its interval."""
+    return tuple(Column(key) if isinstance(key, str) else Column(*key) for key in keys)
 
 
 def write_run(folder: RunFolder, *, steps: int, seed: int, pictures: bool = True) -> int:
@@ -130,7 +140,7 @@ def write_run(folder: RunFolder, *, steps: int, seed: int, pictures: bool = True
     written = 0
     evaluations = sorted({steps // 3, 2 * steps // 3, steps})
     with begin(folder) as journal:
-        journal.event("columns", columns=columns(*keys))
+        journal.event(ColumnsDeclared(columns=columns(*keys)))
         for first in range(0, steps, 300):
             at = np.arange(first, min(first + 300, steps))[:, None]
             curves = (
@@ -147,17 +157,17 @@ def write_run(folder: RunFolder, *, steps: int, seed: int, pictures: bool = True
                 }
                 numbers |= {f"held_out/{key}": level for key, every in keys if every == 1}
                 numbers = {k: v for k, v in numbers.items() if not k.endswith("/total")}
-                what = {}
+                picture = None
                 if pictures:
                     written_to = folder.artifacts / f"step-{step:07d}.png"
                     pixels = np.clip(random.normal(128, 60, (82, 82)), 0, 255).astype(np.uint8)
                     Image.fromarray(pixels).resize((328, 328), Image.Resampling.NEAREST).save(written_to)
-                    what = {"image": {"key": "samples", "path": f"artifacts/{written_to.name}"}}
-                journal.event("evaluation", step=step, values=numbers, **what)
+                    picture = Picture("samples", f"artifacts/{written_to.name}")
+                journal.event(Evaluated(step=step, values=numbers, image=picture))
                 written += len(numbers)
         (folder.artifacts / "config.yaml").write_text("name: gan-losses\n")
-        journal.event("artifact", path="artifacts/config.yaml", to="")
-        journal.event("status", status="FINISHED", message="")
+        journal.event(ArtifactWritten(path="artifacts/config.yaml"))
+        journal.event(Ended(status=Status.FINISHED))
     return written
 
 

@@ -16,6 +16,7 @@ import genloss
 from genloss.errors import RecordError, TrackingError
 from genloss.launch import recovery
 from genloss.record import owner
+from genloss.record.events import Ended, Status
 from genloss.record.folder import StudyFolder
 from genloss.tracking.allowed import store_of
 from tests.tracking.studies import begin, write_study
@@ -70,7 +71,7 @@ def foreign(here: Path, uri: str, source: str = "gan.yaml") -> StudyFolder:
     content["experiment"]["source"] = source
     study.write(content)
     with begin(study.run("minimax-0")) as journal:
-        journal.event("status", status="RUNNING")
+        journal.event(Ended(status=Status.RUNNING))
     study.lock.write_text(json.dumps({"host": "elsewhere", "process": 1, "started": "then"}))
     assert owner.read(study.lock) is not None
     return study

@@ -11,6 +11,7 @@ from PIL import Image
 
 from genloss.comparison.artifacts import RecordArtifacts
 from genloss.comparison.from_records import comparison_of, read_study
+from genloss.record.events import ArtifactWritten, ColumnsDeclared, Ended, Evaluated, Picture, Status
 from genloss.record.folder import StudyFolder
 from genloss.tracking import tags
 from genloss.tracking.artifacts import MlflowArtifacts
@@ -41,17 +42,16 @@ def train(made: StudyFolder, *, ends: bool = True) -> None:
     values = np.arange(20.0)[:, None]
     values[3] = np.inf
     with begin(folder) as journal:
-        journal.event("columns", columns=columns("generator/total"))
-        journal.event("artifact", path="artifacts/experiment.yaml", to="")
+        journal.event(ColumnsDeclared(columns=columns("generator/total")))
+        journal.event(ArtifactWritten(path="artifacts/experiment.yaml"))
         for step in (10, 20):
             journal.values(block(step - 10, values[step - 10 : step]))
             numbers = {"eval/recall": step / 100, "held_out/generator/a": float(step)}
-            picture = {"key": "samples", "path": f"artifacts/step-{step:07d}.png"}
-            journal.event("evaluation", step=step, values=numbers, image=picture)
-            text = {"path": f"artifacts/step-{step:07d}.txt"}
-            journal.event("evaluation", step=step, values={}, text=text)
+            picture = Picture("samples", f"artifacts/step-{step:07d}.png")
+            journal.event(Evaluated(step=step, values=numbers, image=picture))
+            journal.event(Evaluated(step=step, text=f"artifacts/step-{step:07d}.txt"))
         if ends:
-            journal.event("status", status="FINISHED", message="")
+            journal.event(Ended(status=Status.FINISHED))
 
 
 def ship(made: StudyFolder) -> None:

@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from genloss.comparison.from_records import comparison_of, read_study
 from genloss.comparison.studies import StudyRuns
 from genloss.errors import RequestError, TrackingError
+from genloss.record.events import ArtifactWritten, Ended, Status
 from genloss.record.folder import StudyFolder
 from genloss.tracking import fail_fast, from_mlflow, server
 from genloss.tracking.from_mlflow import Reader
@@ -86,9 +87,9 @@ def test_however_runs_end_mlflow_says_what_the_records_say(here: Here) -> None:
     made = study(here.path, uri=here.uri, numbers=numbers, train=False)
     finish(made, "a-0", {"frechet_distance": math.inf, "recall": math.nan})
     finish(made, "b-0", {"frechet_distance": 1.0}, status="FAILED", message="planted", hint="do something")
-    finish(made, "a-1", {"frechet_distance": 1.0}, status="KILLED", message="SIGTERM")
+    finish(made, "a-1", {"frechet_distance": 1.0}, status="INTERRUPTED", message="SIGTERM")
     with begin(made.run("b-1")) as journal:
-        journal.event("status", status="FAILED", message="before its first step", hint="")
+        journal.event(Ended(status=Status.FAILED, message="before its first step"))
     here.ship(made)
     there, ours = here.find(made.name), read_study(made)
     assert [run.status for run in there.runs] == [run.status for run in ours.runs]
@@ -129,10 +130,10 @@ def test_mlflow_knows_a_search_its_metric_and_its_trials(here: Here) -> None:
 
 def test_a_run_that_was_resumed_costs_what_all_attempts_took(here: Here) -> None:
     made = study(here.path, uri=here.uri, numbers={"a": [0.0]}, seeds=[0], train=False)
-    finish(made, "a-0", {"recall": 0.1}, status="KILLED", peak_memory=3000)
+    finish(made, "a-0", {"recall": 0.1}, status="INTERRUPTED", peak_memory=3000)
     here.ship(made)
     with begin(made.run("a-0")) as journal:
-        journal.event("status", status="FINISHED", message="", hint="", peak_memory=2000)
+        journal.event(Ended(status=Status.FINISHED, peak_memory=2000))
     here.ship(made)
     (run,) = here.find(made.name).runs
     assert run == replace(read_study(made).runs[0], folder=None)
@@ -237,8 +238,8 @@ def test_a_param_that_was_too_long_is_read_from_the_artifact_that_has_all_of_it(
     folder = made.run("a-0")
     write_configuration(read_run(folder), folder, catalogue())
     with begin(folder) as journal:
-        journal.event("artifact", path="artifacts/config.yaml", to="")
-        journal.event("status", status="FINISHED", message="")
+        journal.event(ArtifactWritten(path="artifacts/config.yaml"))
+        journal.event(Ended(status=Status.FINISHED))
     here.ship(made)
     (run,) = here.find(made.name).runs
     assert run.configuration["model.hidden"] == str(hidden)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from genloss.record.events import ArtifactWritten, ColumnsDeclared, Ended, Status
 from genloss.tracking import store
 from genloss.tracking.note import TAG
 from tests.tracking.conftest import Shipped
@@ -24,11 +25,11 @@ def train(shipped: Shipped) -> None:
     (shipped.folder.path / WEIGHTS).write_bytes(bytes(5000))
     (shipped.folder.artifacts / "config.yaml").write_text("name: gan\n")
     with begin(shipped.folder) as journal:
-        journal.event("columns", columns=columns("generator/total"))
-        journal.event("artifact", path=WEIGHTS, to="model")
+        journal.event(ColumnsDeclared(columns=columns("generator/total")))
+        journal.event(ArtifactWritten(path=WEIGHTS, to="model"))
         journal.values(block(0, np.ones((5, 1))))
-        journal.event("artifact", path="artifacts/config.yaml", to="")
-        journal.event("status", status="FINISHED")
+        journal.event(ArtifactWritten(path="artifacts/config.yaml"))
+        journal.event(Ended(status=Status.FINISHED))
     shipped.study.report.write_text("the report")
 
 
@@ -110,9 +111,9 @@ def test_a_file_that_is_too_large_for_a_proxy(shipped: Shipped, places: type[Pla
 
 def test_a_value_that_is_rejected_is_pending_and_tried_again(shipped: Shipped) -> None:
     with begin(shipped.folder) as journal:
-        journal.event("columns", columns=columns("generator/total", "generator/a|b"))
+        journal.event(ColumnsDeclared(columns=columns("generator/total", "generator/a|b")))
         journal.values(block(0, np.ones((50, 2))))
-        journal.event("status", status="FINISHED")
+        journal.event(Ended(status=Status.FINISHED))
     assert not shipped.ship()
     assert shipped.folder.rejected().keys() == {"generator/a|b"}
     assert shipped.study.pending() == 1

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from genloss.errors import RequestError, TrackingError
+from genloss.record.events import ColumnsDeclared, Ended, Status
 from genloss.tracking import server, store, watched
 from tests.tracking.studies import begin, block, columns, write_study
 from tests.tracking.test_tracker import rows, ship, start
@@ -86,7 +87,7 @@ def test_what_is_no_store_or_a_newer_one_is_refused(here: Path) -> None:
 def test_genloss_ui_leaves_nothing_running(here: Path, number: signal.Signals) -> None:
     study = write_study(here)
     with begin(study.run("minimax-0")) as journal:
-        journal.event("status", status="FINISHED")
+        journal.event(Ended(status=Status.FINISHED))
     ship(study)
     process = subprocess.Popen(
         [sys.executable, "-m", "genloss", "ui", "--no-open"], stdout=subprocess.PIPE, text=True
@@ -134,7 +135,7 @@ def test_an_outage_in_mid_study_loses_nothing(here: Path, monkeypatch: pytest.Mo
     study = write_study(here, uri=uri)
     store.connect(database)
     with begin(study.run("minimax-0")) as journal:
-        journal.event("columns", columns=columns("generator/total"))
+        journal.event(ColumnsDeclared(columns=columns("generator/total")))
         journal.values(block(0, np.ones((1500, 1))))
         process = start(study)
         assert process.stdout is not None
@@ -154,7 +155,7 @@ def test_an_outage_in_mid_study_loses_nothing(here: Path, monkeypatch: pytest.Mo
             until("shipped")
         journal.values(block(1500, np.full((1500, 1), np.nan)))
         until("waiting")
-        journal.event("status", status="FINISHED")
+        journal.event(Ended(status=Status.FINISHED))
     with server.serving(database, port):
         out, err = process.communicate(timeout=300)
     assert json.loads(out.splitlines()[-1]) == {"event": "done", "shipped": True}, err

@@ -7,6 +7,7 @@ import pytest
 
 from genloss.errors import TrackingError
 from genloss.record import journal
+from genloss.record.events import ColumnsDeclared, Ended, Status
 from genloss.record.folder import RunFolder
 from tests.tracking.conftest import Shipped
 from tests.tracking.studies import begin, block, columns
@@ -16,9 +17,9 @@ def test_what_is_not_finite_is_nan_and_told(shipped: Shipped) -> None:
     values = np.ones((20, 1))
     values[7], values[9] = np.inf, np.nan
     with begin(shipped.folder) as journal:
-        journal.event("columns", columns=columns("generator/total"))
+        journal.event(ColumnsDeclared(columns=columns("generator/total")))
         journal.values(block(0, values))
-        journal.event("status", status="FAILED", message="planted")
+        journal.event(Ended(status=Status.FAILED, message="planted"))
     shipped.ship()
     run = shipped.run
     history = shipped.client.get_metric_history(run.info.run_id, "generator/total")
@@ -32,7 +33,7 @@ def test_nothing_is_shipped_that_a_power_cut_could_take_from_the_journal(
 ) -> None:
     durable, ends = 0, [0]
     with begin(shipped.folder) as opened:
-        opened.event("columns", columns=columns("generator/total"))
+        opened.event(ColumnsDeclared(columns=columns("generator/total")))
         for first in (0, 5):
             opened.values(block(first, np.ones((5, 1))))
             ends.append(shipped.folder.journal.stat().st_size)
@@ -51,9 +52,9 @@ def test_nothing_is_shipped_that_a_power_cut_could_take_from_the_journal(
 
 def test_a_value_that_mlflow_rejects_takes_no_other_with_it(shipped: Shipped) -> None:
     with begin(shipped.folder) as journal:
-        journal.event("columns", columns=columns("generator/total", "generator/a|b"))
+        journal.event(ColumnsDeclared(columns=columns("generator/total", "generator/a|b")))
         journal.values(block(0, np.ones((50, 2))))
-        journal.event("status", status="FINISHED")
+        journal.event(Ended(status=Status.FINISHED))
     assert not shipped.ship()
     run = shipped.run
     assert run.info.status == "FINISHED"
@@ -65,14 +66,14 @@ def test_a_value_that_mlflow_rejects_takes_no_other_with_it(shipped: Shipped) ->
 
 def test_a_run_deleted_in_mlflow_is_left_alone_until_it_is_asked_for(shipped: Shipped) -> None:
     with begin(shipped.folder) as journal, shipped.folder.locked():
-        journal.event("columns", columns=columns("generator/total"))
+        journal.event(ColumnsDeclared(columns=columns("generator/total")))
         journal.values(block(0, np.ones((5, 1))))
         tracker = shipped.tracker()
         tracker.ship_due(at_once=True)
         deleted = shipped.run.info.run_id
         shipped.client.delete_run(deleted)
         journal.values(block(5, np.ones((5, 1))))
-        journal.event("status", status="FINISHED")
+        journal.event(Ended(status=Status.FINISHED))
         tracker.finish()
     (said,) = shipped.notes()
     assert "`gan-losses/minimax-0` was deleted in MLflow" in said
@@ -88,7 +89,7 @@ def test_a_run_deleted_in_mlflow_is_left_alone_until_it_is_asked_for(shipped: Sh
 
 def test_a_deleted_run_that_is_restored_gets_the_rest(shipped: Shipped) -> None:
     with begin(shipped.folder) as journal:
-        journal.event("columns", columns=columns("generator/total"))
+        journal.event(ColumnsDeclared(columns=columns("generator/total")))
         journal.values(block(0, np.ones((5, 1))))
     shipped.ship()
     run_id = shipped.run.info.run_id
@@ -103,14 +104,14 @@ def test_a_deleted_run_that_is_restored_gets_the_rest(shipped: Shipped) -> None:
 
 def test_a_deleted_experiment_is_said_and_loses_nothing_once_it_is_restored(shipped: Shipped) -> None:
     with begin(shipped.folder) as journal, shipped.folder.locked():
-        journal.event("columns", columns=columns("generator/total"))
+        journal.event(ColumnsDeclared(columns=columns("generator/total")))
         journal.values(block(0, np.ones((5, 1))))
         tracker = shipped.tracker()
         tracker.ship_due(at_once=True)
         experiment = shipped.run.info.experiment_id
         shipped.client.delete_experiment(experiment)
         journal.values(block(5, np.ones((5, 1))))
-        journal.event("status", status="FINISHED")
+        journal.event(Ended(status=Status.FINISHED))
         with pytest.raises(TrackingError, match="was deleted, and a deleted experiment keeps its name"):
             tracker.finish()
     assert shipped.study.pending() > 0
@@ -146,12 +147,12 @@ def test_another_journal_is_another_run(shipped: Shipped) -> None:
 def damage(shipped: Shipped, *, at: int) -> None:
     """Writes a journal of three frames of values, and flips a bit in one of them."""
     with begin(shipped.folder) as journal:
-        journal.event("columns", columns=columns("generator/total"))
+        journal.event(ColumnsDeclared(columns=columns("generator/total")))
         for first in (0, 5, 10):
             if first == at:
                 begins = shipped.folder.journal.stat().st_size
             journal.values(block(first, np.ones((5, 1))))
-        journal.event("status", status="FINISHED")
+        journal.event(Ended(status=Status.FINISHED))
     content = bytearray(shipped.folder.journal.read_bytes())
     content[begins + 20] ^= 1
     shipped.folder.journal.write_bytes(content)
@@ -177,9 +178,9 @@ def test_what_stands_behind_damage_is_shipped_too(shipped: Shipped) -> None:
 def test_values_whose_columns_are_lost_are_not_guessed(shipped: Shipped) -> None:
     with begin(shipped.folder) as journal:
         size = shipped.folder.journal.stat().st_size
-        journal.event("columns", columns=columns("generator/total"))
+        journal.event(ColumnsDeclared(columns=columns("generator/total")))
         journal.values(block(0, np.ones((5, 1))))
-        journal.event("status", status="FINISHED")
+        journal.event(Ended(status=Status.FINISHED))
     content = bytearray(shipped.folder.journal.read_bytes())
     content[size + 20] ^= 1
     shipped.folder.journal.write_bytes(content)
@@ -219,7 +220,7 @@ def test_a_damaged_run_that_began_anew_is_another_run(shipped: Shipped) -> None:
 
 def test_a_run_whose_journal_is_lost_says_what_was_shipped(shipped: Shipped) -> None:
     with begin(shipped.folder) as journal, shipped.folder.locked():
-        journal.event("columns", columns=columns("generator/total"))
+        journal.event(ColumnsDeclared(columns=columns("generator/total")))
         journal.values(block(0, np.ones((5, 1))))
         shipped.tracker().ship_due(at_once=True)
     shipped.folder.journal.unlink()

@@ -13,6 +13,16 @@ from PIL import Image
 from genloss.errors import TrackingError
 from genloss.experiment.schema import Run
 from genloss.record import journal as journals
+from genloss.record.events import (
+    ArtifactWritten,
+    ColumnsDeclared,
+    Ended,
+    Evaluated,
+    Picture,
+    Started,
+    Status,
+    Warned,
+)
 from genloss.record.journal import Journal
 from genloss.tracking import store
 from tests.tracking.conftest import Shipped
@@ -21,9 +31,9 @@ from tests.tracking.studies import BEGAN, begin, block, columns
 
 def test_a_run_says_what_it_is(shipped: Shipped, tmp_path: Path) -> None:
     with begin(shipped.folder) as journal:
-        journal.event("columns", columns=columns("generator/total", ("generator/rare", 10)))
+        journal.event(ColumnsDeclared(columns=columns("generator/total", ("generator/rare", 10))))
         journal.values(block(0, np.arange(50.0).reshape(25, 2)))
-        journal.event("status", status="FINISHED")
+        journal.event(Ended(status=Status.FINISHED))
     shipped.ship()
     run = shipped.run
     assert run.info.run_name == "minimax-0"
@@ -61,13 +71,13 @@ def test_a_run_whose_process_died_silently_is_killed_and_runs_again_when_it_is_r
     shipped: Shipped,
 ) -> None:
     with begin(shipped.folder) as journal:
-        journal.event("columns", columns=columns("generator/total"))
+        journal.event(ColumnsDeclared(columns=columns("generator/total")))
         journal.values(block(0, np.ones((5, 1))))
     shipped.ship()
     assert shipped.run.info.status == "KILLED"
-    assert shipped.run.data.tags["genloss.message"] == "its process ended without a word"
+    assert shipped.run.data.tags["genloss.message"] == "the worker died without reporting a status"
     with begin(shipped.folder) as journal:
-        journal.event("columns", columns=columns("generator/total"))
+        journal.event(ColumnsDeclared(columns=columns("generator/total")))
         journal.values(block(5, np.ones((5, 1))))
     with shipped.folder.locked():
         shipped.tracker().ship_due(at_once=True)
@@ -83,7 +93,7 @@ def test_a_run_that_goes_on_after_its_end_runs_again(shipped: Shipped) -> None:
     assert shipped.tags()["genloss.weights_step"] == "4"
     run_id = shipped.run.info.run_id
     with Journal(shipped.folder.journal) as journal, shipped.folder.locked():
-        journal.event("start", device="cpu", threads=1, attempt=2, resumed_from=5, drift="torch 1, now 2")
+        journal.event(Started(device="cpu", threads=1, attempt=2, resumed_from=5, drift="torch 1, now 2"))
         shipped.tracker().ship_due(at_once=True)
         tags = shipped.tags()
         assert shipped.run.info.status == "RUNNING"
@@ -92,7 +102,7 @@ def test_a_run_that_goes_on_after_its_end_runs_again(shipped: Shipped) -> None:
         assert (tags["genloss.attempt"], tags["genloss.resumed_from"]) == ("2", "5")
         assert tags["genloss.drift"] == "torch 1, now 2"
         journal.values(block(5, np.ones((5, 1))))
-        journal.event("status", status="FINISHED", weights="ab" * 32)
+        journal.event(Ended(status=Status.FINISHED, weights="ab" * 32))
     assert shipped.ship()
     assert shipped.run.info.run_id == run_id
     assert shipped.run.info.status == "FINISHED"
@@ -104,8 +114,8 @@ def test_what_a_person_wrote_about_a_run_stays(shipped: Shipped) -> None:
     with begin(shipped.folder) as journal, shipped.folder.locked():
         shipped.tracker().ship_due(at_once=True)
         shipped.client.set_tag(shipped.run.info.run_id, "mlflow.note.content", "looks odd")
-        journal.event("status", status="FAILED", message="planted")
-        journal.event("start", attempt=2)
+        journal.event(Ended(status=Status.FAILED, message="planted"))
+        journal.event(Started(attempt=2))
     shipped.ship()
     assert shipped.tags()["mlflow.note.content"] == "looks odd"
 
@@ -113,8 +123,8 @@ def test_what_a_person_wrote_about_a_run_stays(shipped: Shipped) -> None:
 def test_warnings_are_a_tag(shipped: Shipped) -> None:
     with begin(shipped.folder) as journal:
         for message in ("no room for a checkpoint", "no room for a checkpoint", "b" * 6000):
-            journal.event("warning", message=message)
-        journal.event("status", status="FINISHED")
+            journal.event(Warned(message=message))
+        journal.event(Ended(status=Status.FINISHED))
     shipped.ship()
     said = shipped.tags()["genloss.warning"]
     assert said.startswith("no room for a checkpoint; bbb")
@@ -132,8 +142,8 @@ def test_the_journal_is_an_artifact_of_the_run(shipped: Shipped, tmp_path: Path)
 def test_an_evaluation_s_text_is_an_artifact(shipped: Shipped) -> None:
     (shipped.folder.artifacts / "step-5.txt").write_text("a sample")
     with begin(shipped.folder) as journal:
-        journal.event("evaluation", step=5, values={"eval/x": 1.0}, text={"path": "artifacts/step-5.txt"})
-        journal.event("status", status="FINISHED")
+        journal.event(Evaluated(step=5, values={"eval/x": 1.0}, text="artifacts/step-5.txt"))
+        journal.event(Ended(status=Status.FINISHED))
     shipped.ship()
     assert shipped.files("texts") == ["texts/step-5.txt"]
     assert shipped.run.data.metrics["eval/x"] == 1.0
@@ -154,11 +164,11 @@ def test_files_outside_of_the_record_are_not_sent(shipped: Shipped, tmp_path: Pa
     (artifacts / "short.txt").symlink_to("fine.txt")
     with begin(shipped.folder) as journal:
         for path in wrong:
-            journal.event("artifact", path=path, to="")
-            journal.event("evaluation", step=1, values={}, image={"key": "samples", "path": path})
-        journal.event("artifact", path="artifacts/fine.txt", to="../../..")
-        journal.event("artifact", path="artifacts/short.txt", to="")
-        journal.event("status", status="FINISHED")
+            journal.event(ArtifactWritten(path=path))
+            journal.event(Evaluated(step=1, values={}, image=Picture("samples", path)))
+        journal.event(ArtifactWritten(path="artifacts/fine.txt", to="../../.."))
+        journal.event(ArtifactWritten(path="artifacts/short.txt"))
+        journal.event(Ended(status=Status.FINISHED))
     shipped.ship()
     assert shipped.run.info.status == "FINISHED"
     assert shipped.files() == ["journal.gz", "short.txt"]
@@ -172,11 +182,11 @@ def test_a_file_that_is_missing_or_no_picture_is_told_and_nothing_else_is_lost(s
     (shipped.folder.artifacts / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
     Image.new("L", (8, 8)).save(shipped.folder.artifacts / "whole.png")
     with begin(shipped.folder) as journal:
-        journal.event("artifact", path="artifacts/missing.yaml", to="")
+        journal.event(ArtifactWritten(path="artifacts/missing.yaml"))
         for step, name in [(1, "torn"), (2, "whole")]:
-            picture = {"key": "samples", "path": f"artifacts/{name}.png"}
-            journal.event("evaluation", step=step, values={}, image=picture)
-        journal.event("status", status="FINISHED")
+            picture = Picture("samples", f"artifacts/{name}.png")
+            journal.event(Evaluated(step=step, image=picture))
+        journal.event(Ended(status=Status.FINISHED))
     shipped.ship()
     run = shipped.run
     assert run.info.status == "FINISHED"
@@ -189,7 +199,7 @@ def test_a_file_that_is_missing_or_no_picture_is_told_and_nothing_else_is_lost(s
 
 def test_a_failed_run_s_description_has_the_line_that_reproduces_it(shipped: Shipped) -> None:
     with begin(shipped.folder) as journal:
-        journal.event("status", status="FAILED", message="`generator/total` became nan at step 3")
+        journal.event(Ended(status=Status.FAILED, message="`generator/total` became nan at step 3"))
     shipped.ship()
     note = shipped.run.data.tags["mlflow.note.content"]
     assert "became nan at step 3" in note
@@ -199,8 +209,8 @@ def test_a_failed_run_s_description_has_the_line_that_reproduces_it(shipped: Shi
 def test_a_download_is_the_artifact_or_an_error_that_says_which(shipped: Shipped) -> None:
     (shipped.folder.artifacts / "config.yaml").write_text("name: gan\n")
     with begin(shipped.folder) as journal:
-        journal.event("artifact", path="artifacts/config.yaml", to="configuration")
-        journal.event("status", status="FINISHED")
+        journal.event(ArtifactWritten(path="artifacts/config.yaml", to="configuration"))
+        journal.event(Ended(status=Status.FINISHED))
     shipped.ship()
     uri, run_id = shipped.client.tracking_uri, shipped.run.info.run_id
     assert store.download(run_id, "configuration/config.yaml", uri).read_text() == "name: gan\n"

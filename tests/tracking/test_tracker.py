@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from genloss.record.events import ColumnsDeclared, Ended, Status
 from genloss.record.folder import StudyFolder
 from genloss.tracking.tracker import NICENESS
 from tests.tracking.studies import begin, block, columns, gan_study, write_study
@@ -147,11 +148,11 @@ def test_memory_is_flat(here: Path) -> None:
     study = write_study(here)
     values = 4 * 50_000
     with begin(study.run("minimax-0")) as journal:
-        journal.event("columns", columns=columns("a/b", "a/total", "c/d", "c/total"))
+        journal.event(ColumnsDeclared(columns=columns("a/b", "a/total", "c/d", "c/total")))
         random = np.random.default_rng(0)
         for first in range(0, values // 4, 1000):
             journal.values(block(first, random.standard_normal((1000, 4))))
-        journal.event("status", status="FINISHED")
+        journal.event(Ended(status=Status.FINISHED))
     process = start(study)
     held: dict[int, int] = {}
     assert process.stdin is not None

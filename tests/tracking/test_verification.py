@@ -13,6 +13,7 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from PIL import Image
 
 from genloss.errors import TrackingError
+from genloss.record.events import ArtifactWritten, ColumnsDeclared, Ended, Evaluated, Picture, Status
 from genloss.tracking.verification import lacking
 from tests.tracking.conftest import Shipped
 from tests.tracking.studies import begin, block, columns
@@ -29,15 +30,12 @@ def whole(shipped: Shipped) -> Shipped:
     (artifacts / "step-5.txt").write_text("a sample")
     Image.new("L", (8, 8)).save(artifacts / "step-5.png")
     with begin(shipped.folder) as journal:
-        journal.event("columns", columns=columns("generator/total", ("generator/rare", 4)))
+        journal.event(ColumnsDeclared(columns=columns("generator/total", ("generator/rare", 4))))
         journal.values(block(0, np.ones((10, 2))))
-        shown = {
-            "image": {"key": "samples", "path": "artifacts/step-5.png"},
-            "text": {"path": "artifacts/step-5.txt"},
-        }
-        journal.event("evaluation", step=5, values={"eval/x": 1.0}, **shown)
-        journal.event("artifact", path=WEIGHTS, to="model")
-        journal.event("status", status="FINISHED")
+        shown = Picture("samples", "artifacts/step-5.png")
+        journal.event(Evaluated(step=5, values={"eval/x": 1.0}, image=shown, text="artifacts/step-5.txt"))
+        journal.event(ArtifactWritten(path=WEIGHTS, to="model"))
+        journal.event(Ended(status=Status.FINISHED))
     shipped.study.report.write_text("the report")
     assert shipped.ship()
     return shipped

@@ -12,7 +12,7 @@ import torch
 import genloss
 from genloss.contracts.model import ModelDefinition
 from genloss.experiment.schema import Choice, Objective, Term, Training
-from genloss.record.journal import Values
+from genloss.record.frame import Values
 from genloss.record.recorder import Recorder
 from genloss.training import seeds
 from genloss.training.batches import Batches

@@ -18,7 +18,7 @@ import genloss
 from genloss.errors import ContractError, MismatchError, NonFiniteError
 from genloss.experiment.schema import Choice, Player, Ramp, Schedule
 from genloss.record import checkpoint
-from genloss.record.journal import Values
+from genloss.record.frame import Values
 from genloss.record.recorder import Recorder
 from genloss.training import seeds
 from genloss.training.trainer import Interrupted

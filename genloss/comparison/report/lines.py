@@ -16,6 +16,7 @@ from genloss.comparison.report.drawing import INK, MUTED, Drawing, Path, Symbol,
 from genloss.comparison.report.intervals import sense
 from genloss.comparison.report.scales import Scale, around
 from genloss.comparison.runs import RunResult
+from genloss.record.events import Status
 from genloss.record.journal import NO_LOSSES
 
 Array = npt.NDArray[np.float64]
@@ -156,8 +157,10 @@ def _player(
 ) -> Losses | None:
     if len(keys) == 2 and keys[1].endswith("/total"):  # one term: its total is the same, but for the weight
         keys = keys[:1]
-    bands = {key: band([x[key] for run, x in runs if key in x and run.status == "FINISHED"]) for key in keys}
-    others = {key: [x[key] for run, x in runs if key in x and run.status != "FINISHED"] for key in keys}
+    bands = {
+        key: band([x[key] for run, x in runs if key in x and run.status == Status.FINISHED]) for key in keys
+    }
+    others = {key: [x[key] for run, x in runs if key in x and run.status != Status.FINISHED] for key in keys}
     values = [np.concatenate([b.low, b.high]) for b in bands.values() if b is not None]
     values += [y for lines in others.values() for _, y in lines]
     steps = [b.steps for b in bands.values() if b is not None]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from genloss.comparison.artifacts import Artifacts
 from genloss.comparison.comparison import Comparison
+from genloss.record.events import Status
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -66,7 +67,7 @@ def chosen(comparison: Comparison, artifacts: Artifacts) -> Samples | None:
             run.objective: _Shown(run.status, artifacts.pictures(run), artifacts.texts(run)) for run in runs
         }
         found = {objective: shown for objective, shown in found.items() if shown.steps}
-        worth = (sum(shown.status == "FINISHED" for shown in found.values()), len(found))
+        worth = (sum(shown.status == Status.FINISHED for shown in found.values()), len(found))
         if worth > best[0]:
             best = (worth, seed, found)
         if worth[0] == len(comparison.objectives):

@@ -184,7 +184,7 @@ def test_what_went_wrong_is_said_with_the_line_that_shows_it() -> None:
     found = runs(["plain", "beta"], 4)
     found[5] = failed(found[5], "`g/total` became nan at step 21", "lower `lr`")
     found[6] = failed(found[6], "`g/total` became nan at step 700")
-    found[1] = replace(found[1], status="KILLED", message="interrupted at step 5", metrics={})
+    found[1] = replace(found[1], status="INTERRUPTED", message="stopped at step 5", metrics={})
     found[3] = replace(found[3], status="NOT STARTED", metrics={})
     found[2] = replace(found[2], metrics={"distance": math.nan})
     text = Outline(report.render(compared(found), source(found))).text
@@ -192,7 +192,7 @@ def test_what_went_wrong_is_said_with_the_line_that_shows_it() -> None:
     assert "became nan at step 21" in text
     assert "Hint: lower lr" in text
     assert "genloss run a.yaml --objective beta" in text
-    assert "KILLED: plain-1: interrupted at step 5" in text
+    assert "INTERRUPTED: plain-1: stopped at step 5" in text
     assert re.search(r"NOT STARTED: plain-3\s", text)
     assert "No finite distance: plain-2" in text
     assert "2 of 4" in text
@@ -201,11 +201,11 @@ def test_what_went_wrong_is_said_with_the_line_that_shows_it() -> None:
 def test_of_several_studies_the_runs_are_named_with_theirs() -> None:
     found = [replace(run, study=f"study-{place % 2 + 1}") for place, run in enumerate(runs(["a"], 4))]
     found[0] = failed(found[0])
-    found[1] = replace(found[1], status="KILLED", metrics={})
+    found[1] = replace(found[1], status="INTERRUPTED", metrics={})
     found[2] = replace(found[2], metrics={"distance": math.nan})
     text = Outline(report.render(compared(found), Memory())).text
     assert "a-0 of study-1 failed" in text
-    assert "KILLED: a-1 of study-2" in text
+    assert "INTERRUPTED: a-1 of study-2" in text
     assert "No finite distance: a-2 of study-1" in text
 
 
