@@ -13,6 +13,7 @@
     │   └── MismatchError        a value computed again that is not the recorded one
     ├── RecordError              a run's folder that is missing, damaged or in use
     └── TrackingError            MLflow's store cannot be used
+        └── MissingStoreError    there is none yet
 
 Anything else that is raised is a bug and keeps its traceback.
 """
@@ -53,13 +54,17 @@ class GenlossError(Exception):
         message: one sentence without a full stop, names in backticks.
         where: the place of the mistake, if it has one.
         hint: what to do next.
+        subject: what it is about, such as a file or a device, for callers that know its place.
     """
 
-    def __init__(self, message: str, *, where: Location | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, where: Location | None = None, hint: str | None = None, subject: str = ""
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.where = where
         self.hint = hint
+        self.subject = subject
 
     def __str__(self) -> str:
         return described(self.message, self.where, self.hint)
@@ -128,6 +133,10 @@ class RecordError(GenlossError):
 
 class TrackingError(GenlossError):
     """MLflow's store cannot be used."""
+
+
+class MissingStoreError(TrackingError):
+    """There is no such MLflow store yet."""
 
 
 FOREIGN: tuple[type[BaseException], ...] = (Exception, SystemExit)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genloss.errors import RecordError, RequestError, TrackingError, did_you_mean
+from genloss.errors import MissingStoreError, RecordError, RequestError, TrackingError, did_you_mean
 from genloss.record.folder import ROOT, StudyFolder, latest_study
 
 if TYPE_CHECKING:
@@ -293,12 +293,11 @@ def _from_mlflow(name: str, uri: str | None, readers: dict[str, Reader]) -> list
     try:
         if (uri or "") not in readers:
             readers[uri or ""] = Reader(address.resolve(uri))
-    except TrackingError as error:
-        if uri is None and name != LAST and error.hint == "`genloss run` makes one":
-            raise RequestError(
-                f"there is no study `{name}` in this folder, and {error.message}",
-                hint=did_you_mean(name, known),
-            ) from error
-        raise
+    except MissingStoreError as error:
+        if uri is not None or name == LAST:
+            raise
+        raise RequestError(
+            f"there is no study `{name}` in this folder, and {error.message}", hint=did_you_mean(name, known)
+        ) from error
     reader = readers[uri or ""]
     return reader.last() if name == LAST else reader.find(name, known)

@@ -14,6 +14,7 @@ from genloss.errors import TrackingError
 from genloss.launch import subprocesses
 from genloss.record.folder import StudyFolder
 from genloss.tracking import address
+from genloss.tracking.messages import Message
 
 PATIENCE = 60.0
 """Seconds in which MLflow does not answer, after training, until a study ends without it."""
@@ -174,22 +175,22 @@ class TrackerProcess:
 
     def _hear(self, message: Mapping[str, Any]) -> None:
         event = message["event"]
-        if event == "waiting":
+        if event == Message.WAITING:
             if not self._waits:
                 self._note(f"MLflow at {message['why']}; {self._waiting}")
             self._waits = self._late = True
             return
         self._heard = time.monotonic()
         self._waits = False
-        if event == "ready":
+        if event == Message.READY:
             self._late, self.page = True, message["page"]
-        elif event == "shipped":
+        elif event == Message.SHIPPED:
             self._progress(message["values"], message["left"])
-        elif event == "note":
+        elif event == Message.NOTE:
             self._note(message["text"])
-        elif event == "error":
+        elif event == Message.ERROR:
             self._fail(message["message"], message["hint"])
-        elif event == "done":
+        elif event == Message.DONE:
             self._shipped = message["shipped"]
 
     def _fail(self, message: str, hint: str | None) -> None:

@@ -220,7 +220,7 @@ def _catalogue(files: Mapping[str, Location]) -> Catalogue:
     try:
         return catalogue(*files)
     except RequestError as error:
-        error.where = next((where for file, where in files.items() if file in error.message), None)
+        error.where = files.get(error.subject)
         raise
 
 
@@ -234,10 +234,10 @@ def _devices(experiment: Experiment, root: Node) -> tuple[Device, ...]:
         devices = choose(experiment.devices, runs=count, workers=experiment.workers, threads=threads)
         double = any(objective.training.precision == "float64" for objective in experiment.objectives)
         if double and any(device.name == "mps" for device in devices):
-            raise DeviceError("the device `mps` has no float64", hint="set `devices: cpu`")
+            raise DeviceError("the device `mps` has no float64", hint="set `devices: cpu`", subject="mps")
         return devices
     except DeviceError as error:
         items = node.value if isinstance(node.value, tuple) else ()
-        culprit = next((item for item in items if show(item.plain) in error.message), node)
+        culprit = next((item for item in items if item.plain == error.subject), node)
         error.where = culprit.where
         raise

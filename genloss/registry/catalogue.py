@@ -165,7 +165,9 @@ def _catalogue(codes: tuple[Code, ...]) -> Catalogue:
     for plugin in plugins:
         what = f"plugin `{plugin}` ({plugin.source})"
         if plugin.error is not None and plugin.source in sources:
-            raise DefinitionError(f"{what} could not be loaded: {plugin.error}", hint=plugin.hint)
+            raise DefinitionError(
+                f"{what} could not be loaded: {plugin.error}", hint=plugin.hint, subject=plugin.source
+            )
         said = [f"{note} while it was loaded" for note in plugin.notes]
         if plugin.error is not None:
             said.append(f"could not be loaded: {plugin.problem}")

@@ -75,9 +75,11 @@ def read(path: str | Path) -> Code:
     try:
         return Code(path, _closure(path, path.parent, _beside(path), packages=True))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise ExperimentError(f"there is no plugin file `{path}`") from None
+        raise ExperimentError(f"there is no plugin file `{path}`", subject=str(path)) from None
     except OSError as error:
-        raise ExperimentError(f"the plugin file `{path}` cannot be read: {error.strerror}") from error
+        raise ExperimentError(
+            f"the plugin file `{path}` cannot be read: {error.strerror}", subject=str(path)
+        ) from error
 
 
 def stored(folder: Path, names: Sequence[str]) -> Code:

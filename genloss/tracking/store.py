@@ -32,7 +32,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
 from sqlalchemy.pool import NullPool
 
-from genloss.errors import TrackingError
+from genloss.errors import MissingStoreError, TrackingError
 from genloss.record import owner
 from genloss.text import one_line
 from genloss.tracking import address, moved, probe
@@ -72,7 +72,7 @@ def connect(uri: str, *, create: bool = True) -> MlflowClient:
             raise TrackingError(f"the MLflow store `{path}` is a folder", hint="name a file in it")
         if not _is_there(path):
             if not create:
-                raise TrackingError(f"there is no MLflow store `{path}`", hint="`genloss run` makes one")
+                raise MissingStoreError(f"there is no MLflow store `{path}`", hint="`genloss run` makes one")
             _create(path)
     _check_schema(absolute, address.without_secrets(uri))
     if path is not None:

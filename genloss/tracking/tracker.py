@@ -8,15 +8,7 @@ will be written: it ships what is left, writes the comparison run and the note, 
 be reached is asked again, for as long as the process lives that started it (its number is given, since it may
 die before this one can ask for it); killed at any moment, it goes on where it was when it is started again.
 
-What happens it says on standard output, a JSON object a line:
-
-    {"event": "waiting", "why": …}                   the store and what is wrong with it
-    {"event": "answered"}                            it does again
-    {"event": "ready", "experiment_id": …, "page": the comparison's address, on a server}
-    {"event": "shipped", "values": so many in all, "left": bytes of the journals}
-    {"event": "note", "text": …}                     what a person should know
-    {"event": "error", "message": …, "hint": …}      it cannot be used, and the tracker ends
-    {"event": "done", "shipped": whether MLflow has all of it}
+It reports on standard output, one JSON object per line: see messages.py.
 """
 
 from __future__ import annotations
@@ -45,6 +37,7 @@ from genloss.record import owner
 from genloss.record.folder import RunFolder, StudyFolder
 from genloss.tracking import address, comparison_run, fail_fast, note, store, views
 from genloss.tracking.delivery import Delivery, RunGone
+from genloss.tracking.messages import Message
 from genloss.tracking.shipping import RunShipping, tell
 from genloss.tracking.target import StudyContext
 
@@ -101,22 +94,22 @@ class Tracker:
         """
         self._content = self.folder.read()
         self._uri = uri = address.resolve(self.uri)
-        delivery = Delivery(self._wait, lambda: self.report(event="answered"))
+        delivery = Delivery(self._wait, lambda: self.report(event=Message.ANSWERED))
         client = delivery.call(store.connect, uri)
         experiment_id = delivery.call(store.experiment, client, self._content["experiment_name"])
         self._store = StudyContext(client, delivery, experiment_id, self._content, {}, self._tell)
         page = views.page(uri, experiment_id, self.folder.name) if address.is_server(uri) else None
-        self.report(event="ready", experiment_id=experiment_id, page=page)
+        self.report(event=Message.READY, experiment_id=experiment_id, page=page)
         self._show()
 
     def _wait(self, why: str) -> None:
-        self.report(event="waiting", why=f"`{address.without_secrets(self._uri)}` {why}")
+        self.report(event=Message.WAITING, why=f"`{address.without_secrets(self._uri)}` {why}")
 
     def _tell(self, text: str) -> None:
         tell(text)
         self._notes += 1
         if self._notes <= MOST_NOTES:
-            self.report(event="note", text=text.split("\n", 1)[0])
+            self.report(event=Message.NOTE, text=text.split("\n", 1)[0])
 
     def ship_due(self, *, at_once: bool = False) -> bool:
         """Ships what is due; says whether anything was.
@@ -153,7 +146,7 @@ class Tracker:
         while self.ship_due(at_once=True) or (any(self._in_training()) and time.monotonic() < deadline):
             if superseded():
                 self.report(
-                    event="note", text=f"study `{self.folder.name}` goes on; its own tracker ships it"
+                    event=Message.NOTE, text=f"study `{self.folder.name}` goes on; its own tracker ships it"
                 )
                 return
             time.sleep(0.05)
@@ -165,7 +158,7 @@ class Tracker:
         shipped = self._conclude() if self._runs else True
         store.settle(self._uri)
         self._tell_count()
-        self.report(event="done", shipped=shipped and all(run.complete for run in self._runs.values()))
+        self.report(event=Message.DONE, shipped=shipped and all(run.complete for run in self._runs.values()))
 
     def _in_training(self) -> Iterator[bool]:
         """For each run, whether it has not ended and still has a process."""
@@ -204,7 +197,7 @@ class Tracker:
         count = (sum(run.values for run in runs), sum(run.left() for run in runs))
         if count != self._count:
             self._count = count
-            self.report(event="shipped", values=count[0], left=count[1])
+            self.report(event=Message.SHIPPED, values=count[0], left=count[1])
 
     def _show(self) -> None:
         """Writes the view anew if there are metrics or pictures that it has no charts for."""
@@ -282,7 +275,7 @@ def main(arguments: list[str], compare: Callable[[StudyFolder], Comparison] | No
             _be_nice(usual)  # the workers are done
             tracker.finish(superseded)
         except GenlossError as error:
-            report(event="error", message=error.message, hint=error.hint)
+            report(event=Message.ERROR, message=error.message, hint=error.hint)
             tell(str(error))
             return 1
     return 0
@@ -313,7 +306,7 @@ def _compare(study: StudyFolder) -> Comparison:
 def _alone(study: StudyFolder, report: Callable[..., None]) -> Iterator[None]:
     """Waits until no other tracker ships this study."""
     if owner.is_held(study.tracker_lock):
-        report(event="note", text=f"another tracker still ships study `{study.name}`")
+        report(event=Message.NOTE, text=f"another tracker still ships study `{study.name}`")
     with owner.held(study.tracker_lock, f"ships study `{study.name}`", math.inf):
         yield
 

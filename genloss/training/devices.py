@@ -129,16 +129,20 @@ def _resolve(name: str) -> tuple[str, str]:
         raise DeviceError(
             f"`{name}` is no device that genloss knows",
             hint="write `auto`, `cpu`, `cuda`, `cuda:1`, `mps` or a list of them",
+            subject=name,
         )
     if device.type == "cuda":
         if (device.index or 0) >= gpus:
             raise DeviceError(
                 f"there is no device `{name}` here: torch {torch.__version__} sees {gpus} CUDA devices",
                 hint="`devices: auto` takes what there is",
+                subject=name,
             )
         return f"cuda:{device.index or 0}", "as asked for"
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("there is no device `mps` here", hint="`devices: auto` takes what there is")
+        raise DeviceError(
+            "there is no device `mps` here", hint="`devices: auto` takes what there is", subject=name
+        )
     return device.type, "as asked for"
 
 
