@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from genloss.comparison.curves import means
 from genloss.errors import RecordError
 from genloss.record import journal
 from genloss.record.events import Column, ColumnsDeclared, Evaluated, Event
@@ -47,14 +46,18 @@ class RunJournal:
     @classmethod
     def of(cls, path: Path, run: RunResult) -> RunJournal:
         """As much of a run's journal as can be read."""
-        reading = cls()
         planned = whole(run.configuration.get("training.steps", ""))
-        planned = run.cost.steps if planned is None else planned
+        return cls.read(path, run.cost.steps if planned is None else planned)
+
+    @classmethod
+    def read(cls, path: Path, planned: int) -> RunJournal:
+        """As much of a journal as can be read, of a run that was to have so many steps."""
+        reading = cls()
         with suppress(RecordError, OSError, EOFError):  # what cannot be read is among the runs that failed
             blocks = reading._blocks(path)
             first = next(blocks, None)
             if first is not None and planned:
-                lines = means(chain([first], blocks), reading._columns, planned, PARTS)
+                lines = means(chain([first], blocks), reading._columns, planned)
                 reading.losses = dict(zip([column.key for column in reading._columns], lines, strict=True))
             for _ in blocks:
                 pass  # without curves, the evaluations are still read
@@ -89,3 +92,33 @@ class RunJournal:
             self.add(event.step, event.values)
             if path := event.text or (event.image.path if event.image else ""):
                 self.shown[event.step] = path
+
+
+def means(
+    blocks: Iterable[Values], columns: Sequence[Column], steps: int, parts: int = PARTS
+) -> list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+    """For each column the means of its steps and values, over equal parts of all steps.
+
+    Only one block is looked at at a time: a long run's values are more than a process should hold.
+
+    Args:
+        blocks: of the run's values.
+        columns: what a row holds.
+        steps: of the run.
+        parts: how many, if there are as many steps.
+    """
+    parts = min(parts, steps)
+    # Of each column and part: how many values, the sum of their steps, and their own sum.
+    counted, stepped, summed = np.zeros((3, len(columns), parts))
+    for block in blocks:
+        for index, column in enumerate(columns):
+            series = block.column(index, column)
+            part = series.steps * parts // steps
+            counted[index] += np.bincount(part, minlength=parts)
+            stepped[index] += np.bincount(part, series.steps, parts)
+            with np.errstate(invalid="ignore"):  # +inf and -inf in one part are NaN
+                summed[index] += np.bincount(part, series.values, parts)
+    return [
+        (places[many > 0] / many[many > 0], sums[many > 0] / many[many > 0])
+        for many, places, sums in zip(counted, stepped, summed, strict=True)
+    ]

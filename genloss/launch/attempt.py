@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from genloss.comparison.curves import loss_curves
+from genloss.comparison.report.losses import loss_curves
 from genloss.errors import FOREIGN, GenlossError, NonFiniteError, RecordError, RunError, told
 from genloss.experiment.schema import Run
 from genloss.launch import fingerprint

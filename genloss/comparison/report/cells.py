@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from genloss.comparison.comparison import Comparison
-from genloss.comparison.report import intervals, lines
+from genloss.comparison.report import intervals
 from genloss.comparison.report.drawing import Drawing, Symbol, identity
+from genloss.comparison.report.losses import Losses
 from genloss.comparison.runs import Cost
 from genloss.comparison.statistics import Difference
 from genloss.comparison.table import seeds
@@ -84,7 +85,7 @@ def marker(index: int, name: str) -> Key:
     return Key(drawing, name)
 
 
-def terms(plot: lines.Losses) -> list[Key]:
+def terms(plot: Losses) -> list[Key]:
     found = []
     for name, colour, dash in plot.terms:
         drawing = Drawing(28, 14)

@@ -12,7 +12,8 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
-from genloss.comparison.curves import COLOURS
+# Okabe and Ito's colours, which all kinds of colour vision tell apart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 INK, MUTED, GRID = "ink", "muted", "grid"
 SHADES = {INK: 1.0, MUTED: 0.68, GRID: 0.15}

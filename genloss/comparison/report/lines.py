@@ -1,4 +1,4 @@
-"""Curves by step, with bands over the seeds: metrics of all objectives, and each objective's losses."""
+"""Curves by step, with bands over the seeds."""
 
 from __future__ import annotations
 
@@ -15,9 +15,6 @@ from genloss.comparison.report.axes import SMALL, Axes, framed
 from genloss.comparison.report.drawing import INK, MUTED, Drawing, Path, Symbol, Text, identity
 from genloss.comparison.report.intervals import sense
 from genloss.comparison.report.scales import Scale, around
-from genloss.comparison.runs import RunResult
-from genloss.record.events import Status
-from genloss.record.journal import NO_LOSSES
 
 Array = npt.NDArray[np.float64]
 
@@ -67,8 +64,7 @@ def metric_bands(
     found = {}
     for objective in objectives:
         lines = [
-            _series(artifacts.evaluations(run).get(f"eval/{metric}"))
-            for run in comparison.finished(objective)
+            series(artifacts.evaluations(run).get(f"eval/{metric}")) for run in comparison.finished(objective)
         ]
         one = band(lines)
         if one is not None and len(one.steps) > 1:
@@ -97,7 +93,9 @@ def learning_curves(
     drawn = []
     for name, shown in parts:
         drawing = Drawing(WIDTH, HEIGHT, f"{metric} by step{f', {name}' if name else ''}")
-        axes = framed(drawing, across, scale, x_label="step", y_label=sense(comparison, metric) + _cut(cut))
+        axes = framed(
+            drawing, across, scale, x_label="step", y_label=sense(comparison, metric) + cut_off(cut)
+        )
         if math.isfinite(reference):
             _level(drawing, axes, reference, "real data")
         if not together and name != comparison.baseline and comparison.baseline in bands:
@@ -108,91 +106,12 @@ def learning_curves(
             )
         for one in shown:
             colour, shape = identity(objectives[one])
-            _area(drawing, axes, bands[one], colour, 0.13 if together else 0.25)
+            area(drawing, axes, bands[one], colour, 0.13 if together else 0.25)
         for one in shown:
             colour, shape = identity(objectives[one])
-            _line(drawing, axes, bands[one], colour, one, shape)
+            line(drawing, axes, bands[one], colour, one, shape)
         drawn.append((name, drawing))
     return drawn
-
-
-@dataclass(frozen=True)
-class Losses:
-    """The losses of one objective's player by step.
-
-    Attributes:
-        terms: name, colour and dash of each line.
-        failed: whether a run that failed is shown.
-    """
-
-    objective: str
-    player: str
-    drawing: Drawing
-    terms: tuple[tuple[str, str, str], ...]
-    held_out: bool
-    failed: bool
-
-
-def losses(comparison: Comparison, artifacts: Artifacts, objective: str) -> list[Losses]:
-    """A plot a player: mean of each term over the seeds, with the smallest and greatest."""
-    runs = [(run, artifacts.losses(run)) for run in comparison.of(objective)]
-    keys = dict.fromkeys(key for _, lines in runs for key in lines if not key.endswith(NO_LOSSES))
-    players = dict.fromkeys(key.split("/")[0] for key in keys)
-    found = [
-        _player(
-            comparison, artifacts, objective, player, [k for k in keys if k.startswith(f"{player}/")], runs
-        )
-        for player in players
-    ]
-    return [plot for plot in found if plot is not None]
-
-
-def _player(
-    comparison: Comparison,
-    artifacts: Artifacts,
-    objective: str,
-    player: str,
-    keys: list[str],
-    runs: Sequence[tuple[RunResult, Mapping[str, tuple[Array, Array]]]],
-) -> Losses | None:
-    if len(keys) == 2 and keys[1].endswith("/total"):  # one term: its total is the same, but for the weight
-        keys = keys[:1]
-    bands = {
-        key: band([x[key] for run, x in runs if key in x and run.status == Status.FINISHED]) for key in keys
-    }
-    others = {key: [x[key] for run, x in runs if key in x and run.status != Status.FINISHED] for key in keys}
-    values = [np.concatenate([b.low, b.high]) for b in bands.values() if b is not None]
-    values += [y for lines in others.values() for _, y in lines]
-    steps = [b.steps for b in bands.values() if b is not None]
-    steps += [x for lines in others.values() for x, _ in lines]
-    if not any(np.isfinite(v).any() for v in values):
-        return None
-    scale, cut = robust(np.concatenate(values), log=False)
-    last = max(float(x.max()) for x in steps if len(x))
-    across = Scale(0.0, max(last, *(float(run.cost.steps) for run, _ in runs), 1.0))
-    drawing = Drawing(WIDTH, 205, f"losses of {player} by step, objective {objective}")
-    axes = framed(drawing, across, scale, x_label="step", y_label=f"{player}{_cut(cut)}")
-    terms, held = [], False
-    for index, key in enumerate(keys):
-        (colour, shape), dash = identity(index), DASHES[index % len(DASHES)]
-        name = key.split("/", 1)[1]
-        terms.append((name, colour, dash))
-        one = bands[key]
-        if one is not None:
-            _area(drawing, axes, one, colour, 0.2)
-            _line(drawing, axes, one, colour, name, "", dash)
-        for x, y in others[key]:
-            _failed(drawing, axes, x, y, colour, name)
-        marks = band(
-            [
-                _series(artifacts.evaluations(run).get(f"held_out/{key}"))
-                for run in comparison.finished(objective)
-            ]
-        )
-        if marks is not None:
-            held = True
-            _symbols(drawing, axes, marks, colour, shape, f"{name} on held-out data", filled=False)
-    return Losses(objective, player, drawing, tuple(terms), held, any(others.values()))
 
 
 def robust(values: Array, *, log: bool | None = None) -> tuple[Scale, bool]:
@@ -208,16 +127,16 @@ def robust(values: Array, *, log: bool | None = None) -> tuple[Scale, bool]:
     return whole, False
 
 
-def _cut(cut: bool) -> str:
+def cut_off(cut: bool) -> str:
     return " (extremes cut off)" if cut else ""
 
 
-def _series(found: tuple[Sequence[int], Sequence[float]] | None) -> tuple[Array, Array]:
+def series(found: tuple[Sequence[int], Sequence[float]] | None) -> tuple[Array, Array]:
     steps, values = found if found is not None else ((), ())
     return np.array(steps, np.float64), np.array(values, np.float64)
 
 
-def _area(drawing: Drawing, axes: Axes, one: Band, colour: str, opacity: float) -> None:
+def area(drawing: Drawing, axes: Axes, one: Band, colour: str, opacity: float) -> None:
     if one.seeds < 2:
         return
     some = np.isfinite(one.low)
@@ -230,15 +149,15 @@ def _above(scale: Scale, values: Array) -> Array:
     return np.maximum(values, scale.low) if scale.log else values
 
 
-def _line(
+def line(
     drawing: Drawing, axes: Axes, one: Band, colour: str, title: str, shape: str, dash: str = ""
 ) -> None:
     drawing.add(Path(axes.places(one.steps, one.mean), colour, 2.0, dash, clip=axes.box, title=title))
     if shape and len(one.steps) <= MARKED:
-        _symbols(drawing, axes, one, colour, shape, title)
+        symbols(drawing, axes, one, colour, shape, title)
 
 
-def _symbols(
+def symbols(
     drawing: Drawing, axes: Axes, one: Band, colour: str, shape: str, title: str, *, filled: bool = True
 ) -> None:
     every = max(1, math.ceil(len(one.steps) / MARKED))
@@ -250,37 +169,11 @@ def _symbols(
             )
 
 
-def _failed(drawing: Drawing, axes: Axes, x: Array, y: Array, colour: str, name: str) -> None:
-    """A run that did not finish: a thin line with a cross at its end."""
-    finite = np.isfinite(y)
-    if not finite.any():
-        return
-    points = axes.places(x, y)
-    title = f"{name} of a run that did not finish"
-    drawing.add(Path(points, colour, 1.0, opacity=0.7, clip=axes.box, title=title))
-    left, top = points[finite][-1]
-    top = min(max(float(top), axes.box.top), axes.box.bottom)
-    drawing.add(Symbol(float(left), top, "cross", 9, colour, title=title))
-
-
 def _level(drawing: Drawing, axes: Axes, value: float, name: str) -> None:
     at = float(axes.up(value)) if value > 0 or not axes.y.log else math.inf
     if axes.box.top <= at <= axes.box.bottom:
         drawing.line(axes.box.left, at, axes.box.right, at, INK, width=1.2, dash="4 3", title=name)
         drawing.add(Text(axes.box.right, at - 4, name, SMALL, "end", MUTED, halo=True))
-
-
-def with_terms(plot: Losses) -> Drawing:
-    """The plot with the names of its terms below, for a picture that stands alone."""
-    below = plot.drawing.height
-    drawing = Drawing(
-        plot.drawing.width, below + 20 * len(plot.terms), plot.drawing.label, [*plot.drawing.marks]
-    )
-    for row, (name, colour, dash) in enumerate(plot.terms):
-        y = below + 20 * row + 12
-        drawing.line(14, y - 4, 42, y - 4, colour, width=2.0, dash=dash)
-        drawing.add(Text(50, y, name, SMALL))
-    return drawing
 
 
 def legend(names: Sequence[tuple[str, str, str]], width: float) -> Drawing:

@@ -9,6 +9,7 @@ from genloss.comparison.artifacts import Artifacts, Origin
 from genloss.comparison.comparison import Comparison
 from genloss.comparison.report import cells, intervals, lines, sentences, sweeps
 from genloss.comparison.report.drawing import Drawing
+from genloss.comparison.report.losses import Losses, losses, with_terms
 from genloss.comparison.report.samples import Samples, chosen
 from genloss.comparison.runs import RunResult
 from genloss.text import joined
@@ -40,7 +41,7 @@ class LossPlots:
     """The losses of one objective, a plot a player with its legend."""
 
     objective: str
-    plots: Sequence[tuple[lines.Losses, Sequence[cells.Key]]]
+    plots: Sequence[tuple[Losses, Sequence[cells.Key]]]
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Page:
         if self.losses:
             found["losses"] = (
                 [
-                    (f"{each.objective}: {plot.player}", lines.with_terms(plot))
+                    (f"{each.objective}: {plot.player}", with_terms(plot))
                     for each in self.losses
                     for plot, _ in each.plots
                 ],
@@ -126,7 +127,7 @@ def page(comparison: Comparison, artifacts: Artifacts) -> Page:
     shown_losses = [
         LossPlots(objective, [(plot, cells.terms(plot)) for plot in plots])
         for objective in drawn
-        if (plots := lines.losses(shown, artifacts, objective))
+        if (plots := losses(shown, artifacts, objective))
     ]
     rows = {o: cells.row(comparison, o, decided, costs, names) for o in comparison.ranked()}
     return Page(

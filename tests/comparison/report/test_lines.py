@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
-import pytest
 
 from genloss.comparison.report import lines
-from genloss.comparison.report.drawing import Path, Symbol, Text
-from tests.comparison.report.examples import Memory, compared, failed, runs, source
+from genloss.comparison.report.drawing import Path, Text
+from tests.comparison.report.examples import Memory, compared, runs, source
 
 STEPS = np.array([0.0, 1.0, 2.0])
 
@@ -47,43 +44,6 @@ def test_runs_that_were_evaluated_once_have_no_curve() -> None:
     assert lines.metric_bands(compared(found), once, "distance", ["plain"]) == {}
 
 
-def test_losses_have_a_plot_a_player_and_a_line_a_term() -> None:
-    found = runs(["plain"], 3)
-    one, other = lines.losses(compared(found), source(found), "plain")
-    assert (one.player, other.player) == ("discriminator", "generator")
-    assert [name for name, _, _ in one.terms] == ["fit", "penalty", "total"]
-    assert len({dash for _, _, dash in one.terms}) == 3
-    assert (one.held_out, other.held_out) == (False, True)
-    assert not one.failed
-
-
-def test_a_single_terms_total_is_left_out() -> None:
-    found = runs(["plain"], 1)
-    values = {
-        "network/nll": (STEPS, STEPS),
-        "network/total": (STEPS, STEPS),
-        "network/gradient_norm": (STEPS, STEPS),
-    }
-    (plot,) = lines.losses(compared(found), Memory(lines={"plain-0": values}), "plain")
-    assert [name for name, _, _ in plot.terms] == ["nll"]
-
-
-def test_a_run_that_failed_is_a_thin_line_with_a_cross() -> None:
-    found = runs(["plain"], 3)
-    found[1] = failed(found[1])
-    plot = lines.losses(compared(found), source(found), "plain")[0]
-    assert plot.failed
-    crosses = [mark for mark in plot.drawing.marks if isinstance(mark, Symbol) and mark.shape == "cross"]
-    assert len(crosses) == 3
-
-
-def test_losses_that_are_nowhere_finite_have_no_plot() -> None:
-    found = [failed(run) for run in runs(["plain"], 2)]
-    nothing = {run.name: {"network/nll": (STEPS, np.full(3, np.nan))} for run in found}
-    assert lines.losses(compared(found), Memory(lines=nothing), "plain") == []
-    assert lines.losses(compared(found), Memory(), "plain") == []
-
-
 def test_extremes_leave_room_for_the_rest() -> None:
     values = np.concatenate([np.linspace(-1, 1, 500), [1e6]])
     scale, cut = lines.robust(values)
@@ -99,11 +59,3 @@ def test_the_legend_breaks_into_rows() -> None:
     assert len(names) == 9
     assert len({name.y for name in names}) > 1
     assert max(name.y for name in names) < drawing.height
-
-
-@pytest.mark.parametrize("cut", [0, 2])
-def test_steps_go_to_the_last_that_was_done(cut: int) -> None:
-    found = [replace(run, cost=replace(run.cost, steps=1000)) for run in runs(["plain"], 1)]
-    plot = lines.losses(compared(found), source(found), "plain")[cut // 2]
-    labels = [mark.text for mark in plot.drawing.marks if isinstance(mark, Text)]
-    assert "1000" in labels

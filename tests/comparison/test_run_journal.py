@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
-import PIL.Image
 import pytest
 
-from genloss.comparison.curves import POINTS, loss_curves, means
-from genloss.record.events import Column, ColumnsDeclared, Evaluated
-from genloss.record.folder import RunFolder
+from genloss.comparison.run_journal import PARTS, means
+from genloss.record.events import Column
 from genloss.record.frame import Values
-from genloss.record.journal import Journal
 
 
 def blocks(values: np.ndarray, rows: int) -> Iterator[Values]:
@@ -25,11 +21,11 @@ def blocks(values: np.ndarray, rows: int) -> Iterator[Values]:
 
 @pytest.mark.parametrize("rows", [7, 1024])
 def test_each_point_is_the_mean_of_its_part(rows: int) -> None:
-    steps = 10 * POINTS
+    steps = 10 * PARTS
     values = np.random.default_rng(0).normal(size=(steps, 2))
     dense, sparse = means(blocks(values, rows), [Column("p/a"), Column("p/b", every=20)], steps)
-    np.testing.assert_allclose(dense[0], np.arange(steps).reshape(POINTS, 10).mean(1))
-    np.testing.assert_allclose(dense[1], values[:, 0].reshape(POINTS, 10).mean(1))
+    np.testing.assert_allclose(dense[0], np.arange(steps).reshape(PARTS, 10).mean(1))
+    np.testing.assert_allclose(dense[1], values[:, 0].reshape(PARTS, 10).mean(1))
     # Every second part has one of them.
     np.testing.assert_array_equal(sparse[0], np.arange(0, steps, 20))
     np.testing.assert_array_equal(sparse[1], values[::20, 1])
@@ -43,7 +39,7 @@ def test_a_short_run_is_drawn_step_by_step() -> None:
 
 
 def test_values_that_are_not_finite_leave_a_gap() -> None:
-    values = np.ones((4 * POINTS, 1))
+    values = np.ones((4 * PARTS, 1))
     values[5] = np.nan
     values[8], values[9] = np.inf, -np.inf
     ((_, drawn),) = means(blocks(values, 8), [Column("p/a")], len(values))
@@ -68,18 +64,3 @@ def test_a_long_run_takes_no_more_memory() -> None:
     finally:
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0], peaks
-
-
-def test_a_figure_has_a_panel_a_player(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    path = tmp_path / "curves.png"
-    with Journal(folder.journal) as journal:
-        assert not loss_curves(folder, path)
-        columns = ["one/a", "one/total", "two/b", "two/total"]
-        journal.event(ColumnsDeclared(columns=tuple(Column(key, 1) for key in columns)))
-        for block in blocks(np.random.default_rng(0).normal(size=(100, 4)), 64):
-            journal.values(block)
-        journal.event(Evaluated(step=100, values={"held_out/one/a": 0.5}))
-    assert loss_curves(folder, path)
-    with PIL.Image.open(path) as image:
-        assert image.width > 2 * image.height
