@@ -87,7 +87,7 @@ class Gathered:
         Raises:
             RequestError: there is no such objective or metric, or they cannot be compared.
         """
-        from genloss.comparison.comparison import compare_runs
+        from genloss.comparison.comparison import compare_study
         from genloss.comparison.pooling import unite
 
         study, allowed = unite(self.studies, allow_differences=allow_differences)
@@ -101,19 +101,8 @@ class Gathered:
                 f"`{metric}` is no metric: values of different losses cannot be compared",
                 hint=did_you_mean(metric.rpartition("/")[2], study.metrics),
             )
-        found = compare_runs(
-            study.runs,
-            name=study.name,
-            description=study.description,
-            objectives=study.objectives,
-            baseline=study.baseline if baseline is None else baseline,
-            metrics=study.metrics,
-            metric=metric if metric is not None else study.metric or None,
-            references=study.references,
-            pairs=pairs,
-            allowed=allowed,
-        )
-        return replace(found, studies=tuple(study.name for study in self.studies), notes=study.notes)
+        found = compare_study(study, metric=metric, baseline=baseline, pairs=pairs, allowed=allowed)
+        return replace(found, studies=tuple(study.name for study in self.studies))
 
     def artifacts(self, runs: Sequence[RunResult]) -> Artifacts:
         """Where a report of these runs has its curves, pictures and texts from."""

@@ -150,15 +150,10 @@ def _definition(saved: Saved, folder: Path, plugins: Sequence[str | Path]) -> Mo
             chosen, name = [copy], f"{copy.path.name}:{name.rpartition(':')[2]}"
         elif not given:
             raise _refusal(copy)
-    elif saved.source and not given:
-        copy = code.read(saved.source)
-        if not trust.knows(copy):
-            raise _refusal(copy)
-        chosen = [copy]
     known = of_code(*chosen)
     definition = known.models[name]
     made = described(definition, known.models.provider(name))
-    if saved.code and made != saved.code:
+    if made != saved.code:
         warnings.warn(
             f"model `{definition.name}` is built by {made}, and was trained as {saved.code}: "
             "its values may differ",

@@ -11,6 +11,7 @@ from genloss.comparison import answer, table, trials
 from genloss.comparison.numbers import Numbers
 from genloss.comparison.runs import Direction, RunResult
 from genloss.comparison.statistics import compare_pairs, summarize
+from genloss.comparison.studies import StudyRuns
 from genloss.errors import RequestError, did_you_mean
 from genloss.record.events import Status
 from genloss.text import count_of
@@ -79,6 +80,34 @@ class Comparison(Numbers):
         from genloss.comparison.dataframes import costs_frame
 
         return costs_frame(self)
+
+
+def compare_study(
+    study: StudyRuns,
+    *,
+    metric: str | None = None,
+    baseline: str | None = None,
+    pairs: bool = False,
+    allowed: Sequence[str] = (),
+) -> Comparison:
+    """Compare the objectives of a study, or of several that were pooled; see `compare_runs`.
+
+    Raises:
+        RequestError: there is no such metric or baseline.
+    """
+    return compare_runs(
+        study.runs,
+        name=study.name,
+        description=study.description,
+        objectives=study.objectives,
+        baseline=study.baseline if baseline is None else baseline,
+        metrics=study.metrics,
+        metric=study.metric or None if metric is None else metric,
+        references=study.references,
+        pairs=pairs,
+        allowed=allowed,
+        notes=study.notes,
+    )
 
 
 def compare_runs(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from genloss.comparison.runs import Cost, RunResult
 from genloss.comparison.runs import directions as read_directions
-from genloss.comparison.studies import StudyRuns, guessed_sets, updates
+from genloss.comparison.studies import StudyRuns, updates
 from genloss.errors import RecordError
 from genloss.experiment.schema import Run
 from genloss.record.cursor import Cursor
@@ -29,20 +29,9 @@ def comparison_of(folder: StudyFolder) -> Comparison:
     Raises:
         RecordError: the study's folder is damaged.
     """
-    from genloss.comparison.comparison import compare_runs
+    from genloss.comparison.comparison import compare_study
 
-    study = read_study(folder)
-    return compare_runs(
-        study.runs,
-        name=study.name,
-        description=study.description,
-        objectives=study.objectives,
-        baseline=study.baseline,
-        metrics=study.metrics,
-        references=study.references,
-        metric=study.metric or None,
-        notes=study.notes,
-    )
+    return compare_study(read_study(folder))
 
 
 def read_study(folder: StudyFolder) -> StudyRuns:
@@ -59,7 +48,6 @@ def read_study(folder: StudyFolder) -> StudyRuns:
         digest = content["data"]["digest"]
         objectives = tuple(dict.fromkeys(run.objective.name for run in planned))
         baseline = experiment["baseline"]
-        tells_sets = all("sets" in objective for objective in experiment["objectives"])
         if not planned:
             raise ValueError("it has no runs")
         created, name, within = content["created"], content["study"], content["experiment_name"]
@@ -69,9 +57,6 @@ def read_study(folder: StudyFolder) -> StudyRuns:
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise RecordError(f"`{folder.study}` is damaged: {error!r}") from error
     versions = {name: direction.version for name, direction in directions.items()}
-    guessed: Mapping[str, Mapping[str, Any]] = {}
-    if not tells_sets:
-        guessed = guessed_sets({run.objective.name: run.parameters() for run in planned}, baseline)
     references, notes = _references(folder)
     runs = [replace(_result(folder, run, versions), study=name, data_digest=digest) for run in planned]
     return StudyRuns(
@@ -83,9 +68,7 @@ def read_study(folder: StudyFolder) -> StudyRuns:
         baseline=baseline if baseline in objectives else objectives[0],
         metrics=directions,
         references=references,
-        runs=tuple(
-            replace(run, sets=guessed[run.objective]) if run.objective in guessed else run for run in runs
-        ),
+        runs=tuple(runs),
         notes=notes,
         metric=metric if metric in directions else "",
     )

@@ -160,7 +160,7 @@ def _is_unknown(kind: RunGroup, aspect: str) -> bool:
     """Whether nothing can be said of it.
 
     Where a file lies is of no interest where it is known what is in it. Only some have what is of a metric
-    that others do not measure, or what an older genloss did not record.
+    that others do not measure.
     """
     if f"{aspect}.{CONTENT}" in kind.aspects:
         return True

@@ -72,8 +72,7 @@ class RunResult:
         point: the values of the sweep or the search, by dotted path.
         trial: its objective's number in a search; None where it is no trial.
         configuration: all that was decided for it, as MLflow's params have it.
-        code: digests of the code and the files that it used; see planning/provenance.py. Empty where an older
-            genloss did not record it.
+        code: digests of the code and the files that it used; see planning/provenance.py.
         data_digest: of the data that it was trained on.
         metric_versions: of the metrics, by name.
         skipped: updates of each player that were skipped, as their gradients were not finite.

@@ -244,7 +244,6 @@ def holm(p: npt.ArrayLike) -> Array:
 
     Source: Holm 1979, A simple sequentially rejective multiple test procedure (Scand. J. Statistics 6).
     """
-    # statsmodels has it, too, but collects garbage at each call, which takes as long as all the rest.
     values = np.asarray(p, dtype=np.float64)
     order = np.argsort(values, axis=-1)  # NaN comes last
     made = np.isfinite(values).sum(axis=-1, keepdims=True)
@@ -262,12 +261,12 @@ def probability_of_winning(wins: int, ties: int, seeds: int) -> tuple[float, flo
     Source: Clopper and Pearson 1934, The use of confidence or fiducial limits illustrated in the case of the
     binomial (Biometrika 26).
     """
-    from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped]
+    from scipy.stats import binomtest
 
     if not seeds:
         return math.nan, math.nan, math.nan
-    low = proportion_confint(wins, seeds, LEVEL, "beta")[0]
-    high = proportion_confint(wins + ties, seeds, LEVEL, "beta")[1]
+    low = binomtest(wins, seeds).proportion_ci(1 - LEVEL).low
+    high = binomtest(wins + ties, seeds).proportion_ci(1 - LEVEL).high
     return (wins + ties / 2) / seeds, float(low), float(high)
 
 
@@ -296,17 +295,16 @@ def needed_seeds(effect_size: float, comparisons: int) -> float:
     Returns:
         A whole number; infinite if it is more than 1,000; NaN where the effect is.
     """
-    from statsmodels.stats.power import TTestPower  # type: ignore[import-untyped]
+    from scipy.stats import nct, t
 
     if math.isnan(effect_size):
         return math.nan
-    test = TTestPower()
 
     def decides(seeds: int) -> bool:
-        # Of the two sides only the right one, whose tail scipy can compute; beyond 20 it is 1.
-        size = min(abs(effect_size), 20 / math.sqrt(seeds))
-        level = attained_level(seeds, comparisons)
-        return float(test.power(size, seeds, level / 2, alternative="larger")) >= POWER
+        # Of the two sides only the right one, whose tail scipy can compute; beyond 20 the power is 1.
+        shift = min(abs(effect_size) * math.sqrt(seeds), 20.0)
+        critical = t.isf(attained_level(seeds, comparisons) / 2, seeds - 1)
+        return float(nct.sf(critical, seeds - 1, shift)) >= POWER
 
     few, many = least_seeds(comparisons), MOST_SEEDS
     if decides(few):

@@ -64,24 +64,3 @@ def updates(configuration: Mapping[str, str], steps: int) -> dict[str, int]:
         player: steps * (whole(configuration.get(f"training.players.{player}.updates_per_step", "1")) or 1)
         for player in dict.fromkeys(players)
     }
-
-
-def guessed_sets(configurations: Mapping[str, Mapping[str, str]], baseline: str) -> dict[str, dict[str, str]]:
-    """What each objective sets differently from the baseline, of a study whose records do not say it.
-
-    Within a study nothing but the objectives' `with` makes model and training differ.
-
-    Args:
-        configurations: of each objective.
-        baseline: one of them.
-    """
-    usual = configurations.get(baseline, {})
-    return {
-        objective: {
-            key: value
-            for key, value in configuration.items()
-            if key.startswith(("model.", "training.")) and usual.get(key) != value
-        }
-        | {key: "" for key in usual if key.startswith(("model.", "training.")) and key not in configuration}
-        for objective, configuration in configurations.items()
-    }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +21,8 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
-from genloss.comparison.runs import Cost, Direction, RunResult
-from genloss.comparison.studies import StudyRuns, guessed_sets, updates
+from genloss.comparison.runs import Cost, RunResult
+from genloss.comparison.studies import StudyRuns, updates
 from genloss.errors import RequestError, TrackingError, did_you_mean
 from genloss.experiment.schema import Run
 from genloss.experiment.search import trial_of
@@ -233,7 +233,7 @@ def _studies(
 def _study(
     name: str, runs: Sequence[MlflowRun], references: Mapping[str, float], reader: Reader
 ) -> StudyRuns | None:
-    """A study; None if all of its runs were deleted."""
+    """A study; None if its runs were deleted, or their tags do not describe it."""
     notes: list[str] = []
     created = max(tags.created(run.data.tags) for run in runs)
     own = [run for run in runs if tags.created(run.data.tags) == created]
@@ -254,45 +254,31 @@ def _study(
             notes.append(f"left out: `{key}`, of which MLflow does not say objective and seed")
         else:
             results.append(result)
-    if not results:
+    if not results or not protocols:
         return None
     objectives = _objectives(results, told, protocols)
-    if protocols:
-        # The newest: a search adds to its objectives while it goes on.
-        protocol = max(protocols, key=lambda protocol: len(protocol.objectives))
-        results += _not_begun(results, protocol, {_name(run) for run in own})
-        seeds = {seed: index for index, seed in enumerate(protocol.seeds)}
-        order = {objective: index for index, objective in enumerate(objectives)}
-        results.sort(
-            key=lambda r: (seeds.get(r.seed, len(seeds)), r.seed if not seeds else 0, order[r.objective])
-        )
-        metrics, baseline = protocol.metrics, protocol.baseline
-        experiment, description = protocol.experiment, protocol.description
-        metric = protocol.metric if protocol.metric in metrics else ""
-    else:
-        metrics, unknown = _known_metrics(active.values())
-        baseline, experiment, description, metric = objectives[0], "", "", ""
-        notes.append(
-            f"study `{name}` is of an older genloss, and does not say its baseline: `{baseline}` is taken"
-        )
-        if unknown:
-            listed = ", ".join(f"`{metric}`" for metric in unknown)
-            notes.append(f"left out, as no installed plugin says whether more is better: {listed}")
-        experiment = reader.client.get_experiment(own[0].info.experiment_id).name
-    results = _with_sets(results, told, baseline)
+    # The newest: a search adds to its objectives while it goes on.
+    protocol = max(protocols, key=lambda protocol: len(protocol.objectives))
+    results += _not_begun(results, protocol, {_name(run) for run in own})
+    seeds = {seed: index for index, seed in enumerate(protocol.seeds)}
+    order = {objective: index for index, objective in enumerate(objectives)}
+    results.sort(
+        key=lambda r: (seeds.get(r.seed, len(seeds)), r.seed if not seeds else 0, order[r.objective])
+    )
+    metrics, baseline = protocol.metrics, protocol.baseline
     versions = {metric: direction.version for metric, direction in metrics.items()}
     return StudyRuns(
         name=name,
         created=created,
-        experiment=experiment,
-        description=description,
+        experiment=protocol.experiment,
+        description=protocol.description,
         objectives=objectives,
         baseline=baseline if baseline in objectives else objectives[0],
         metrics=metrics,
         references=references,
         runs=tuple(replace(result, study=name, metric_versions=versions) for result in results),
         notes=tuple(notes),
-        metric=metric,
+        metric=protocol.metric if protocol.metric in metrics else "",
     )
 
 
@@ -325,7 +311,7 @@ def _result(run: MlflowRun, told: Told, reader: Reader) -> RunResult | None:
         },
         reproduce=said.get("genloss.reproduce", ""),
         cost=_cost(run, params),
-        sets=sets or {},
+        sets=sets,
         base=base,
         point=point,
         trial=told.trial,
@@ -417,27 +403,3 @@ def _not_begun(results: Sequence[RunResult], protocol: Protocol, there: set[str]
                     cost=Cost(updates=updates(configuration, 0)),
                 )
             yield result
-
-
-def _known_metrics(runs: Iterable[MlflowRun]) -> tuple[dict[str, Direction], list[str]]:
-    """The metrics of runs that do not tell, as the installed plugins have them; and those that none has."""
-    from genloss.registry.catalogue import catalogue
-
-    numbers = {
-        key.removeprefix("eval/"): None for run in runs for key in run.data.metrics if key.startswith("eval/")
-    }
-    known = {
-        name: Direction(higher, metric.units[name], metric.version)
-        for metric in catalogue().metrics.values()
-        for name, higher in metric.higher_is_better.items()
-    }
-    return {name: known[name] for name in numbers if name in known}, [n for n in numbers if n not in known]
-
-
-def _with_sets(results: Sequence[RunResult], told: Mapping[str, Told], baseline: str) -> list[RunResult]:
-    """The runs, with what their objectives probably set where their tags do not say it."""
-    silent = {r.objective for r in results if r.name in told and told[r.name].sets is None}
-    if not silent:
-        return list(results)
-    guessed = guessed_sets({r.objective: r.configuration for r in results if r.configuration}, baseline)
-    return [replace(r, sets=guessed.get(r.objective, {})) if r.objective in silent else r for r in results]

@@ -67,7 +67,7 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Told:
-    """What a run's tags say of its objective and its study; None where an older genloss did not say it.
+    """What a run's tags say of its objective and its study.
 
     Attributes:
         sets: what the objective's `with` sets.
@@ -76,7 +76,7 @@ class Told:
         code: digests of the code and the files that the run used; none where that is not known.
     """
 
-    sets: Mapping[str, Any] | None = None
+    sets: Mapping[str, Any] = field(default_factory=dict)
     point: Mapping[str, Any] = field(default_factory=dict)
     base: str = ""
     trial: int | None = None
@@ -124,7 +124,7 @@ def comparison_tags(study: Mapping[str, Any], run: Run) -> dict[str, str]:
 def told(tags: Mapping[str, str]) -> Told:
     """What a run's tags say; what is missing or damaged is left out."""
     return Told(
-        sets=_mapping(tags.get(SETS)),
+        sets=_mapping(tags.get(SETS)) or {},
         point=_mapping(tags.get(POINT)) or {},
         base=tags.get(BASE, ""),
         trial=whole(tags.get(TRIAL, "")),

@@ -33,10 +33,9 @@ class Saved:
         choice: the model.
         data: what it was built for.
         dtype: the run's precision.
-        code: what the model is written in; see planning/provenance.py. Empty where an older genloss wrote it.
+        code: what the model is written in; see planning/provenance.py.
         plugin: the files of the plugin file that offers the model, its own first; none if none does.
         digest: of those.
-        source: where the plugin file lay.
     """
 
     choice: Choice
@@ -45,7 +44,6 @@ class Saved:
     code: str
     plugin: tuple[str, ...]
     digest: str
-    source: str
 
 
 def save(model: Model, run: Run, artifacts: Path, *, written_in: str, plugin: Code | None) -> list[str]:
@@ -106,15 +104,13 @@ def read(path: Path) -> Saved:
         if precision not in DTYPES:
             raise ValueError(f"there is no precision {precision[:60]!r}")
         plugin = saved.fields("plugin") if "plugin" in saved else None
-        before = saved.list("plugins", []) or [""]  # what an older genloss wrote
         return Saved(
             choice=Choice.model_validate(saved.mapping("model")),
             data=data,
             dtype=precision,
-            code=saved.text("code", ""),
+            code=saved.text("code"),
             plugin=() if plugin is None else tuple(map(str, plugin.list("files"))),
             digest="" if plugin is None else plugin.text("digest"),
-            source=str(before[0]) if plugin is None else plugin.text("source"),
         )
     except RecordError as error:
         raise RecordError(f"the description of a model cannot be read: {error.message}") from error

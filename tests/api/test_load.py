@@ -139,17 +139,6 @@ def sign(folder: Path) -> None:
     (folder / "model.json").write_text(json.dumps(saved))
 
 
-def test_a_folder_of_an_older_genloss_runs_nothing(write: Write, tmp_path: Path) -> None:
-    path = plugin(write)
-    folder, made = trained(path, tmp_path / "run", known=False)
-    saved = json.loads((folder / "model.json").read_text())
-    del saved["plugin"], saved["code"]
-    (folder / "model.json").write_text(json.dumps({**saved, "plugins": [str(path)]}))
-    with pytest.raises(RequestError, match="which you have not run before"):
-        genloss.load(folder)
-    assert torch.equal(genloss.load(folder, plugins=[path])(X), made)
-
-
 def test_a_copy_that_is_damaged(write: Write, tmp_path: Path) -> None:
     folder, _ = trained(plugin(write), tmp_path / "run")
     (folder / "plugin" / "layers.py").write_text(LAYERS.format("Tanh"))
@@ -253,9 +242,6 @@ def test_a_list_of_plugins_is_a_list() -> None:
 )
 def test_what_is_known_about_the_data_comes_back(tmp_path: Path, spec: genloss.DataSpec) -> None:
     data = dataclasses.asdict(spec)
-    saved = {"model": {"name": "vae"}, "data": data, "precision": "float32", "plugins": []}
+    saved = {"model": {"name": "vae"}, "data": data, "precision": "float32", "code": "genloss"}
     (tmp_path / "model.json").write_text(json.dumps(saved), encoding="utf-8")
     assert weights.read(tmp_path / "model.json").data == spec
-    del data["classes"]  # as an older genloss wrote it
-    (tmp_path / "model.json").write_text(json.dumps(saved), encoding="utf-8")
-    assert weights.read(tmp_path / "model.json").data == dataclasses.replace(spec, classes=None)

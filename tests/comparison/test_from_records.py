@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 
 from genloss.comparison.from_records import comparison_of, read_study
 from genloss.errors import RecordError
-from genloss.record.folder import StudyFolder
 from tests.comparison.written import finish, objective, study
 from tests.tracking.studies import begin
 
@@ -90,30 +88,3 @@ def test_a_damaged_study_is_an_error_that_says_so(tmp_path: Path, key: str, wron
     made.write(content)
     with pytest.raises(RecordError, match="is damaged"):
         read_study(made)
-
-
-def test_records_of_an_older_genloss_are_read_and_what_differs_within_is_the_objectives_own(
-    tmp_path: Path,
-) -> None:
-    own = [objective("a"), objective("b", latent_dim=8, steps=40)]
-    made = study(tmp_path, objectives=own)
-    older(made)
-    comparison = comparison_of(made)
-    assert comparison.metrics["recall"].version == "1"
-    assert [dict(run.sets) for run in comparison.runs[:2]] == [
-        {},
-        {"model.latent_dim": "8", "training.steps": "40"},
-    ]
-
-
-def older(made: StudyFolder) -> None:
-    """What a genloss wrote that knew no sets, no points and no versions."""
-    content = made.read()
-    for one in [*content["experiment"]["objectives"], *(run["objective"] for run in content["runs"])]:
-        for key in ("sets", "base", "point"):
-            one.pop(key, None)
-    for direction in content["metrics"].values():
-        del direction["version"]
-    made.write(content)
-    for run in content["runs"]:
-        made.run(run["name"]).run.write_text(json.dumps(run))

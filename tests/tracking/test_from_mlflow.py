@@ -204,26 +204,15 @@ def test_two_studies_of_one_name_are_not_mixed(here: Here) -> None:
     assert "left out: 3 runs of an older study that is named `gan-losses`, too" in found.notes
 
 
-def test_runs_of_an_older_genloss_are_used_as_far_as_they_can_be(here: Here) -> None:
-    own = [objective("a"), objective("b", latent_dim=8)]
-    made = here.study(objectives=own)
-    for name, run_id in here.runs().items():
-        if name == "comparison":
-            continue
-        for tag in ("genloss.sets", "genloss.protocol", "genloss.steps"):
-            here.client.delete_tag(run_id, tag)
-        here.client.log_metric(run_id, "eval/unheard_of", 1.0)
-    found = here.find(made.name)
-    assert (found.baseline, found.experiment) == ("a", "gan-losses")
-    assert not found.metrics["frechet_distance"].higher_is_better
-    assert found.metrics["recall"].higher_is_better
-    assert {run.objective: run.sets for run in found.runs} == {"a": {}, "b": {"model.latent_dim": "8"}}
-    assert found.runs[0].data_digest == ("0123456789abcdef" * 4)[:36]
-    assert found.runs[0].cost.steps == 20
-    assert found.notes == (
-        "study `gan-losses` is of an older genloss, and does not say its baseline: `a` is taken",
-        "left out, as no installed plugin says whether more is better: `unheard_of`",
-    )
+def test_runs_whose_tags_do_not_describe_their_study_are_not_found(here: Here) -> None:
+    made = here.study(objectives=[objective("a"), objective("b")])
+    runs = {name: run_id for name, run_id in here.runs().items() if name != "comparison"}
+    for run_id in list(runs.values())[1:]:
+        here.client.delete_tag(run_id, "genloss.protocol")
+    assert len(here.find(made.name).runs) == len(runs)  # one that does is enough
+    here.client.delete_tag(next(iter(runs.values())), "genloss.protocol")
+    with pytest.raises(RequestError):
+        here.find(made.name)
 
 
 def test_a_param_that_was_too_long_is_read_from_the_artifact_that_has_all_of_it(here: Here) -> None:

@@ -67,7 +67,8 @@ def loss_curves(folder: RunFolder, path: File) -> bool:
     journal = RunJournal.read(folder.journal, steps)
     plots = _plots(folder.path.name, [journal.losses], [], [journal.evaluations()], steps)
     drawings = [
-        (plot.player + (" (open symbols: held-out data)" if plot.held_out else ""), with_terms(plot)) for plot in plots
+        (plot.player + (" (open symbols: held-out data)" if plot.held_out else ""), with_terms(plot))
+        for plot in plots
     ]
     if drawings:
         png.save(stacked(drawings, len(drawings)), path)
