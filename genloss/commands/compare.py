@@ -57,9 +57,9 @@ def command(
     from MLflow. Objectives of several studies that have the same name and configuration are joined, and their
     seeds united; studies that were not trained and judged alike are refused, and it is said what differs.
 
-    For each metric: mean and 95 % interval over the seeds, the paired differences to the baseline with their
-    p-values (sign-flip test, Holm's correction), the chance to be better, and how many seeds it would take to
-    decide. Values of different losses are never compared.
+    For each metric: mean and 95% confidence interval over the seeds, the paired differences to the baseline
+    with their p-values (sign-flip test, Holm's correction), the chance to be better, and how many seeds it
+    would take to decide. Values of different losses are never compared.
 
     --json has all of it, under the keys name, description, studies, objectives, baseline, metric, answer,
     best, metrics, summaries, differences, pairs, costs, runs, allowed and notes. What cannot be said is null,

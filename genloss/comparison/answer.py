@@ -16,8 +16,9 @@ MOST = 3
 
 
 def answer(comparison: Numbers) -> tuple[str, ...]:
-    """Which objectives are better or worse than the baseline by the comparison's metric; and what cannot be
-    decided, and how many seeds would. Of a search: the best trials, and that fresh seeds decide.
+    """Which objectives are better or worse than the baseline by the comparison's metric; which comparisons
+    are inconclusive, and how many seeds they would take. Of a search: the best trials, which fresh seeds must
+    test.
     """
     if not any(run.status == Status.FINISHED for run in comparison.runs):
         runs = count_of(len(comparison.runs), "run")
@@ -49,8 +50,8 @@ def answer(comparison: Numbers) -> tuple[str, ...]:
             *_searched(comparison),
         )
     return (
-        _decided(comparison, differences),
-        _undecided(comparison, differences),
+        _conclusive(comparison, differences),
+        _inconclusive(comparison, differences),
         *_searched(comparison),
     )
 
@@ -87,10 +88,10 @@ def _searched(comparison: Numbers) -> tuple[str, ...]:
     )
 
 
-def _decided(comparison: Numbers, differences: Sequence[Difference]) -> str:
+def _conclusive(comparison: Numbers, differences: Sequence[Difference]) -> str:
     """The first sentence: what is better than the baseline, and what is worse."""
     baseline = comparison.baseline
-    better, worse = ([d for d in differences if d.decided and d.better is side] for side in (True, False))
+    better, worse = ([d for d in differences if d.significant and d.better is side] for side in (True, False))
     by = f"By {_by(comparison)}"
     if not better and not worse:
         who = f"`{differences[0].objective}` cannot" if len(differences) == 1 else "no objective can"
@@ -108,7 +109,8 @@ def _decided(comparison: Numbers, differences: Sequence[Difference]) -> str:
     seeds = "the common seeds" if len(counts) > 1 else f"{counts.pop()} common seeds"
     tests = sum(d.seeds > 1 for d in _family(comparison))
     corrected = f", p corrected for {tests} comparisons" if tests > 1 else ""
-    return f"{by}, {' and '.join(parts)}: mean differences over {seeds} ± 95 % interval{corrected}."
+    differences = f"mean paired differences over {seeds} ± half-width of the 95% CI"
+    return f"{by}, {' and '.join(parts)}: {differences}{corrected}."
 
 
 def _gain(difference: Difference, *, tell_seeds: bool) -> str:
@@ -123,12 +125,12 @@ def _family(comparison: Numbers) -> list[Difference]:
     return [d for d in comparison.pairs or comparison.differences if d.metric == comparison.metric]
 
 
-def _undecided(comparison: Numbers, differences: Sequence[Difference]) -> str:
+def _inconclusive(comparison: Numbers, differences: Sequence[Difference]) -> str:
     """The second sentence: what cannot be said, and how many seeds would say it."""
-    left = [d for d in differences if not d.decided]
+    left = [d for d in differences if not d.significant]
     if not left:
         whole = "The comparison is" if len(differences) == 1 else f"All {len(differences)} comparisons are"
-        return f"{whole} decided{_lost(comparison)}."
+        return f"{whole} conclusive{_lost(comparison)}."
     family = _family(comparison)
     tested = [d for d in left if d.seeds > 1]
     same = [d for d in tested if not any(d.by_seed.values())]
@@ -136,10 +138,12 @@ def _undecided(comparison: Numbers, differences: Sequence[Difference]) -> str:
     few_seeds = too_few(family)
     clauses = [few_seeds] if few_seeds else []
     if others and not few_seeds:
-        clauses.append(f"not decided: {joined([_with_p(d) for d in others], MOST)}")
+        clauses.append(f"inconclusive: {joined([_with_p(d) for d in others], MOST)}")
     if known := [d for d in others if not math.isnan(d.needed_seeds)]:
         one = len(known) == 1
-        seen = "a difference as large as the one seen" if one else "differences as large as those seen"
+        seen = (
+            "a difference as large as the one observed" if one else "differences as large as those observed"
+        )
         clauses.append(f"{seen} would take {_seeds(known)}")
     if same:
         clauses.append(f"{_named(same)} gave the baseline's numbers, seed by seed")
@@ -161,11 +165,11 @@ def too_few(family: Sequence[Difference]) -> str:
     needs = "1 comparison needs" if len(family) == 1 else f"{len(family):,} comparisons need"
     needs = f"{needs} at least {least_seeds(len(family))} seeds"
     if most == 0:
-        return f"with no seed in common nothing can be decided: {needs}"
+        return f"with no seed in common no comparison can be significant: {needs}"
     if most == 1:
-        return f"with a single seed nothing can be decided: {needs}"
+        return f"with a single seed no comparison can be significant: {needs}"
     return (
-        f"with {most} seeds nothing can be decided, whatever the numbers: no p can be below "
+        f"with {most} seeds no comparison can be significant, whatever the numbers: p cannot be below "
         f"{p_value(least_p(most))}, and {needs}"
     )
 

@@ -112,7 +112,7 @@ DIFFERENCE = (
     "probability_low",
     "probability_high",
     "needed_seeds",
-    "decided",
+    "significant",
     "better",
 )
 

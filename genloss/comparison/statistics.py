@@ -34,7 +34,7 @@ class Summary:
     Attributes:
         count: seeds that finished with a finite number.
         mean: of those.
-        low: the lower end of the mean's 95 % interval; NaN for a single seed.
+        low: the lower end of the mean's 95% confidence interval; NaN for a single seed.
         high: its upper end.
         interquartile_mean: see the function.
         best: the best seed's.
@@ -67,18 +67,18 @@ class Difference:
         by_seed: the differences.
         seeds: how many there are.
         mean: of the differences.
-        low: the lower end of its 95 % interval; NaN with fewer than two seeds, as all below are.
+        low: the lower end of its 95% confidence interval; NaN with fewer than two seeds, as all below are.
         high: its upper end.
         effect_size: Hedges' g of the differences.
         p: the sign-flip test's.
         p_holm: the same, corrected for the other comparisons of the metric.
         least_p: no p can be below it with so many seeds.
         probability: that `objective` beats `other` with the same seed.
-        probability_low: the lower end of its 95 % interval.
+        probability_low: the lower end of its 95% confidence interval.
         probability_high: its upper end.
-        needed_seeds: how many would decide a difference as large as the observed one; infinite if more than
-            1,000, NaN if nothing can be said.
-        decided: whether p_holm is at most 0.05.
+        needed_seeds: how many would make a difference as large as the observed one significant; infinite if
+            more than 1,000, NaN if nothing can be said.
+        significant: whether p_holm is at most 0.05.
         better: whether the mean is in favour of `objective`.
     """
 
@@ -98,7 +98,7 @@ class Difference:
     probability_low: float = math.nan
     probability_high: float = math.nan
     needed_seeds: float = math.nan
-    decided: bool = False
+    significant: bool = False
     better: bool = False
 
 
@@ -125,7 +125,7 @@ def summarize(values: npt.ArrayLike, *, higher_is_better: bool) -> Summary:
 
 
 def t_interval(values: Array) -> tuple[Array, Array, Array]:
-    """The mean and its 95 % interval by Student's t: mean ± t₀.₉₇₅(n−1)·s/√n.
+    """The mean and its 95% confidence interval by Student's t: mean ± t₀.₉₇₅(n−1)·s/√n.
 
     It covers at its level for normal values; for skewed ones the few seeds of a study cover less.
 
@@ -254,7 +254,8 @@ def holm(p: npt.ArrayLike) -> Array:
 
 
 def probability_of_winning(wins: int, ties: int, seeds: int) -> tuple[float, float, float]:
-    """The probability that one beats the other with the same seed, ties counting half, and its 95 % interval.
+    """The probability that one beats the other with the same seed, ties counting half, and its 95% confidence
+    interval.
 
     The interval's lower end takes each tie for a defeat and its upper end for a win, so that it holds.
 
@@ -285,7 +286,7 @@ def attained_level(seeds: int, comparisons: int) -> float:
 def needed_seeds(effect_size: float, comparisons: int) -> float:
     """How many seeds would decide an effect of that size.
 
-    These are what the exact test needs to decide anything, or what Student's paired test needs for 80 % power
+    These are what the exact test needs to decide anything, or what Student's paired test needs for 80% power
     if that is more; both at the level of Holm's first step, 0.05/m, as far as the exact test attains it.
 
     The observed effect of few seeds is itself uncertain, and so is this number.
@@ -383,7 +384,7 @@ def _difference(
         return Difference(metric, objective, other, by_seed, count, mean, better=better)
     gains = paired.values if higher_is_better else -paired.values
     chance = probability_of_winning(int((gains > 0).sum()), int((gains == 0).sum()), count)
-    effect_size, decided = float(hedges_g(paired.values)), p_holm <= LEVEL
+    effect_size, significant = float(hedges_g(paired.values)), p_holm <= LEVEL
     needed = needed_seeds(effect_size, comparisons)
     return Difference(
         metric,
@@ -399,8 +400,8 @@ def _difference(
         p_holm,
         least_p(count),
         *chance,
-        needed_seeds=needed if decided else max(needed, count + 1.0),
-        decided=decided,
+        needed_seeds=needed if significant else max(needed, count + 1.0),
+        significant=significant,
         better=better,
     )
 

@@ -51,9 +51,9 @@ class Table:
 
 
 def overview(comparison: Numbers) -> Table:
-    """A row an objective: its seeds, each metric's mean ± half of its 95 % interval, with a mark where it is
-    better or worse than the baseline, and the costs that differ; the last row has the references. The trials
-    of a search have no marks but values, and stand the best first.
+    """A row an objective: its seeds, each metric's mean ± half of its 95% confidence interval, with a mark
+    where it is better or worse than the baseline, and the costs that differ; the last row has the references.
+    The trials of a search have no marks but values, and stand the best first.
     """
     metrics, objectives = comparison.metrics, ranked(comparison)
     costs = _costs(comparison)
@@ -91,11 +91,11 @@ def details(comparison: Numbers, metric: str) -> Table:
     if not math.isnan(reference := comparison.references.get(metric, math.nan)):
         rows.append(("real data", "", number(reference), *[""] * (3 + len(TESTED))))
     legend = (
-        f"{heading(comparison, metric)}: mean ± 95 % interval; {_sides(higher)}",
-        "middle half: the interquartile mean",
+        f"{heading(comparison, metric)}: mean ± half-width of the 95% confidence interval; {_sides(higher)}",
+        "IQM: the interquartile mean",
         *_tested_legend(comparison, metric, comparison.differences, f"objective − `{comparison.baseline}`"),
     )
-    columns = ("objective", "seeds", "mean", "middle half", "best", "worst", *TESTED)
+    columns = ("objective", "seeds", "mean", "IQM", "best", "worst", *TESTED)
     return Table(columns, tuple(rows), legend)
 
 
@@ -157,7 +157,7 @@ def cell(comparison: Numbers, objective: str, metric: str) -> str:
         return "nan" if summary.not_finite else NONE
     difference = comparison.difference(objective, metric)
     mark = ""
-    if difference is not None and difference.decided:
+    if difference is not None and difference.significant:
         mark = f"{BETTER if difference.better else WORSE} "
     return f"{mark}{spread(summary.mean, summary.half_width)}"
 
@@ -172,7 +172,7 @@ def tested(difference: Difference) -> tuple[str, ...]:
         low, high = difference.probability_low, difference.probability_high
         chance = f"{difference.probability:.0%} ({low * 100:.0f}–{high:.0%})"
     mark = ""
-    if difference.decided:
+    if difference.significant:
         mark = f"{BETTER if difference.better else WORSE} "
     return (
         mark + spread(difference.mean, (difference.high - difference.low) / 2),
@@ -180,7 +180,7 @@ def tested(difference: Difference) -> tuple[str, ...]:
         p_value(difference.p_holm),
         f"{difference.effect_size:+.2f}".replace("+nan", NONE),
         chance,
-        "" if difference.decided else needed(difference.needed_seeds).replace("more than ", "> "),
+        "" if difference.significant else needed(difference.needed_seeds).replace("more than ", "> "),
     )
 
 
@@ -191,12 +191,12 @@ def _tested_legend(comparison: Numbers, metric: str, found: Sequence[Difference]
     tests = count_of(_tests(comparison, metric), "comparison")
     marks = f"{BETTER} better, {WORSE} worse: corrected p ≤ {LEVEL}"
     return [
-        f"difference: {what}, over common seeds ± 95 % interval",
-        *([marks] if any(difference.decided for difference in own) else []),
+        f"difference: {what}, over common seeds ± half-width of the 95% confidence interval",
+        *([marks] if any(difference.significant for difference in own) else []),
         f"p: sign-flip test; corrected p: Holm, {tests}; "
         "effect: mean / standard deviation of the differences (Hedges' g)",
-        "wins: chance to be better with the same seed (95 % interval)",
-        "seeds needed: to decide a difference as large as the one seen (80 % power)",
+        "wins: probability of beating the other with the same seed (95% CI)",
+        "seeds needed: for a difference as large as the one observed (80% power)",
     ]
 
 
@@ -213,12 +213,14 @@ def _legend(comparison: Numbers, costs: Mapping[str, Sequence[str]]) -> list[str
     """What the cells are, in lines; none where there are none."""
     lines = []
     if comparison.metrics:
-        lines.append("mean ± 95 % interval over the seeds; ↓ lower is better, ↑ higher")
+        lines.append(
+            "mean ± half-width of the 95% confidence interval over seeds; ↓ lower is better, ↑ higher"
+        )
     if comparison.is_search:
         lines.append(
             f"the best trials first, by {comparison.metric}; chosen by these numbers, none is tested"
         )
-    if any(difference.decided for difference in comparison.differences):
+    if any(difference.significant for difference in comparison.differences):
         tests = _tests(comparison, comparison.metric)
         each = " of each metric" if len(comparison.metrics) > 1 else ""
         corrected = f", corrected for {tests} comparisons{each}" if tests > 1 else ""

@@ -36,7 +36,7 @@ def test_the_last_study_s_table_details_costs_and_answer(genloss: Genloss, here:
     assert said.code == 0, said.err
     assert said.out.startswith("objective")
     assert "frechet_distance ↓" in said.out
-    assert "recall ↑: mean ± 95 % interval" in said.out
+    assert "recall ↑: mean ± half-width of the 95% confidence interval" in said.out
     assert ["a", "20", "20", "0.0", "s", "0.0", "MiB", "test"] in lines(said.out)
     assert said.out.rstrip().splitlines()[-2].startswith("By frechet_distance (lower is better)")
     assert "sign-flip test" in said.err

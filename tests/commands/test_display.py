@@ -187,7 +187,7 @@ def test_results_end_with_what_failed_and_the_line_that_opens_the_comparison(
     ]
     assert lines[4:] == ["", *comparison.answer(), "", "genloss ui small-1"]
     assert err.splitlines() == [
-        "mean ± 95 % interval over the seeds; ↓ lower is better, ↑ higher",
+        "mean ± half-width of the 95% confidence interval over seeds; ↓ lower is better, ↑ higher",
         "real data: the metric with real examples in place of samples",
         "warning: `b-0` failed: planted",
         "hint: dig it up",

@@ -243,7 +243,7 @@ near 5 % or 95 % is {MONTE_CARLO:.1%}. Made by `python -m tests.comparison.simul
 `tests/comparison/test_simulation.py` holds it to its bounds.
 """
 COVERAGE = """
-## What the 95 % intervals cover
+## What the 95% confidence intervals cover
 
 Student's t assumes normal values. Where they are skewed, the interval of an objective's mean covers too
 little; that of the paired difference of exchangeable objectives covers rather too much, since the skew

@@ -29,9 +29,11 @@ def test_what_is_better_what_is_worse_and_what_it_would_take_to_know_more() -> N
     )
     assert said(found) == (
         "By m (lower is better), `good` (by 3.02 ± 0.11, p = 0.023) is better than the baseline `base` and "
-        "`bad` (by 1.98 ± 0.11, p = 0.023) is worse: mean differences over 8 common seeds ± 95 % interval, "
+        "`bad` (by 1.98 ± 0.11, p = 0.023) is worse: mean paired differences over 8 common seeds ± "
+        "half-width of the 95% CI, "
         "p corrected for 3 comparisons.",
-        "Not decided: `close` (p = 0.91); a difference as large as the one seen would take more than 1,000 "
+        "Inconclusive: `close` (p = 0.91); a difference as large as the one observed would take more than "
+        "1,000 "
         "seeds.",
     )
 
@@ -39,12 +41,12 @@ def test_what_is_better_what_is_worse_and_what_it_would_take_to_know_more() -> N
 def test_all_decided() -> None:
     assert said(comparison({"base": EIGHT, "good": shifted(3)}, direction=Direction(True, "nats"))) == (
         "By m (nats, higher is better), `good` (by 2.98 ± 0.11, p = 0.0078) is better than the baseline "
-        "`base`: mean differences over 8 common seeds ± 95 % interval.",
-        "The comparison is decided.",
+        "`base`: mean paired differences over 8 common seeds ± half-width of the 95% CI.",
+        "The comparison is conclusive.",
     )
     assert (
         said(comparison({"base": EIGHT, "b": shifted(3), "c": shifted(4)}))[1]
-        == "All 2 comparisons are decided."
+        == "All 2 comparisons are conclusive."
     )
     assert said(comparison({"base": EIGHT, "b": shifted(3)}))[0].startswith(
         "By m (lower is better), `b` (by 2.98 ± 0.11, p = 0.0078) is worse than the baseline `base`:"
@@ -56,8 +58,8 @@ def test_too_few_seeds_to_decide_anything() -> None:
     assert said(comparison({"base": EIGHT[:3], **others}, reference=1.5)) == (
         "By m (lower is better), no objective can be told from the baseline `base`, which has 11.0 ± 2.5 "
         "(3 seeds; real data has 1.5).",
-        "With 3 seeds nothing can be decided, whatever the numbers: no p can be below 0.25, and 5 "
-        "comparisons need at least 8 seeds; differences as large as those seen would take about 8 seeds "
+        "With 3 seeds no comparison can be significant, whatever the numbers: p cannot be below 0.25, and 5 "
+        "comparisons need at least 8 seeds; differences as large as those observed would take about 8 seeds "
         "(`a`), 8 (`b`), 8 (`c`) and as many or more for the other 2.",
     )
 
@@ -65,7 +67,8 @@ def test_too_few_seeds_to_decide_anything() -> None:
 def test_two_seeds_do_not_say_how_many_it_would_take() -> None:
     assert said(comparison({"base": EIGHT[:2], "b": [1.0, 2.0]})) == (
         "By m (lower is better), `b` cannot be told from the baseline `base`, which has 11 ± 13 (2 seeds).",
-        "With 2 seeds nothing can be decided, whatever the numbers: no p can be below 0.5, and 1 comparison "
+        "With 2 seeds no comparison can be significant, whatever the numbers: p cannot be below 0.5, "
+        "and 1 comparison "
         "needs at least 6 seeds.",
     )
 
@@ -73,7 +76,7 @@ def test_two_seeds_do_not_say_how_many_it_would_take() -> None:
 def test_a_single_seed() -> None:
     assert said(comparison({"base": [1.0], "b": [2.0], "c": [3.0]})) == (
         "By m (lower is better), no objective can be told from the baseline `base`, which has 1 (1 seed).",
-        "With a single seed nothing can be decided: 2 comparisons need at least 7 seeds.",
+        "With a single seed no comparison can be significant: 2 comparisons need at least 7 seeds.",
     )
 
 
@@ -127,7 +130,8 @@ def test_unequal_seeds_and_what_is_missing() -> None:
         in first
     )
     assert first.endswith(
-        " are better than the baseline `base`: mean differences over the common seeds ± 95 % interval, "
+        " are better than the baseline `base`: mean paired differences over the common seeds "
+        "± half-width of the 95% CI, "
         "p corrected for 2 comparisons."
     )
     assert second == (
@@ -139,7 +143,7 @@ def test_unequal_seeds_and_what_is_missing() -> None:
 
 def test_no_common_seed_at_all() -> None:
     assert said(comparison({"base": {0: 1.0, 1: 2.0}, "b": {2: 1.0, 3: 2.0}}))[1] == (
-        "With no seed in common nothing can be decided: 1 comparison needs at least 6 seeds."
+        "With no seed in common no comparison can be significant: 1 comparison needs at least 6 seeds."
     )
 
 
@@ -148,7 +152,7 @@ def test_of_many_the_clearest_are_named() -> None:
     first, second = said(comparison({"base": EIGHT, **many}))
     assert first.count("(by ") == 3
     assert "and 3 more are better than the baseline `base`" in first
-    assert second == "All 6 comparisons are decided."
+    assert second == "All 6 comparisons are conclusive."
 
 
 @pytest.mark.parametrize("pairs", [False, True])

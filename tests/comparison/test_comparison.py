@@ -111,9 +111,9 @@ def test_of_the_family_those_that_were_tested_count(example: Comparison) -> None
     """Two of the four have two seeds in common with the baseline."""
     good, odd = difference(example, "good"), difference(example, "odd")
     # All 8 differences are negative: nothing but all flips is as extreme. Of 1, 0, -1, 1 many flips are.
-    assert (good.p, good.p_holm, good.decided, good.better) == (2 / 256, 2 * 2 / 256, True, True)
+    assert (good.p, good.p_holm, good.significant, good.better) == (2 / 256, 2 * 2 / 256, True, True)
     # |±1 ±0 ±1 ±1| ≥ 1 always.
-    assert (odd.p, odd.p_holm, odd.decided, odd.better) == (1, 1, False, False)
+    assert (odd.p, odd.p_holm, odd.significant, odd.better) == (1, 1, False, False)
 
 
 def test_the_chance_to_win(example: Comparison) -> None:
@@ -149,14 +149,14 @@ def test_a_single_seed_has_a_value_and_decides_nothing(example: Comparison) -> N
     lone, found = summary(example, "lone"), difference(example, "lone")
     assert (lone.count, lone.mean, lone.best) == (1, 9, 9)
     assert math.isnan(lone.low)
-    assert (found.seeds, found.mean, found.better, found.decided) == (1, -1, True, False)
+    assert (found.seeds, found.mean, found.better, found.significant) == (1, -1, True, False)
     unknown = (found.low, found.high, found.p, found.p_holm, found.effect_size, found.probability)
     assert all(map(math.isnan, (*unknown, found.needed_seeds)))
 
 
 def test_where_all_runs_failed_there_is_nothing_but_that(example: Comparison) -> None:
     gone, found = summary(example, "gone"), difference(example, "gone")
-    assert (gone.count, gone.not_finite, found.seeds, found.decided) == (0, 0, 0, False)
+    assert (gone.count, gone.not_finite, found.seeds, found.significant) == (0, 0, 0, False)
     assert math.isnan(gone.mean)
     assert math.isnan(found.mean)
     assert [run.name for run in example.of("gone")] == ["gone-0", "gone-1"]
@@ -177,7 +177,7 @@ def test_every_cell_of_the_table(example: Comparison) -> None:
         ("real data", "", "7.5", "", ""),
     )
     assert table.legend == (
-        "mean ± 95 % interval over the seeds; ↓ lower is better, ↑ higher",
+        "mean ± half-width of the 95% confidence interval over seeds; ↓ lower is better, ↑ higher",
         "▲ better, ▼ worse than `base` with the same seeds: p ≤ 0.05, corrected for 2 comparisons",
         "real data: the metric with real examples in place of samples",
         "time: a run's median",
@@ -187,7 +187,7 @@ def test_every_cell_of_the_table(example: Comparison) -> None:
 
 def test_every_cell_of_the_details(example: Comparison) -> None:
     table = details(example, "m")
-    columns = ("objective", "seeds", "mean", "middle half", "best", "worst", "difference", "p", "corrected p")
+    columns = ("objective", "seeds", "mean", "IQM", "best", "worst", "difference", "p", "corrected p")
     assert table.columns == (*columns, "effect", "wins", "seeds needed")
     good = ("0.0078", "0.016", "-3.52", "100% (63–100%)", "")
     odd = ("1", "1", "+0.19", "38% (1–93%)", f"{difference(example, 'odd').needed_seeds:.0f}")
@@ -206,7 +206,7 @@ def test_every_cell_of_the_details(example: Comparison) -> None:
 def test_higher_is_better_turns_everything_around() -> None:
     found = comparison({"base": list(BASE.values()), "good": list(GOOD.values())[:8]}, direction=HIGHER)
     good = difference(found, "good")
-    assert (good.mean, good.decided, good.better, good.probability) == (-3, True, False, 0)
+    assert (good.mean, good.significant, good.better, good.probability) == (-3, True, False, 0)
     assert (summary(found, "base").best, summary(found, "base").worst) == (14, 10)
     assert overview(found).rows[1][2].startswith("▼ ")
 

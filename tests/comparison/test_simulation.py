@@ -113,5 +113,5 @@ def test_studies_that_are_gone_through_together_get_what_each_gets_from_a_compar
             assert [d.p_holm for d in claims] == corrected[0 if pairs else 1][study].tolist()
             assert [d.low for d in claims] == pytest.approx(low[study, : len(claims)], rel=1e-12)
             assert [d.high for d in claims] == pytest.approx(high[study, : len(claims)], rel=1e-12)
-            decided += sum(d.decided for d in claims)
+            decided += sum(d.significant for d in claims)
     assert (decided > 20) == (seeds == 8)

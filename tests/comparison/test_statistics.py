@@ -191,7 +191,7 @@ def test_two_identical_objectives_differ_in_nothing() -> None:
     assert (same.mean, same.low, same.high, same.effect_size, same.p) == (0, 0, 0, 0, 1)
     assert (same.probability, same.probability_low, same.probability_high) == (0.5, 0, 1)
     assert same.needed_seeds == math.inf
-    assert not same.decided
+    assert not same.significant
     assert not same.better
 
 
@@ -199,7 +199,7 @@ def test_a_difference_that_never_varies_is_decided_once_there_are_seeds_enough()
     for seeds, decided in ((5, False), (6, True)):
         found = difference({s: 2.0 + s for s in range(seeds)}, {s: 1.0 + s for s in range(seeds)})
         assert (found.low, found.mean, found.high, found.effect_size) == (1, 1, 1, math.inf)
-        assert (found.decided, found.needed_seeds) == (decided, 6)
+        assert (found.significant, found.needed_seeds) == (decided, 6)
 
 
 def test_two_seeds_have_a_wide_interval_and_no_effect() -> None:
@@ -214,7 +214,7 @@ def test_two_seeds_have_a_wide_interval_and_no_effect() -> None:
 def test_what_is_not_decided_needs_more_seeds_than_it_has() -> None:
     # With six seeds one difference of the wrong sign keeps p at 4/64 or above, whatever its size.
     found = difference({0: -0.01, **{s: 1.0 + s / 10 for s in range(1, 6)}}, dict.fromkeys(range(6), 0.0))
-    assert (found.p, found.decided, found.needed_seeds) == (4 / 64, False, 7)
+    assert (found.p, found.significant, found.needed_seeds) == (4 / 64, False, 7)
 
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -237,4 +237,4 @@ def test_nothing_warns_whatever_the_numbers(data: st.DataObject) -> None:
     if seeds > 1:
         assert least_p(seeds) <= found.p <= 1
         assert 0 <= found.probability_low <= found.probability <= found.probability_high <= 1
-        assert not found.decided or seeds == 6
+        assert not found.significant or seeds == 6

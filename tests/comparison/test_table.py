@@ -119,7 +119,7 @@ def test_markdown_has_the_answer_the_table_and_what_did_not_finish() -> None:
         "| b | 0 of 3 | – |",
     ]
     assert lines[6] == "| real data |  | 0.5 |"
-    assert lines[8].startswith("mean ± 95 % interval over the seeds; ")
+    assert lines[8].startswith("mean ± half-width of the 95% confidence interval over seeds; ")
     assert lines[10:] == [
         "**3 of 6 runs did not finish:**",
         "",
@@ -175,7 +175,9 @@ def test_notebooks_show_the_answer_and_the_table_and_nothing_of_it_is_markup() -
 
 def test_a_run_without_the_metric_is_named() -> None:
     found = comparison({"a": [1.0]})
-    assert overview(found).legend == ("mean ± 95 % interval over the seeds; ↓ lower is better, ↑ higher",)
+    assert overview(found).legend == (
+        "mean ± half-width of the 95% confidence interval over seeds; ↓ lower is better, ↑ higher",
+    )
     runs = [*found.runs, run("a", 1, 2.0, metric="other")]
     again = compare_runs(runs, name="s", objectives=["a"], baseline="a", metrics={"m": HIGHER})
     assert overview(again).legend[1] == "no finite m, and not in its mean: `a-1`"

@@ -86,7 +86,8 @@ class Check:
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over seeds with its 95 % interval, of Student's t; without one where there is a single seed.
+    """A mean over seeds with its 95% confidence interval, of Student's t; without one where there is a single
+    seed.
 
     Attributes:
         possible: the least and the greatest value that there can be, at which the interval ends.

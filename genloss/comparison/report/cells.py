@@ -28,7 +28,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Cell:
-    """A number of the table; `mark` is `better` or `worse` where that is decided."""
+    """A number of the table; `mark` is `better` or `worse` where that is significant."""
 
     text: str
     mark: str = ""
@@ -102,7 +102,7 @@ def column(comparison: Comparison, metric: str) -> tuple[str, str]:
 def row(
     comparison: Comparison,
     objective: str,
-    decided: Mapping[tuple[str, str], str],
+    significant: Mapping[tuple[str, str], str],
     costs: Mapping[str, Cost],
     names: Mapping[str, Mapping[str, str]],
 ) -> Row:
@@ -118,7 +118,7 @@ def row(
         cells.append(
             Cell(
                 spread(summary.mean, summary.half_width) if summary.count else "–",
-                decided.get((metric, objective), ""),
+                significant.get((metric, objective), ""),
                 ", ".join(more),
             )
         )
@@ -245,5 +245,5 @@ def _difference(d: Difference) -> list[str]:
         if math.isfinite(d.probability)
         else "–",
         needed(d.needed_seeds),
-        ("better" if d.better else "worse") if d.decided else "not decided",
+        ("better" if d.better else "worse") if d.significant else "inconclusive",
     ]

@@ -30,7 +30,9 @@ FAR = 3.0
 
 
 def intervals(comparison: Comparison, metric: str) -> Drawing:
-    """Every seed's number, the mean and its 95 % interval for each objective, and the reference as a line."""
+    """Every seed's number, the mean and its 95% confidence interval for each objective, and the reference as
+    a line.
+    """
     summaries = comparison.summaries[metric]
     seeds = {
         o: {r.seed: r.metrics[metric] for r in comparison.finished(o) if metric in r.metrics}
@@ -41,7 +43,7 @@ def intervals(comparison: Comparison, metric: str) -> Drawing:
     ends = [end for s in summaries.values() for end in (s.low, s.high)]
     scale = axis(values, ends, reference)
     drawing, axes = _rows(
-        f"{metric}: every seed, mean and 95 % interval of each objective",
+        f"{metric}: every seed, mean and 95% confidence interval of each objective",
         len(comparison.objectives),
         scale,
         sense(comparison, metric),
@@ -71,7 +73,7 @@ def intervals(comparison: Comparison, metric: str) -> Drawing:
 
 
 def differences(comparison: Comparison, metric: str) -> Drawing:
-    """The paired differences to the baseline: of every seed, their mean and its 95 % interval."""
+    """The paired differences to the baseline: of every seed, their mean and its 95% confidence interval."""
     found = [d for d in comparison.differences if d.metric == metric]
     places = {objective: index for index, objective in enumerate(comparison.objectives)}
     values = [value for d in found for value in d.by_seed.values()]
@@ -95,9 +97,9 @@ def differences(comparison: Comparison, metric: str) -> Drawing:
     for index, difference in enumerate(found):
         colour, shape = identity(places[difference.objective])
         said = f"p = {p_value(difference.p_holm)}" if difference.seeds > 1 else "no test"
-        if difference.decided:
+        if difference.significant:
             said += ", better" if difference.better else ", worse"
-        y = _labelled(drawing, axes, index, difference.objective, said, bold=difference.decided)
+        y = _labelled(drawing, axes, index, difference.objective, said, bold=difference.significant)
         for place, (seed, value) in enumerate(difference.by_seed.items()):
             title = f"{difference.objective}, seed {seed}: {number(value)}"
             at = float(axes.across(value))
@@ -115,7 +117,7 @@ def differences(comparison: Comparison, metric: str) -> Drawing:
                 shape,
                 11,
                 colour,
-                filled=difference.decided,
+                filled=difference.significant,
                 title=title,
             )
         )
@@ -222,9 +224,9 @@ def _length(scale: Scale) -> float:
 
 
 def decisions(comparison: Comparison) -> Mapping[tuple[str, str], str]:
-    """By metric and objective `better` or `worse` than the baseline, where that is decided."""
+    """By metric and objective `better` or `worse` than the baseline, where that is significant."""
     return {
         (d.metric, d.objective): "better" if d.better else "worse"
         for d in comparison.differences
-        if d.decided
+        if d.significant
     }

@@ -121,7 +121,7 @@ def page(comparison: Comparison, artifacts: Artifacts) -> Page:
     if shown.baseline in shown.objectives and shown.baseline not in drawn:
         drawn = (shown.baseline, *drawn[:-1])
     bands = {metric: lines.metric_bands(shown, artifacts, metric, drawn) for metric in comparison.metrics}
-    decided = intervals.decisions(comparison)
+    significant = intervals.decisions(comparison)
     costs = {objective: comparison.cost(objective) for objective in comparison.objectives}
     names = cells.setting_names(comparison)
     shown_losses = [
@@ -129,7 +129,7 @@ def page(comparison: Comparison, artifacts: Artifacts) -> Page:
         for objective in drawn
         if (plots := losses(shown, artifacts, objective))
     ]
-    rows = {o: cells.row(comparison, o, decided, costs, names) for o in comparison.ranked()}
+    rows = {o: cells.row(comparison, o, significant, costs, names) for o in comparison.ranked()}
     return Page(
         title=comparison.name,
         description=comparison.description,

@@ -15,12 +15,12 @@ def decisions(comparison: Comparison, metric: str) -> list[str]:
     found = [d for d in comparison.differences if d.metric == metric]
     said = []
     for word, better in (("Better", True), ("Worse", False)):
-        names = [f"`{d.objective}`" for d in found if d.decided and d.better == better]
+        names = [f"`{d.objective}`" for d in found if d.significant and d.better == better]
         if names:
             said.append(f"{word} than `{comparison.baseline}`: {joined(names, 8)}.")
-    open_ = [d for d in found if not d.decided]
+    open_ = [d for d in found if not d.significant]
     if open_:
-        said.append(f"Not decided: {joined([f'`{d.objective}`{_how_many(d)}' for d in open_], 8)}.")
+        said.append(f"Inconclusive: {joined([f'`{d.objective}`{_how_many(d)}' for d in open_], 8)}.")
     few = too_few([d for d in comparison.pairs or comparison.differences if d.metric == metric])
     if open_ and few:
         said.append(f"{few[0].upper()}{few[1:]}.")

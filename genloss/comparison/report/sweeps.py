@@ -79,7 +79,7 @@ def drawings(comparison: Comparison, sweep: Sweep, metric: str) -> list[tuple[st
 
 
 def _against(comparison: Comparison, sweep: Sweep, metric: str, path: str) -> Drawing:
-    """Mean, 95 % interval and seeds against one value; lines where nothing else varies."""
+    """Mean, 95% confidence interval and seeds against one value; lines where nothing else varies."""
     values = sweep.values(path)
     numeric = _numeric(values)
     place = {repr(value): float(value) if numeric else float(i) for i, value in enumerate(values)}

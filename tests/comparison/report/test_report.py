@@ -219,10 +219,10 @@ def test_differences_that_were_accepted_are_named() -> None:
 def test_what_cannot_be_decided_is_said() -> None:
     text = Outline(report.render(compared(runs(["a", "b", "c"], 3)), Memory())).text
     assert (
-        "With 3 seeds nothing can be decided, whatever the numbers: no p can be below 0.25, and "
+        "With 3 seeds no comparison can be significant, whatever the numbers: p cannot be below 0.25, and "
         "2 comparisons need at least 7 seeds."
     ) in text
-    assert "Not decided: b" in text
+    assert "Inconclusive: b" in text
 
 
 def test_all_pairs_are_there_where_they_were_asked_for() -> None:
