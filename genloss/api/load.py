@@ -77,13 +77,13 @@ def load(
     saved = weights.read(folder / CONFIG)
     definition = _definition(saved, folder, plugins)
     try:
-        options = definition.validated(saved.choice.options)
-        _check_size(lambda: definition.build(saved.data, **options), file)
+        build = definition.configured(saved.choice.options)
+        _check_size(lambda: build(saved.data), file)
     except ValueError as error:
         raise RecordError(
             f"the model of `{run}` cannot be built as `{folder / CONFIG}` describes it: {error}"
         ) from error
-    model = rebuild(definition, saved.data, options).to(DTYPES[saved.dtype])
+    model = rebuild(definition, saved.data, build).to(DTYPES[saved.dtype])
     try:
         load_model(model, str(file))
     except (SafetensorError, RuntimeError) as error:

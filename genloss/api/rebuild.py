@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -40,7 +41,7 @@ class Gone:
         return True
 
 
-def rebuild(definition: ModelDefinition, data: DataSpec, options: Mapping[str, Any]) -> Model:
+def rebuild(definition: ModelDefinition, data: DataSpec, build: functools.partial[Model]) -> Model:
     """A model whose weights will be loaded next: all of them.
 
     Where its constructor reads weights that are gone, it is built without.
@@ -49,14 +50,15 @@ def rebuild(definition: ModelDefinition, data: DataSpec, options: Mapping[str, A
         RecordError: it cannot be built.
     """
     try:
-        return definition.build(data, **options)
+        return build(data)
     except Exception as error:
         first = error
     try:
         with _lock, _without_weights():
-            return definition.build(data, **options)
+            return build(data)
     except Exception:  # whatever a constructor raises: the first error is told
-        missing = [str(path) for path in options.values() if isinstance(path, Path) and not path.exists()]
+        paths = [value for value in build.keywords.values() if isinstance(value, Path)]
+        missing = [str(path) for path in paths if not path.exists()]
         named = " and ".join(f"`{path}`" for path in missing)
         raise RecordError(
             f"model `{definition.name}` cannot be built again: {type(first).__name__}: {first}",

@@ -198,8 +198,8 @@ def _with_options(name: str, options: Mapping[str, Any], definition: Definition,
     changed: dict[str, Any] = {}
     for key, value in options.items():
         option = definition.options[key]
-        if option.takes_schedule and isinstance(value, dict):
-            changed[key] = _schedule(Schedule.model_validate(value))
+        if isinstance(value, Schedule):
+            changed[key] = _schedule(value)
         elif option.validate(value) != option.default:
             changed[key] = value
     if every > 1:

@@ -109,8 +109,8 @@ def _conclusive(comparison: Numbers, differences: Sequence[Difference]) -> str:
     seeds = "the common seeds" if len(counts) > 1 else f"{counts.pop()} common seeds"
     tests = sum(d.seeds > 1 for d in _family(comparison))
     corrected = f", p corrected for {tests} comparisons" if tests > 1 else ""
-    differences = f"mean paired differences over {seeds} ± half-width of the 95% CI"
-    return f"{by}, {' and '.join(parts)}: {differences}{corrected}."
+    what = f"mean paired differences over {seeds} ± half-width of the 95% CI"
+    return f"{by}, {' and '.join(parts)}: {what}{corrected}."
 
 
 def _gain(difference: Difference, *, tell_seeds: bool) -> str:

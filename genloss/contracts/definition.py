@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import os
@@ -10,7 +11,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from genloss.errors import DefinitionError
 
@@ -208,6 +209,22 @@ class Definition:
             if name not in self.options:
                 raise ValueError(f"{self.kind} `{self.name}` has no option `{name}`")
         return {name: self.options[name].validate(value) for name, value in options.items()}
+
+    @property
+    def _called(self) -> Callable[..., Any]:
+        """What is called with everything but the options."""
+        return cast(Callable[..., Any], getattr(self, "build", self))
+
+    def configured(self, options: Mapping[str, Any]) -> functools.partial[Any]:
+        """The function, or what builds the model or the loss, with the options set.
+
+        Args:
+            options: as the YAML has them.
+
+        Raises:
+            ValueError: there is no such option, or it does not allow the value.
+        """
+        return functools.partial(self._called, **self.validated(options))
 
     def blame(self, error: BaseException) -> None:
         """Marks an exception as caused by what this definition returned, not by its code."""

@@ -73,8 +73,22 @@ class Schedule(Frozen):
     cosine: Ramp | None = None
     cyclical: Cycle | None = None
 
+    @property
+    def start(self) -> float:
+        """The value at step 0."""
+        (form,) = (form for form in (self.linear, self.cosine, self.cyclical) if form is not None)
+        return form.start
+
 
 Number = FiniteFloat | Schedule
+
+Option = Annotated[Schedule | Any, Field(union_mode="left_to_right")]
+"""An option of a loss: what looks like a schedule is one."""
+
+
+def _plain(schedule: Schedule) -> dict[str, Any]:
+    """A schedule as the YAML has it."""
+    return schedule.model_dump(by_alias=True, exclude_none=True)
 
 
 class Choice(Frozen):
@@ -102,7 +116,7 @@ class Term(Frozen):
     weight: Number = 1.0
     bind: dict[str, str | None] = {}
     every: Count = 1
-    options: dict[str, Any] = {}
+    options: dict[str, Option] = {}
 
 
 class Player(Frozen):
@@ -355,7 +369,10 @@ class Run(Frozen):
                 term.name: {
                     "loss": term.loss,
                     **term.model_dump(by_alias=True, exclude_none=True, include={"weight", "every", "bind"}),
-                    **term.options,
+                    **{
+                        name: _plain(value) if isinstance(value, Schedule) else value
+                        for name, value in term.options.items()
+                    },
                 }
                 for term in terms
             }

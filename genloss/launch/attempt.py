@@ -193,7 +193,7 @@ class Attempt:
     def _build(self, loaded: checkpoint.Loaded, should_stop: Callable[[], bool]) -> Trainer:
         """The trainer, where the checkpoint was taken."""
         definition = self._known.models[self._run.objective.model.name]
-        options = definition.validated(self._run.objective.model.options)
+        build = definition.configured(self._run.objective.model.options)
         batches = Batches(
             self._data.train,
             batch_size=self._training.batch_size,
@@ -202,7 +202,7 @@ class Attempt:
             dtype=DTYPES[self._training.precision],
         )
         trainer = Trainer(
-            lambda: definition.build(self._data.spec, **options),
+            lambda: build(self._data.spec),
             self._run.objective,
             self._known.losses,
             batches,

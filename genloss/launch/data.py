@@ -18,5 +18,5 @@ def load_data(known: Catalogue, choice: Choice) -> Data:
 
 @cache
 def _load(known: Catalogue, name: str, options: str) -> Data:
-    definition = known.datasets[name]
-    return definition(**definition.validated(yaml.safe_load(options)))
+    data: Data = known.datasets[name].configured(yaml.safe_load(options))()
+    return data

@@ -296,7 +296,7 @@ def _load(known: Catalogue, experiment: Experiment) -> Data:
     """The data as they are now: what this process has loaded before may have changed since."""
     definition = known.datasets[experiment.data.name]
     with calling(definition, "loaded", Location(experiment.source)):
-        loaded: Data = definition(**definition.validated(experiment.data.options))
+        loaded: Data = definition.configured(experiment.data.options)()
         return loaded
 
 

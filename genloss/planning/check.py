@@ -55,7 +55,7 @@ def _load(draft: Draft, catalogue: Catalogue) -> tuple[Choice, Data]:
     choice = _checked_choice(choice, node, catalogue.datasets, draft.source.folder)
     definition = catalogue.datasets[choice.name]
     with calling(definition, "loaded", node.where):
-        data: Data = definition(**definition.validated(choice.options))
+        data: Data = definition.configured(choice.options)()
         check_data(definition, data)
     return choice, data
 

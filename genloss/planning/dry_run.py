@@ -151,8 +151,9 @@ class _Trial:
 
     def _sketch(self, objective: Objective) -> Model:
         definition = self.catalogue.models[objective.model.name]
-        options = definition.validated(objective.model.options)
-        return build_on_meta(lambda: definition.build(self.data.spec, **options))
+        build = definition.configured(objective.model.options)
+        model: Model = build_on_meta(lambda: build(self.data.spec))
+        return model
 
     def _remark(self, findings: Iterable[traps.Finding], where: Location) -> None:
         self.remarks |= {Remark(finding.message, where, finding.hint): None for finding in findings}
@@ -160,13 +161,13 @@ class _Trial:
     def _trainer(self, objective: Objective) -> Trainer | None:
         """The objective's; None where only the CPU cannot build it."""
         definition = self.catalogue.models[objective.model.name]
-        options = definition.validated(objective.model.options)
+        build = definition.configured(objective.model.options)
         training = objective.training.model_copy(update={"compile": False, "ema": None})
         dtype = DTYPES[training.precision]
         batch = next(whole(self.data.train, 1, device=CPU, dtype=dtype))
         with self._trying([definition], "cannot be built", self._model_place(objective)):
             return Trainer(
-                lambda: definition.build(self.data.spec, **options),
+                lambda: build(self.data.spec),
                 objective.model_copy(update={"training": training}),
                 self.catalogue.losses,
                 Batches(batch, batch_size=1, seed=0, device=CPU, dtype=dtype),

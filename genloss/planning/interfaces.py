@@ -107,9 +107,8 @@ class ModelInterfaces:
         return found
 
     def _look(self, choice: Choice) -> ModelInterface:
-        definition = self._catalogue.models[choice.name]
-        options = definition.validated(choice.options)
-        model = build_on_meta(lambda: definition.build(self._data, **options))
+        build = self._catalogue.models[choice.name].configured(choice.options)
+        model: Model = build_on_meta(lambda: build(self._data))
         turns, players = model.turns(), model.players()
         if turns.keys() != players.keys():
             raise DefinitionError(

@@ -23,6 +23,7 @@ from genloss.errors import (
 from genloss.experiment.files import existing
 from genloss.experiment.nodes import Node, show
 from genloss.experiment.readers import read_schedule, suggestion
+from genloss.experiment.schema import Schedule
 from genloss.planning.building import is_too_large
 from genloss.registry.origin import culprit, describe
 from genloss.text import one_line
@@ -162,13 +163,13 @@ def _validate(option: Option, value: Any, node: Node, definition: Definition) ->
         ) from None
 
 
-def _schedule(option: Option, node: Node, definition: Definition) -> Any:
+def _schedule(option: Option, node: Node, definition: Definition) -> Schedule:
     schedule = read_schedule(node, option.name)
     for form, ramp in schedule:
         if ramp is not None:
             _validate(option, ramp.start, node.at(form, "from"), definition)
             _validate(option, ramp.to, node.at(form, "to"), definition)
-    return node.plain
+    return schedule
 
 
 def _absolute(value: Any, node: Node, folder: Path) -> Any:

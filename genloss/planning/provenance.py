@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genloss.experiment.schema import CODE, CONTENT, Choice, Evaluation, Objective
+from genloss.experiment.schema import CODE, CONTENT, Choice, Evaluation, Objective, Schedule
 from genloss.registry import code
 from genloss.version import __version__
 
@@ -100,10 +100,7 @@ def _paths(definition: Definition, options: Mapping[str, Any]) -> dict[str, tupl
 
 
 def _flat(definition: Definition, name: str, value: Any) -> Iterator[Path]:
-    try:
-        values = [definition.options[name].validate(value)]
-    except ValueError:  # a schedule
-        return
+    values = [] if isinstance(value, Schedule) else [definition.options[name].validate(value)]
     while values:
         item = values.pop(0)
         if isinstance(item, Path):

@@ -10,7 +10,7 @@ from genloss.errors import ExperimentError, Location
 from genloss.experiment.nodes import Node, show
 from genloss.experiment.objectives import TERM_KEYS
 from genloss.experiment.readers import named_item, suggestion
-from genloss.experiment.schema import Term
+from genloss.experiment.schema import Schedule, Term
 from genloss.planning.building import build_on_meta
 from genloss.planning.interfaces import ModelInterface, ModelInterfaces
 from genloss.planning.options import calling, check_options, find
@@ -87,11 +87,10 @@ def _build(loss: Loss[Any], options: Mapping[str, Any], where: Location) -> None
     """Lets the constructor of a loss with a state check its options, without memory for the state."""
     first = dict(options)
     for name, value in options.items():
-        if loss.options[name].takes_schedule and isinstance(value, dict):
-            (ramp,) = value.values()
-            first[name] = ramp["from"]
+        if isinstance(value, Schedule):
+            first[name] = value.start
     with calling(loss, "built", where):
-        build_on_meta(lambda: loss.build(**loss.validated(first)))
+        build_on_meta(loss.configured(first))
 
 
 def _offered_elsewhere(quantity: str, offer: ModelInterface, offers: ModelInterfaces) -> str:

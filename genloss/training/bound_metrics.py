@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ class BoundMetric:
     """A metric with its options."""
 
     definition: MetricDefinition[Any]
-    options: Mapping[str, Any]
+    function: Callable[..., Any]
 
     def numbers(self, offered: Mapping[str, Any]) -> dict[str, float]:
         """The metric's numbers, of what it asks for."""
@@ -25,7 +25,7 @@ class BoundMetric:
             for name, q in self.definition.quantities.items()
             if name in offered or not q.optional
         }
-        return self.definition.numbers(self.definition(**asked, **self.options))
+        return self.definition.numbers(self.function(**asked))
 
     def given(self, name: str, offered: Any) -> Any:
         """What is offered in the form in which the metric wants it."""
@@ -37,7 +37,7 @@ class BoundMetric:
 def bound(settings: Evaluation, metrics: Mapping[str, MetricDefinition[Any]]) -> list[BoundMetric]:
     """The metrics of an evaluation, their options as they want them."""
     return [
-        BoundMetric(metrics[choice.name], metrics[choice.name].validated(choice.options))
+        BoundMetric(metrics[choice.name], metrics[choice.name].configured(choice.options))
         for choice in settings.metrics
     ]
 

@@ -33,8 +33,8 @@ class BoundTerm:
         self._scheduled: dict[str, Callable[[int], float]] = {}
         constant = {}
         for name, value in term.options.items():
-            if loss.options[name].takes_schedule and isinstance(value, dict):
-                self._scheduled[name] = schedules.at(Schedule.model_validate(value))
+            if isinstance(value, Schedule):
+                self._scheduled[name] = schedules.at(value)
             else:
                 constant[name] = loss.options[name].validate(value)
         first = {name: value(0) for name, value in self._scheduled.items()}

@@ -20,6 +20,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import genloss as package
+from genloss.api.load import CodeWarning
 from genloss.errors import RecordError
 from tests.commands.conftest import Said
 from tests.faults import support
@@ -111,10 +112,10 @@ def test_in_the_place_of_a_run_s_weights(here: Path, make: Callable[[Path], None
     folder.mkdir()
     data = {"event_shape": [2], "kind": "points", "size": 9, "value_range": None, "vocabulary": None}
     model = {"name": "autoencoder", "options": {"latent_dim": 1, "hidden": [4]}}
-    saved = {"model": model, "data": data, "precision": "float32", "plugins": []}
+    saved = {"model": model, "data": data, "precision": "float32", "code": "genloss"}
     (folder / "model.json").write_text(json.dumps(saved))
     make(folder / "weights.safetensors")
-    with pytest.raises(RecordError, match="weights"):
+    with pytest.warns(CodeWarning), pytest.raises(RecordError, match="weights"):
         package.load(folder)
 
 

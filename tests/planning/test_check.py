@@ -9,7 +9,7 @@ import pytest
 import genloss
 from genloss.errors import DefinitionError, ExperimentError, Location
 from genloss.experiment.nodes import Node
-from genloss.experiment.schema import Choice
+from genloss.experiment.schema import Choice, Ramp, Schedule
 from genloss.planning.options import check_options
 from genloss.planning.plan import Plan
 
@@ -467,8 +467,8 @@ def test_paths_are_made_absolute(planned: Planned, tmp_path: Path) -> None:
     assert plan.data.spec.size == 3
 
 
-def test_schedules_of_options_are_kept_as_written(planned: Planned) -> None:
-    schedule = {"linear": {"from": 0, "to": 2.5, "steps": 5}}
+def test_schedules_of_options_are_parsed(planned: Planned) -> None:
+    schedule = Schedule(linear=Ramp(start=0, to=2.5, steps=5))
     plan = planned(("scale: 0.5", "scale: {linear: {from: 0, to: 2.5, steps: 5}}"))
     assert plan.experiment.objectives[1].players["actor"][0].options == {"scale": schedule, "form": "soft"}
     assert planned(

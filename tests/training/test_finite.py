@@ -40,17 +40,17 @@ def of_the_data(held_out: Float[Tensor, "held_out *event"]) -> float:
 
 def test_a_metric_of_samples_that_are_not_finite_is_nan() -> None:
     watched = Watched({"samples": DIVERGED, "held_out": SAMPLES})
-    numbers = watched.numbers(BoundMetric(forgiving, {}))
+    numbers = watched.numbers(BoundMetric(forgiving, forgiving))
     assert numbers.keys() == {"finite", "share"}
     assert all(map(math.isnan, numbers.values()))
-    assert watched.numbers(BoundMetric(of_the_data, {})) == {"of_the_data": 0}
+    assert watched.numbers(BoundMetric(of_the_data, of_the_data)) == {"of_the_data": 0}
     assert watched.notes(30) == ["at step 30, 4 of 8 samples are not finite: `finite`, `share` are NaN"]
 
 
 def test_finite_samples_and_tokens_are_measured_without_a_word() -> None:
     for samples in (SAMPLES, SAMPLES.long()):
         watched = Watched({"samples": samples})
-        assert watched.numbers(BoundMetric(forgiving, {})) == {"finite": 8, "share": 1}
+        assert watched.numbers(BoundMetric(forgiving, forgiving)) == {"finite": 8, "share": 1}
         assert watched.notes(30) == []
 
 
@@ -60,7 +60,7 @@ def test_so_is_one_of_a_likelihood_that_is_not_a_number() -> None:
 
     held_out = torch.arange(16.0).view(8, 2)
     watched = Watched({"samples": SAMPLES, "held_out": held_out, "log_likelihood": first_is_nan})
-    assert math.isnan(watched.numbers(BoundMetric(likelihood, {}))["likelihood"])
+    assert math.isnan(watched.numbers(BoundMetric(likelihood, likelihood))["likelihood"])
     said = "1 of 8 values of the model's `log_likelihood` are not finite: `likelihood` is NaN"
     assert watched.notes(5) == [f"at step 5, {said}"]
 
@@ -70,5 +70,5 @@ def test_what_is_impossible_has_a_likelihood() -> None:
         return torch.full((len(x),), -math.inf)
 
     watched = Watched({"samples": SAMPLES, "held_out": SAMPLES, "log_likelihood": impossible})
-    assert watched.numbers(BoundMetric(likelihood, {})) == {"likelihood": math.inf}
+    assert watched.numbers(BoundMetric(likelihood, likelihood)) == {"likelihood": math.inf}
     assert watched.notes(5) == []
