@@ -38,7 +38,7 @@ class Patient(io.FileIO):
 
 
 def protect() -> None:
-    """Lets nothing that this process prints fail, whoever prints it."""
+    """Let nothing that this process prints fail, whoever prints it."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         # Not what somebody has put in their place.

@@ -68,10 +68,10 @@ BROKEN = {
         GOOD + hook("metrics", "raise ValueError('too late')"),
         "ValueError: too late (acme_losses.py, line 26)",
     ),
-    "misspelt hook": (HEAD + hook("loses", "yield negated"), "`genloss_loses` is no hook of genloss"),
+    "misspelt hook": (HEAD + hook("loses", "yield negated"), "`genloss_loses` is not a hook of genloss"),
     "misspelt hook without decorator": (
         "def genloss_modles():\n    yield 1",
-        "`genloss_modles` is no hook of genloss",
+        "`genloss_modles` is not a hook of genloss",
     ),
     "misspelt prefix": (
         "import genloss\n@genloss.hookimpl\ndef genlos_losses():\n    yield 1",
@@ -81,7 +81,7 @@ BROKEN = {
         HEAD + "def genloss_losses():\n    yield negated",
         "`genloss_losses` is not decorated with `@genloss.hookimpl`",
     ),
-    "hook that is no function": (
+    "hook that is not a function": (
         HEAD + "genloss_losses = [negated]",
         "`genloss_losses` is not decorated with `@genloss.hookimpl`",
     ),
@@ -103,7 +103,7 @@ BROKEN = {
     ),
     "loss in place of a model": (
         HEAD + hook("models", "yield negated"),
-        "<loss negated> is no subclass of `genloss.Model`",
+        "<loss negated> is not a subclass of `genloss.Model`",
     ),
     "hook that returns nothing": (
         HEAD + hook("losses", "negated"),
@@ -125,11 +125,11 @@ BROKEN = {
         HEAD + hook("losses", "yield negated", "yield negated"),
         "it offers `negated` twice among its losses",
     ),
-    "loss whose name is no identifier": (
+    "loss whose name is not an identifier": (
         HEAD + "genloss.loss(family='f', unit='1', source='s', name='my-loss')(negated.build().func)",
         "loss `my-loss` cannot bear that name",
     ),
-    "model whose name is no identifier": (
+    "model whose name is not an identifier": (
         "import genloss\n" + MODEL.format(name="my model") + hook("models", "yield Negated"),
         "model `my model` cannot bear that name",
     ),

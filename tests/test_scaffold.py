@@ -82,7 +82,7 @@ class TestWritten:
         assert schema.is_valid(from_file(file).root.plain)
 
     def test_its_tests_pass(self, packages: dict[str, Path]) -> None:
-        """The tests of all four in one process, since each would import torch anew."""
+        """The tests of all four in one process, since each would import torch again."""
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(

@@ -29,7 +29,7 @@ def compare(
     tracking_uri: str | None = None,
     allow_differences: bool = False,
 ) -> Comparison:
-    """Compares objectives by metrics, over paired seeds: within a study, or within several that agree.
+    """Compare objectives by metrics, over paired seeds: within a study, or within several that agree.
 
     A study of this folder is read from its records; any other one, and all studies of an MLflow experiment,
     from MLflow. Objectives of several studies that have the same name and configuration are joined, and their
@@ -98,7 +98,7 @@ class Gathered:
                     hint=did_you_mean(metric.removeprefix("eval/"), study.metrics),
                 )
             raise RequestError(
-                f"`{metric}` is no metric: values of different losses cannot be compared",
+                f"`{metric}` is not a metric: values of different losses cannot be compared",
                 hint=did_you_mean(metric.rpartition("/")[2], study.metrics),
             )
         found = compare_study(study, metric=metric, baseline=baseline, pairs=pairs, allowed=allowed)
@@ -157,7 +157,7 @@ class PooledArtifacts:
 def gather(
     *what: str | Path | StudyResult | Sequence[str | Path | StudyResult], tracking_uri: str | None = None
 ) -> Gathered:
-    """Finds and reads studies.
+    """Find and read studies.
 
     Args:
         what: see `compare`.
@@ -236,7 +236,7 @@ def _folder(name: str | Path | StudyResult) -> StudyFolder | None:
     """The folder of a study, if it is here.
 
     Raises:
-        RequestError: a folder is named that is no study's.
+        RequestError: a folder is named that is not a study's.
     """
     if not isinstance(name, str | Path):
         return StudyFolder.find(name.folder)

@@ -171,7 +171,7 @@ def _refusal(copy: Code) -> RequestError:
 
 
 def _check_size(build: Callable[[], Model], weights: Path) -> None:
-    """Whether the weights can be those of the model, before there is memory for it.
+    """Return whether the weights can be those of the model, before there is memory for it.
 
     Raises:
         ValueError: it has more parameters than the file has bytes.

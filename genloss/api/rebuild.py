@@ -22,8 +22,8 @@ _lock = Lock()
 class Gone:
     """What `torch.load` gives in place of a file that is gone: it can be handed on, and nothing else.
 
-    It is no mapping that could be unpacked: a constructor that takes sizes or settings from the file, and not
-    only weights, fails rather than build another model.
+    It is not a mapping that could be unpacked: a constructor that takes sizes or settings from the file, and
+    not only weights, fails rather than build another model.
     """
 
     def __getitem__(self, _: object) -> Gone:

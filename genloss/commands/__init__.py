@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def _open_standard_streams() -> None:
-    """Opens those that are closed: else other files get their numbers, and what a library prints there."""
+    """Open those that are closed: else other files get their numbers, and what a library prints there."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -99,7 +99,7 @@ PLAIN = {
 
 
 def _print_plainly() -> None:
-    """Lets output in another encoding than UTF-8, such as ASCII, have plain characters in place of ours."""
+    """Let output in another encoding than UTF-8, such as ASCII, have plain characters in place of ours."""
 
     def plain(error: UnicodeError) -> tuple[str, int]:
         assert isinstance(error, UnicodeEncodeError)

@@ -86,7 +86,7 @@ def _definitions(known: Catalogue, names: Sequence[str], plugins: Sequence[Plugi
 
 
 def _run(definitions: Sequence[Definition], plugins: Sequence[Plugin]) -> Iterator[Outcome]:
-    """Runs all checks, and says on stderr what comes of them."""
+    """Run all checks, and report on stderr what comes of them."""
     from genloss.commands.terminal import stderr
     from genloss.conformance import checks, outcomes
     from genloss.conformance.plugins import checks_of_plugin
@@ -123,7 +123,7 @@ def _report(subject: str, definition: Definition, done: Sequence[Outcome]) -> No
 
 
 def _summarise(outcomes: Sequence[Outcome], unavailable: Sequence[Definition]) -> None:
-    """Counts them on stdout, and names what was left out, with the reasons."""
+    """Count them on stdout, and name what was left out, with the reasons."""
     from genloss.commands.terminal import complain, stdout
     from genloss.errors import GenlossError
 

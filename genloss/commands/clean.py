@@ -24,7 +24,7 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([mhdw])", value)
     if match is None:
-        raise click.BadParameter(f"`{value}` is no age, such as 12h, 30d or 8w")
+        raise click.BadParameter(f"`{value}` is not an age, such as 12h, 30d or 8w")
     return float(match[1]) * UNITS[match[2]]
 
 
@@ -161,7 +161,7 @@ def _closed(kept: Kept) -> Kept:
 
 
 def _is_kept(asked: _Asked, *, unshipped: bool) -> bool:
-    """Whether the record must stay; says why, and what would be lost with it."""
+    """Return whether the record must stay; says why, and what would be lost with it."""
     from genloss.commands.terminal import hint, warn
 
     name = asked.kept.folder.name
@@ -181,7 +181,7 @@ def _is_kept(asked: _Asked, *, unshipped: bool) -> bool:
 
 
 def _confirmed(count: int) -> bool:
-    """Whether a person wants them removed.
+    """Return whether a person wants them removed.
 
     Raises:
         RequestError: nobody is there to ask.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 )
 @click.option("--pairs", is_flag=True, help="Compare all pairs of objectives, not only with the baseline.")
 @as_json
-@click.option("--csv", "csv_", is_flag=True, help="Print CSV: a row a metric and objective.")
+@click.option("--csv", "csv_", is_flag=True, help="Print CSV: one row per metric and objective.")
 @click.option(
     "--html",
     metavar="FILE",

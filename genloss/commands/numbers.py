@@ -14,7 +14,7 @@ GAP = 2
 
 
 def print_numbers(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints rows, whose first cell says what they are of, on stdout.
+    """Print rows, whose first cell says what they are of, on stdout.
 
     Where they are too wide for the terminal, headings are broken; where that is not enough, there are several
     tables below each other, each without the rows that have nothing in it.

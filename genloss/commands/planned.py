@@ -27,7 +27,7 @@ SEEDS_SHOWN, POINTS_SHOWN = 16, 30
 
 
 def print_plan(planned: Plan) -> None:
-    """Prints data, model, training, evaluation and devices, then each objective."""
+    """Print data, model, training, evaluation and devices, then each objective."""
     experiment, root = planned.experiment, planned.source.root
     console = stdout()
     console.print(Text.assemble((experiment.name, "bold"), f"  {experiment.description}".rstrip()))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     metavar="URI",
     help="Ship there. [default: where each is recorded, if a setting or its file says so]",
 )
-@click.option("--deleted", is_flag=True, help="Make runs anew that were deleted in MLflow.")
+@click.option("--deleted", is_flag=True, help="Make runs again that were deleted in MLflow.")
 def command(studies: tuple[str, ...], tracking_uri: str | None, deleted: bool) -> int:
     """Ship to MLflow what it has not got of each STUDY, by default of all studies here.
 
@@ -50,7 +50,7 @@ def command(studies: tuple[str, ...], tracking_uri: str | None, deleted: bool) -
 
 
 def _is_lacking(folder: StudyFolder, tracking_uri: str | None) -> bool:
-    """Whether MLflow has not got all of a study, which it is asked where nothing is left to ship."""
+    """Return whether MLflow has not got all of a study, which it is asked where nothing is left to ship."""
     from genloss.errors import GenlossError
     from genloss.tracking import verification
 
@@ -63,7 +63,7 @@ def _is_lacking(folder: StudyFolder, tracking_uri: str | None) -> bool:
 
 
 def _ship(folder: StudyFolder, named: str | None, options: Sequence[str]) -> bool:
-    """Ships a study, and says whether MLflow has all of it."""
+    """Ship a study, and report whether MLflow has all of it."""
     from genloss.commands.terminal import complain, printable, say, stderr, warn
     from genloss.errors import GenlossError
     from genloss.launch.tracker_process import TrackerProcess

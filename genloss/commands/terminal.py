@@ -57,12 +57,12 @@ def _console(**how: Any) -> Console:
 
 
 def say(text: str = "") -> None:
-    """Prints a line on stdout as it is, however long, but for what would command the terminal."""
+    """Print a line on stdout as it is, however long, but for what would command the terminal."""
     print(printable(text), flush=True)  # as when `genloss ui`, which goes on, writes to a file
 
 
 def complain(error: GenlossError) -> None:
-    """Prints an error: what, where, and what to do next."""
+    """Print an error: what, where, and what to do next."""
     console = stderr()
     console.print(Text.assemble(("error", "bold red"), (": ", "bold"), printable(error.message)))
     _place_and_hint(error.where, error.hint)
@@ -74,7 +74,7 @@ def complain(error: GenlossError) -> None:
 
 
 def remark(remarks: Iterable[Remark]) -> None:
-    """Prints a plan's remarks as warnings: what, where, and what to do if it was not meant."""
+    """Print a plan's remarks as warnings: what, where, and what to do if it was not meant."""
     for each in remarks:
         warn(each.message)
         _place_and_hint(each.where, each.hint)
@@ -93,17 +93,17 @@ def printable(text: str) -> str:
 
 
 def hint(text: str) -> None:
-    """Prints what to do next."""
+    """Print what to do next."""
     stderr().print(Text.assemble(("hint", "bold cyan"), (": ", "bold"), printable(text)))
 
 
 def warn(text: str) -> None:
-    """Prints a warning."""
+    """Print a warning."""
     stderr().print(Text.assemble(("warning", "bold yellow"), (": ", "bold"), printable(text)))
 
 
 def show_plugin_warnings() -> None:
-    """Lets `PluginWarning` read as a warning of ours, not as Python's."""
+    """Let `PluginWarning` read as a warning of ours, not as Python's."""
     original = warnings.showwarning
 
     def show(
@@ -123,13 +123,13 @@ def show_plugin_warnings() -> None:
 
 
 def print_json(value: Any) -> None:
-    """Prints a value as JSON, for programs."""
+    """Print a value as JSON, for programs."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
     click.echo("".join(c if c == "\n" or category(c)[0] != "C" else json.dumps(c)[1:-1] for c in text))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> None:
-    """Prints columns, the first one bold; the last one wraps, the others keep their width."""
+    """Print columns, the first one bold; the last one wraps, the others keep their width."""
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     last = len(columns) - 1
     for index, column in enumerate(columns):

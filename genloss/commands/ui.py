@@ -92,13 +92,13 @@ def _present(page: str, show: bool) -> None:
 
 
 def _is_remote() -> bool:
-    """Whether this is a login from elsewhere without windows, where a browser would be a text browser."""
+    """Return whether this is a remote login without a display, where only a text browser would open."""
     shown = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     return bool(os.environ.get("SSH_CONNECTION")) and not shown
 
 
 def _tell_of_a_tunnel(host: str, port: int) -> None:
-    """Prints the line that brings the page to the machine that one sits at."""
+    """Print the line that brings the page to the machine that one sits at."""
     import getpass
     import platform
 
@@ -111,7 +111,7 @@ def _tell_of_a_tunnel(host: str, port: int) -> None:
 
 
 def _end_on_signals() -> None:
-    """Lets the server be ended first, once."""
+    """Let the server be ended first, once."""
     import signal
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -43,7 +43,7 @@ def answer(comparison: Numbers) -> tuple[str, ...]:
     differences = [d for d in comparison.differences if d.metric == metric]
     if not differences:
         only = len(comparison.objectives) == 1
-        which = "the only objective" if only else "the only objective that is no trial of a search"
+        which = "the only objective" if only else "the only objective that is not a trial of a search"
         return (
             f"`{baseline}` has {_by(comparison)} {_value(comparison, baseline)}.",
             f"It is {which}, so there is nothing to compare it with{_lost(comparison)}.",
@@ -157,7 +157,7 @@ def _inconclusive(comparison: Numbers, differences: Sequence[Difference]) -> str
 
 
 def too_few(family: Sequence[Difference]) -> str:
-    """Says so, if not even the clearest numbers of so many seeds would decide one comparison of a family."""
+    """A clause if not even the clearest numbers of so many seeds could make one comparison significant."""
     most = max(d.seeds for d in family)
     tests = sum(d.seeds > 1 for d in family)
     if tests and tests * least_p(most) <= LEVEL:

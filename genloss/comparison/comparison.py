@@ -124,7 +124,7 @@ def compare_runs(
     allowed: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> Comparison:
-    """Compares objectives by the numbers of their runs.
+    """Compare objectives by the numbers of their runs.
 
     Runs that did not finish, and numbers that are not finite, are in no mean; two objectives are compared
     over the seeds that both have. Holm's correction is over the comparisons within a metric: those with the

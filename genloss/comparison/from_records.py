@@ -100,7 +100,9 @@ def _result(folder: StudyFolder, run: Run, versions: Mapping[str, str]) -> RunRe
         begun = own.journal.exists()
     except (RecordError, OSError) as error:
         message = error.message if isinstance(error, RecordError) else str(error)
-        record = RunState(status=Status.FAILED, message=message, hint="`genloss resume` trains it anew")
+        record = RunState(
+            status=Status.FAILED, message=message, hint="`genloss resume` trains it from scratch"
+        )
         begun = True
     status, message = record.status if begun else Status.NOT_STARTED, record.message
     if status == Status.RUNNING and not own.is_trained():

@@ -37,7 +37,7 @@ class RunGroup:
     sets: tuple[str, ...]
 
     def declares(self, aspect: str) -> bool:
-        """Whether the objective itself sets it."""
+        """Return whether the objective itself sets it."""
         if aspect == DATA:
             return any(path == "data" or path.startswith("data.") for path in self.sets)
         # MLflow's params have the options of an optimizer in a mapping of their own.
@@ -157,7 +157,7 @@ def _differences(
 
 
 def _is_unknown(kind: RunGroup, aspect: str) -> bool:
-    """Whether nothing can be said of it.
+    """Return whether nothing can be said of it.
 
     Where a file lies is of no interest where it is known what is in it. Only some have what is of a metric
     that others do not measure.

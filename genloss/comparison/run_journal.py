@@ -64,7 +64,7 @@ class RunJournal:
         return reading
 
     def add(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Adds numbers of an evaluation."""
+        """Add numbers of an evaluation."""
         self.numbers.setdefault(step, {}).update(numbers)
 
     def evaluations(self) -> Mapping[str, tuple[Sequence[int], Sequence[float]]]:

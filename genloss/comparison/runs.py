@@ -70,7 +70,7 @@ class RunResult:
         sets: what its objective's `with` sets, by dotted path.
         base: the objective that it is a point of, in a sweep or a search; empty where it is none.
         point: the values of the sweep or the search, by dotted path.
-        trial: its objective's number in a search; None where it is no trial.
+        trial: its objective's number in a search; None where it is not a trial.
         configuration: all that was decided for it, as MLflow's params have it.
         code: digests of the code and the files that it used; see planning/provenance.py.
         data_digest: of the data that it was trained on.

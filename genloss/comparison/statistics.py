@@ -1,6 +1,6 @@
-"""What the seeds say of objectives: means, paired differences, and how sure they are.
+"""Statistics over seeds: means, paired differences, and their uncertainty.
 
-Functions of arrays have the seeds in the last axis, all finite. None of them warns: what cannot be said,
+Functions of arrays have the seeds in the last axis, all finite. None of them warns: what is undefined,
 such as an interval of one seed, is NaN.
 """
 
@@ -19,11 +19,11 @@ LEVEL = 0.05
 """Of all tests; intervals are at 1 − LEVEL."""
 POWER = 0.8
 FLIPS = 2**13
-"""As many sign flips are gone through; of more, as many are drawn."""
+"""Enumerate up to this many sign flips; sample this many beyond."""
 MOST_SEEDS = 1000
-"""More are not counted."""
+"""The largest number of seeds that is looked for."""
 ROUNDING = 1e-14
-"""Of the values' size: a spread below it is none."""
+"""Relative tolerance below which a standard deviation counts as zero."""
 CHUNK = 256
 
 

@@ -241,7 +241,7 @@ def _legend(comparison: Numbers, costs: Mapping[str, Sequence[str]]) -> list[str
 
 
 def _costs(comparison: Numbers) -> dict[str, list[str]]:
-    """The columns of those costs that differ among the objectives that finished, a cell an objective."""
+    """The columns of those costs that differ among the objectives that finished, one cell per objective."""
     every = [comparison.cost(objective) for objective in ranked(comparison)]
     done = [comparison.cost(o) for o in comparison.objectives if comparison.finished(o)]
     columns = {}
@@ -263,7 +263,7 @@ def _updates(cost: Cost, player: str) -> str:
 
 
 def _all_updates_are_steps(costs: Sequence[Cost]) -> bool:
-    """Whether each player has one update a step, so that the steps say it all."""
+    """Return whether each player has one update a step, so that the steps say it all."""
     return all(updates == cost.steps for cost in costs for updates in cost.updates.values())
 
 

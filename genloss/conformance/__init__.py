@@ -63,7 +63,7 @@ def _checks_of(definition: Any) -> list[Check]:
     kind = getattr(definition, "kind", None)
     if kind not in MODULES:
         raise DefinitionError(
-            f"{definition!r} is no loss, model, dataset or metric of genloss",
+            f"{definition!r} is not a loss, model, dataset or metric of genloss",
             hint="give what the plugin's hooks yield",
         )
     module = importlib.import_module(f"genloss.conformance.{MODULES[kind]}")
@@ -80,7 +80,7 @@ def exemptions(definition: Definition, known: Sequence[str]) -> None:
     for name, reason in definition.exempt.items():
         if name not in known:
             raise Nonconformity(
-                f"{what} is declared exempt from `{name}`, which is no check of it",
+                f"{what} is declared exempt from `{name}`, which is not a check of it",
                 hint=did_you_mean(name, known) or f"its checks are {', '.join(known)}",
             )
         if not reason.strip():

@@ -74,7 +74,7 @@ class Loader:
         return self.definition.validated(given)
 
     def load(self, **changed: Any) -> Data:
-        """The data, loaded anew."""
+        """The data, loaded again."""
         data = self.definition(**{**self.options, **changed})
         if not isinstance(data, Data):
             self.fail(f"it returns {type(data).__name__}", hint="return `genloss.Data(…)`")
@@ -91,7 +91,7 @@ class Loader:
         return {"train": _first(self.data.train), "held_out": _first(self.data.held_out)}
 
     def fail(self, message: str, *, hint: str | None = None) -> NoReturn:
-        """Raises Nonconformity, which names the dataset."""
+        """Raise Nonconformity, which names the dataset."""
         raise Nonconformity(f"dataset `{self.definition.name}`: {message}", hint=hint)
 
 

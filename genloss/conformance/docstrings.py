@@ -8,7 +8,7 @@ from genloss.contracts.docstrings import explanations, sections
 
 
 def check_docstring(definition: Definition, *needed: str) -> None:
-    """Raises unless there are a summary, the needed sections, and an explanation of each option.
+    """Raise unless there are a summary, the needed sections, and an explanation of each option.
 
     Raises:
         Nonconformity: naming what is missing.

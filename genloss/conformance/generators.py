@@ -17,7 +17,7 @@ def seeded(seed: int) -> Iterator[None]:
     numpy_state, python_state = np.random.get_state(), random.getstate()
     try:
         with torch.random.fork_rng(devices=[]):
-            # torch.manual_seed also notes the seed for devices that are not there, each time anew.
+            # torch.manual_seed also notes the seed for devices that are not there, each time again.
             torch.default_generator.manual_seed(seed)
             np.random.seed(seed)
             random.seed(seed)

@@ -34,13 +34,13 @@ class HostRead(Exception):
 
 @contextmanager
 def trapped() -> Iterator[None]:
-    """Raises HostRead, on the CPU as well, for what waits for a device; `.to("cpu")` alone is not seen."""
+    """Raise HostRead, on the CPU as well, for what waits for a device; `.to("cpu")` alone is not seen."""
     with _Methods(), _Operators():  # type: ignore[no-untyped-call]
         yield
 
 
 def is_host_read(error: Exception) -> bool:
-    """Whether it is what torch says on the meta device where a value is needed, and there is none."""
+    """Return whether it is what torch says on the meta device where a value is needed, and there is none."""
     return "meta" in str(error).lower() and "expected device" not in str(error)
 
 
@@ -63,7 +63,7 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _gathers(func: Any, args: Any) -> bool:
-    """Whether an index has no mask: then the shape is known beforehand."""
+    """Return whether an index has no mask: then the shape is known beforehand."""
     if func.overloadpacket not in (torch.ops.aten.index, torch.ops.aten.index_put):
         return False
     return all(index is None or index.dtype not in (torch.bool, torch.uint8) for index in args[1])

@@ -11,7 +11,7 @@ from genloss.contracts.definition import Definition, Option
 
 
 def check_defaults(definition: Definition) -> None:
-    """Raises unless each default is a value that the YAML may give.
+    """Raise unless each default is a value that the YAML may give.
 
     Raises:
         Nonconformity: naming the option.
@@ -32,7 +32,7 @@ def check_defaults(definition: Definition) -> None:
 
 
 def check_given(definition: Definition, given: Mapping[str, Any], *, by: str) -> None:
-    """Raises unless these values are valid, and those that have no default are among them.
+    """Raise unless these values are valid, and those that have no default are among them.
 
     Args:
         definition: whose options they are.
@@ -48,7 +48,7 @@ def check_given(definition: Definition, given: Mapping[str, Any], *, by: str) ->
             raise Nonconformity(f"option `{name}` of {what} has no default, and {by} gives it no value")
     for name, value in given.items():
         if name not in definition.options:
-            raise Nonconformity(f"{by} of {what} gives `{name}`, which is no option")
+            raise Nonconformity(f"{by} of {what} gives `{name}`, which is not an option")
         try:
             definition.options[name].validate(value)
         except ValueError as error:

@@ -82,7 +82,7 @@ class Outcome:
 
 
 def outcomes(checks: Iterable[Check]) -> Iterator[Outcome]:
-    """Runs checks; one that raises has failed, whatever it raises."""
+    """Run checks; one that raises has failed, whatever it raises."""
     broken: set[int] = set()
     for check in checks:
         if id(check.definition) in broken:

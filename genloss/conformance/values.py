@@ -20,7 +20,7 @@ def tensors(value: Any) -> Iterator[Tensor]:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two values are equal to the last bit; NaN equals NaN."""
+    """Return whether two values are equal to the last bit; NaN equals NaN."""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         if a.dtype != b.dtype or a.shape != b.shape:
             return False

@@ -140,7 +140,7 @@ class Data:
                 if part.nbytes <= SMALL:
                     object.__setattr__(self, name, part.whole())
             elif isinstance(part, Dataset) and not self.__dict__["digest"]:
-                raise DefinitionError("a dataset that is no tensor must give its `digest`")
+                raise DefinitionError("a dataset that is not a tensor must give its `digest`")
 
 
 @contextmanager
@@ -286,7 +286,7 @@ def dataset(
     exempt: Mapping[str, str] = NO_EXEMPTION,
     unavailable: str | None = None,
 ) -> DatasetDefinition[P] | _Decorator:
-    """Makes a dataset of a function whose keyword-only parameters are the YAML's options.
+    """Create a dataset of a function whose keyword-only parameters are the YAML's options.
 
     Written as `@genloss.dataset`, or with arguments. An option annotated as `pathlib.Path` is read relative
     to the YAML file.

@@ -227,15 +227,15 @@ class Definition:
         return functools.partial(self._called, **self.validated(options))
 
     def blame(self, error: BaseException) -> None:
-        """Marks an exception as caused by what this definition returned, not by its code."""
+        """Mark an exception as caused by what this definition returned, not by its code."""
         setattr(error, BLAMED, self)
 
 
 def check_name(kind: str, name: Any, reserved: Iterable[str] = ()) -> None:
-    """Raises unless a definition can be called so.
+    """Raise unless a definition can be called so.
 
     Raises:
-        DefinitionError: the name is no identifier, or stands for something else.
+        DefinitionError: the name is not an identifier, or stands for something else.
     """
     if not isinstance(name, str) or not NAME.fullmatch(name):
         hint = "a name has letters, digits and `_`, and begins with no digit"
@@ -288,7 +288,7 @@ def read_options(
             others += 1
             if positional is not None and others > positional:
                 raise DefinitionError(
-                    f"`{parameter.name}` of {what} is no keyword-only parameter, so no YAML can set it",
+                    f"`{parameter.name}` of {what} is not a keyword-only parameter, so no YAML can set it",
                     hint="options stand after `*`",
                 )
             continue

@@ -155,7 +155,7 @@ def loss(
     exempt: Mapping[str, str] = NO_EXEMPTION,
     unavailable: str | None = None,
 ) -> _Decorator:
-    """Makes a `Loss` of a function, or of an `nn.Module` class where the loss has parameters of its own.
+    """Create a `Loss` of a function, or of an `nn.Module` class where the loss has parameters of its own.
 
     Args:
         family: the family it is listed under, such as `reconstruction`.

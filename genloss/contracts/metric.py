@@ -168,7 +168,7 @@ def metric(
     exempt: Mapping[str, str] = NO_EXEMPTION,
     unavailable: str | None = None,
 ) -> _Decorator:
-    """Makes a metric of a function, whose parameters are asked for by name (`contracts.metric.OFFERED`).
+    """Create a metric of a function, whose parameters are asked for by name (`contracts.metric.OFFERED`).
 
     A parameter `held_out` or `train` is given as one tensor, which takes its memory in each process; or,
     where it is annotated as `genloss.Examples`, as what reads a few examples at a time.

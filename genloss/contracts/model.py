@@ -163,7 +163,7 @@ class ModelDefinition(Definition):
 
     def __init__(self, model: type[Model]) -> None:
         if not (isinstance(model, type) and issubclass(model, Model)):
-            raise DefinitionError(f"{model!r} is no subclass of `genloss.Model`")
+            raise DefinitionError(f"{model!r} is not a subclass of `genloss.Model`")
         self.model = model
         self.name = model.name
         check_name("model", self.name)

@@ -16,7 +16,7 @@ from genloss.errors import ContractError
 
 
 def check_arguments(loss: Loss[Any], arguments: Mapping[str, Any]) -> None:
-    """Raises unless all quantities have the annotated type, shape and domain, and agree on their dimensions.
+    """Raise unless all quantities have the annotated type, shape and domain, and agree on their dimensions.
 
     Raises:
         ContractError: naming the quantity, what was expected and what came.
@@ -39,7 +39,7 @@ def check_arguments(loss: Loss[Any], arguments: Mapping[str, Any]) -> None:
 
 
 def check_value(loss: Loss[Any], value: Any, batch: int) -> None:
-    """Raises unless the value is what the loss's return annotation says.
+    """Raise unless the value is what the loss's return annotation says.
 
     Raises:
         ContractError: saying what was expected and what came.
@@ -62,7 +62,7 @@ def check_value(loss: Loss[Any], value: Any, batch: int) -> None:
 
 
 def check_dtype(what: str, value: Any, dtype: torch.dtype) -> None:
-    """Raises where a floating-point tensor, or one in a list, is of another precision than the run's.
+    """Raise where a floating-point tensor, or one in a list, is of another precision than the run's.
 
     Raises:
         ContractError: it is: a loss or metric of it would have fewer digits than it seems, or other ones.
@@ -85,7 +85,9 @@ def _split(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def matches(value: Any, annotation: Any) -> bool:
-    """Whether a value is as annotated; within `jaxtyped("context")`, dimensions of one name must agree."""
+    """Return whether a value is as annotated; within `jaxtyped("context")`, dimensions of one name must
+    agree.
+    """
     annotation, _ = _split(annotation)
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is list:

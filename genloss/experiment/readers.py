@@ -167,7 +167,7 @@ def _expected(error: Any, node: Node, path: str) -> tuple[str, str | None]:
         fitting = re.sub(r"[^A-Za-z0-9._-]+", "-", str(node.plain)).strip("-._")[:100] or "my-name"
         return (
             "a name of at most 100 letters, digits, `.`, `_` and `-` that begins with a letter or digit",
-            f"it names a folder, so it is no path; `{fitting}` would do",
+            f"it names a folder, so it is not a path; `{fitting}` would do",
         )
     if isinstance(node.value, Mapping | tuple) or node.value is None:
         return "a text", f'as in `{key}: "…"`'

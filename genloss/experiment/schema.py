@@ -66,7 +66,7 @@ class Schedule(Frozen):
     Attributes:
         linear: from one value to another in a straight line.
         cosine: from one value to another, slowly at both ends.
-        cyclical: a straight line that begins anew in each period.
+        cyclical: a straight line that starts over in each period.
     """
 
     linear: Ramp | None = None
@@ -207,7 +207,7 @@ class Objective(Frozen):
         sets: what its `with` sets, by dotted path.
         base: the objective of the YAML that it is a point of, in a sweep or a search; empty where it is none.
         point: the values of the sweep or the search, by dotted path.
-        trial: its number in a search; None where it is no trial.
+        trial: its number in a search; None where it is not a trial.
     """
 
     name: PointName

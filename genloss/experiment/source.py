@@ -19,7 +19,7 @@ from genloss.experiment.schema import Experiment
 
 MAX_BYTES = 2**20
 MAPPING = "a Python mapping"
-"""The name of a source that is no file."""
+"""The name of a source that is not a file."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def from_file(path: Path | str) -> Source:
     """The experiment in a YAML file.
 
     Raises:
-        ExperimentError: there is no such file, or it is no YAML that genloss reads.
+        ExperimentError: there is no such file, or it is not YAML that genloss reads.
     """
     return _parsed(str(path), _read(Path(path)))
 
@@ -126,7 +126,7 @@ def _top(root: Node, start: Location) -> Node:
 def _read(path: Path) -> str:
     try:
         if not path.is_file():
-            problem = "is no file" if path.exists() else "does not exist"
+            problem = "is not a file" if path.exists() else "does not exist"
             raise ExperimentError(f"{show(str(path))} {problem}", hint=_nearest(path))
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1).removeprefix(codecs.BOM_UTF8)

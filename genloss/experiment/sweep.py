@@ -237,7 +237,7 @@ def _plain_text(node: Node) -> str:
 
 
 def _safe(text: str) -> str:
-    """The text with a `-` for what is no letter, digit, `.`, `_`, `+` or `-`."""
+    """The text with a `-` for what is not a letter, digit, `.`, `_`, `+` or `-`."""
     if re.fullmatch(r"[A-Za-z0-9._+-]+", text):
         return text
     return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-")

@@ -85,7 +85,7 @@ class _Composer:
         except (ValueError, OverflowError):  # PyYAML lets `chr` and `int` fail
             mark = self._loader.get_mark()
             raise ExperimentError(
-                "this is no valid YAML: an escape sequence or a version is out of range",
+                "this is not valid YAML: an escape sequence or a version is out of range",
                 where=self._place(mark.line, mark.column),
                 hint="write the character itself",
             ) from None
@@ -186,7 +186,7 @@ def _explained(error: yaml.MarkedYAMLError, place: Place) -> ExperimentError:
     """PyYAML's message in words for people who do not know its parser."""
     problem = error.problem or "it cannot be read"
     mark, start = error.problem_mark, error.context_mark
-    message = f"this is no valid YAML: {problem}"
+    message = f"this is not valid YAML: {problem}"
     hint = "the mistake may stand in the line before"
     if "cannot start any token" in problem:
         if "'\\t'" in problem:

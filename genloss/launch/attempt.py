@@ -96,7 +96,7 @@ class Attempt:
         self._saved = 0
 
     def train(self) -> str:
-        """Trains to the last step and keeps the weights; gives their SHA-256.
+        """Train to the last step and keep the weights; return their SHA-256.
 
         Raises:
             Interrupted: it was asked to stop; it can go on where it was.
@@ -139,7 +139,7 @@ class Attempt:
         return self._keep(trainer, curves=True)
 
     def keep_last_finite(self, error: NonFiniteError) -> dict[str, Any]:
-        """Computes the weights again that gave the last finite values, and keeps them.
+        """Compute the weights again that gave the last finite values, and keep them.
 
         They are those before the step before the one whose values were not finite.
 
@@ -217,7 +217,7 @@ class Attempt:
             except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
                 raise RecordError(
                     f"the checkpoint of step {loaded.step} is not of this model: {error}",
-                    hint="run the experiment anew",
+                    hint="run the experiment again",
                 ) from error
         return trainer
 
@@ -229,7 +229,7 @@ class Attempt:
         elif tuple(columns) != self._record.columns:
             raise RunError(
                 "this genloss records other values of the run than its journal has",
-                hint="run the experiment anew",
+                hint="run the experiment again",
             )
         return columns
 
@@ -243,7 +243,9 @@ class Attempt:
         return report
 
     def _tolerant(self) -> bool:
-        """Whether values that are computed again may differ: a GPU's kernels give other bits each time."""
+        """Return whether values that are computed again may differ: a GPU's kernels give other bits each
+        time.
+        """
         return bool(self._drift) or (self._device.type != "cpu" and not self._training.deterministic)
 
     def _due(self, trainer: Trainer, recorder: Recorder) -> dict[int, list[Callable[[], None]]]:
@@ -276,7 +278,7 @@ class Attempt:
         return due
 
     def _evaluation_progress(self, trainer: Trainer) -> Callable[[str], None]:
-        """Tells what an evaluation begins with, about once a second; ends it if the run is to end."""
+        """Tell what an evaluation begins with, about once a second; ends it if the run is to end."""
         told, when = "", 0.0
 
         def progress(what: str) -> None:
@@ -328,7 +330,7 @@ class Attempt:
         return numbers
 
     def _keep(self, trainer: Trainer, *, curves: bool) -> str:
-        """Writes the weights, and loss curves if they are wanted."""
+        """Write the weights, and loss curves if they are wanted."""
         models, name = self._known.models, self._run.objective.model.name
         provider = models.provider(name)
         names = weights.save(
@@ -345,7 +347,7 @@ class Attempt:
         return weights.digest(trainer.eval_model)
 
     def _tell_skipped(self, trainer: Trainer) -> None:
-        """Tells of updates that were skipped.
+        """Tell of updates that were skipped.
 
         Raises:
             RunError: they were most of a player's: what is left has hardly been trained.
@@ -364,7 +366,7 @@ class Attempt:
             self._warn(said)
 
     def _artifact(self, name: str) -> None:
-        """Tells the journal of an artifact, which is on the disk by then."""
+        """Tell the journal of an artifact, which is on the disk by then."""
         files.sync(self._folder.artifacts / name)
         to = str(Path(name).parent).removeprefix(".")
         self._journal.event(ArtifactWritten(path=f"artifacts/{name}", to=to))

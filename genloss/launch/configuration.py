@@ -15,7 +15,7 @@ PLUGINS = "plugins"
 
 
 def write_configuration(run: Run, folder: RunFolder, known: Catalogue) -> list[str]:
-    """Writes the run's resolved configuration and the code of its plugin files, and copies what the study's
+    """Write the run's resolved configuration and the code of its plugin files, and copies what the study's
     runs share; gives the names."""
     content = run.model_dump(mode="json", by_alias=True, exclude_none=True)
     (folder.artifacts / "config.yaml").write_text(

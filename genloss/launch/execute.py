@@ -28,7 +28,7 @@ def execute(
     drift: str = "",
     is_pruned: Pruner | None = None,
 ) -> Outcome:
-    """Trains the run, from its beginning or from where its record allows, and says how that ended.
+    """Train the run, from its beginning or from where its record allows, and report how that ended.
 
     Args:
         folder: with the run's run.json.

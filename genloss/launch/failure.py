@@ -32,7 +32,7 @@ def fail(
     trace: str = "",
     **more: Any,
 ) -> Outcome:
-    """Writes how a run failed: an artifact with the traceback and a line that reproduces it, and a status.
+    """Write how a run failed: an artifact with the traceback and a line that reproduces it, and a status.
 
     Args:
         folder: the run's.
@@ -56,7 +56,7 @@ def fail(
 
 
 def close(folder: RunFolder, run: Run, outcome: Outcome, trace: str = "") -> Outcome:
-    """Writes for a process that has died how its run ended."""
+    """Write for a process that has died how its run ended."""
     try:
         with folder.locked(LOCK_SECONDS), Journal(folder.journal) as journal:
             if outcome.status == Status.FAILED:
@@ -67,7 +67,7 @@ def close(folder: RunFolder, run: Run, outcome: Outcome, trace: str = "") -> Out
 
 
 def conclude(journal: Journal, outcome: Outcome, **more: Any) -> Outcome:
-    """Writes how a run ended; what the journal does not take is left to whoever gets the outcome."""
+    """Write how a run ended; what the journal does not take is left to whoever gets the outcome."""
     try:
         journal.event(Ended(status=outcome.status, message=outcome.message, hint=outcome.hint, **more))
         journal.sync()

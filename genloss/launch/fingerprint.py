@@ -72,7 +72,7 @@ def differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def check_run(folder: StudyFolder, run: Run) -> None:
-    """Whether the plugins and the files that a run uses are still those that its study began with.
+    """Return whether the plugins and the files that a run uses are still those that its study began with.
 
     A package that is edited after this process has imported it does no harm: its code goes on as it was.
 
@@ -92,11 +92,11 @@ def check_run(folder: StudyFolder, run: Run) -> None:
     for plugin in known.plugins:
         if (name := f"plugin {plugin.name}") in then:
             now[name] = _imported.setdefault((plugin.source, plugin.version), _version(plugin))
-    _check(then, now, "undo that and `genloss resume` it; or run the experiment anew")
+    _check(then, now, "undo that and `genloss resume` it; or run the experiment again")
 
 
 def check_data(folder: StudyFolder, run: Run, digest: str) -> None:
-    """Whether a worker has loaded the data that its study began with.
+    """Return whether a worker has loaded the data that its study began with.
 
     Args:
         folder: the study's.
@@ -111,7 +111,7 @@ def check_data(folder: StudyFolder, run: Run, digest: str) -> None:
         _check(
             then,
             {name: digest[:SHOWN]},
-            "undo that and `genloss resume` it; a data set that is drawn by lot needs a seed of its own",
+            "undo that and `genloss resume` it; a data set that is drawn at random needs a seed of its own",
         )
 
 

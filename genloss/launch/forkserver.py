@@ -51,7 +51,7 @@ class ForkServers:
         self._servers: dict[frozenset[tuple[str, str]], ForkServer] = {}
 
     def expect(self, experiment: Experiment) -> None:
-        """Starts those that an experiment will probably need."""
+        """Start those that an experiment will probably need."""
         said = experiment.threads or requested()
         names, runs = guess(experiment.devices), experiment.run_count
         expected = shares(names, runs=runs, workers=experiment.workers, threads=said)
@@ -60,7 +60,7 @@ class ForkServers:
             self._server(settings(1 if name == "cpu" and said is None else threads))
 
     def start(self, variables: Mapping[str, str], log: IO[bytes]) -> tuple[Process, Connection]:
-        """Starts a worker's process.
+        """Start a worker's process.
 
         Args:
             variables: those of its environment that the launcher's does not have, or has otherwise.
@@ -78,7 +78,7 @@ class ForkServers:
         return process, Connection(ours.detach())
 
     def end(self) -> None:
-        """Ends them; workers live on."""
+        """End them; workers live on."""
         for server in self._servers.values():
             server.end()
         self._servers.clear()
@@ -152,7 +152,7 @@ class Forked:
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Waits until it has ended; its exit code.
+        """Wait until it has ended; its exit code.
 
         Raises:
             TimeoutExpired: it has not.
@@ -169,7 +169,7 @@ class Forked:
                 os.kill(self.pid, signal.SIGKILL)
 
     def _hear(self) -> None:
-        """Takes what the server tells next: the id, then the exit code."""
+        """Take what the server tells next: the id, then the exit code."""
         told = os.read(self._status.fileno(), NUMBER.size)
         if not told:  # the server has died, and nobody will tell how the worker ends
             self.returncode = -signal.SIGKILL
@@ -247,7 +247,7 @@ def settings(threads: int) -> dict[str, str]:
 
 
 def _complete() -> None:
-    """Imports what a run needs at its end; not before somebody waits for a worker."""
+    """Import what a run needs at its end; not before somebody waits for a worker."""
     import matplotlib.backends.backend_agg
     import matplotlib.figure  # noqa: F401
 
@@ -255,7 +255,7 @@ def _complete() -> None:
 
 
 def _tell_ended(workers: dict[int, int]) -> None:
-    """Tells how those have ended that have."""
+    """Tell how those have ended that have."""
     while workers:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if not pid:
@@ -273,7 +273,7 @@ def _tell(descriptor: int, number: int) -> None:
 def _popen(
     number: int, variables: Mapping[str, str], log: IO[bytes] | int, *more: str
 ) -> subprocess.Popen[bytes]:
-    """Starts a worker, or a fork server, as a process that imports all by itself."""
+    """Start a worker, or a fork server, as a process that imports all by itself."""
     return subprocess.Popen(
         subprocesses.command("genloss.launch.worker", str(number), *more),
         pass_fds=[number],

@@ -115,7 +115,7 @@ FIXED = (
 
 
 def _in_repository(folder: Path) -> bool:
-    """Whether there is a repository here or above, as far as the names tell."""
+    """Return whether there is a repository here or above, as far as the names tell."""
     ceilings = os.environ.get("GIT_CEILING_DIRECTORIES", "").split(os.pathsep)
     for place in (folder.absolute(), *folder.absolute().parents):
         if str(place) in ceilings:

@@ -17,7 +17,7 @@ from genloss.registry.plugin import GROUP
 
 
 def needs_own_process(run: Run, known: Catalogue) -> bool:
-    """Whether code takes part that does not ship with genloss, or torch.compile, which keeps state."""
+    """Return whether code takes part that does not ship with genloss, or torch.compile, which keeps state."""
     if run.plugins or run.objective.training.compile:
         return True
     offered_by = provenance.providers(run.data, run.objective, run.evaluation, known)

@@ -72,7 +72,7 @@ class Worker:
         self.connection: Connection | None = None
 
     def begin(self, run: Run, drift: str, *, prunable: bool = False) -> None:
-        """Hands it a run; a prunable one waits after each evaluation for an answer."""
+        """Hand it a run; a prunable one waits after each evaluation for an answer."""
         self.evaluating, self.silence = "", 0.0
         if self._process is None:
             self._start()
@@ -96,20 +96,20 @@ class Worker:
             self._process, self.connection = self._servers.start(self.variables, log)
 
     def stop(self) -> None:
-        """Asks it to end its run after the step it is in."""
+        """Ask it to end its run after the step it is in."""
         self.silence = 0.0
         if self.run is not None and self.connection is not None:
             with suppress(OSError):
                 self.connection.send_bytes(b'{"stop": true}')
 
     def answer(self, *, pruned: bool) -> None:
-        """Tells its run whether it is ended after the evaluation that it has told of."""
+        """Tell its run whether it is ended after the evaluation that it has told of."""
         if self.connection is not None:
             with suppress(OSError):
                 self.connection.send_bytes(json.dumps({"pruned": pruned}).encode())
 
     def kill(self) -> None:
-        """Ends the process at once, and those that it has started."""
+        """End the process at once, and those that it has started."""
         if self._process is not None:
             self._process.kill()
             self._reap()
@@ -117,7 +117,7 @@ class Worker:
             self._leaving[0].kill()
 
     def retire(self) -> None:
-        """Closes its pipe, upon which the process ends; once it has, the next run gets another one."""
+        """Close its pipe, upon which the process ends; once it has, the next run gets another one."""
         if self.connection is not None:
             self.connection.close()
         if self._process is not None:
@@ -125,7 +125,7 @@ class Worker:
         self._process = self.connection = None
 
     def is_leaving(self) -> bool:
-        """Whether its last process is still ending; one that does not end in time is ended."""
+        """Return whether its last process is still ending; one that does not end in time is ended."""
         if self._leaving is None:
             return False
         process, deadline = self._leaving
@@ -137,17 +137,19 @@ class Worker:
         return False
 
     def close(self) -> None:
-        """Lets the process end, and waits for that."""
+        """Let the process end, and wait for that."""
         self.retire()
         while self.is_leaving():
             time.sleep(LEAVING_POLL_SECONDS)
 
     def has_ended(self) -> bool:
-        """Whether its process has. The pipe need not say so: a process that it has forked holds it, too."""
+        """Return whether its process has. The pipe need not say so: a process that it has forked holds it,
+        too.
+        """
         return self._process is not None and self._process.poll() is not None
 
     def died(self) -> str:
-        """How the process ended; it is started anew for the next run."""
+        """How the process ended; it is started again for the next run."""
         assert self._process is not None
         self._wait()
         code = self._process.returncode
@@ -157,7 +159,7 @@ class Worker:
         return f"the worker ended by itself with exit code {code}"
 
     def take_off(self) -> Run:
-        """Takes the run off it, which has ended."""
+        """Take the run off it, which has ended."""
         run = self.run
         assert run is not None
         self.run = None
@@ -189,7 +191,7 @@ class Worker:
 
 
 def _end(process: Process) -> None:
-    """Waits for a process that ends, and ends those that it has started: its group."""
+    """Wait for a process that ends, and end those that it has started: its group."""
     process.wait()
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -221,7 +223,7 @@ class Pool:
         return [worker for worker in self.workers if worker.run is None and not worker.is_leaving()]
 
     def busy(self) -> bool:
-        """Whether a run is trained, or a process ends whose worker may get the next one."""
+        """Return whether a run is trained, or a process ends whose worker may get the next one."""
         return any(worker.run is not None or worker.is_leaving() for worker in self.workers)
 
     def messages(self) -> Iterator[tuple[Worker, dict[str, Any]]]:
@@ -256,7 +258,7 @@ class Pool:
             worker.stop()
 
     def kill(self) -> list[Worker]:
-        """Ends all processes; gives the workers that had a run."""
+        """End all processes; return the workers that had a run."""
         had = [worker for worker in self.workers if worker.run is not None]
         for worker in self.workers:
             worker.kill()

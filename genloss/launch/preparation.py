@@ -21,14 +21,14 @@ from genloss.tracking import address
 
 
 def write_run(folder: StudyFolder, run: Run) -> None:
-    """Makes a run's folder with its run.json."""
+    """Create a run's folder with its run.json."""
     path = folder.run(run.name)
     path.path.mkdir(exist_ok=True)
     publish(path.run, run.model_dump_json(by_alias=True).encode())
 
 
 def rewrite(folder: StudyFolder, content: dict[str, Any], runs: Sequence[Run]) -> None:
-    """Writes runs and study.json anew whose files lie elsewhere, or that go on by other code.
+    """Write runs and study.json again whose files lie elsewhere, or that go on by other code.
 
     A run.json that was changed by others before is still seen to be another.
     """
@@ -45,7 +45,7 @@ def rewrite(folder: StudyFolder, content: dict[str, Any], runs: Sequence[Run]) -
 
 
 def prepare(folder: StudyFolder, planned: Plan, todo: Sequence[Run], repository: GitState = UNKNOWN) -> None:
-    """Writes what the study's runs share, each run's run.json, and study.json.
+    """Write what the study's runs share, each run's run.json, and study.json.
 
     Open trials of a search get their run.json when their values are chosen. `repository` is the state of that
     which the experiment lies in.

@@ -19,27 +19,27 @@ class Queue:
         self._waiting = list(runs)
 
     def next(self, device: str) -> Run | None:
-        """Takes the next run for a worker of a device, if there is one."""
+        """Take the next run for a worker of a device, if there is one."""
         run = next((run for run in self._waiting if run.device == device), None)
         if run is not None:
             self._waiting.remove(run)
         return run
 
     def again(self, run: Run) -> None:
-        """Puts a run that failed at the end."""
+        """Put a run that failed at the end."""
         self._waiting.append(run)
 
     def clear(self) -> None:
-        """Gives up what waits."""
+        """Return up what waits."""
         self._waiting.clear()
 
     def ended(self, run: Run, status: Status, /) -> None:
-        """Learns how a run ended."""
+        """Record how a run ended."""
 
     def is_prunable(self, _run: Run, /) -> bool:
-        """Whether the run is to wait after each evaluation until it is told whether it goes on."""
+        """Return whether the run is to wait after each evaluation until it is told whether it goes on."""
         return False
 
     def is_pruned(self, _run: Run, _step: int, _numbers: Mapping[str, float], /) -> bool:
-        """Whether a run that has been evaluated is to be ended."""
+        """Return whether a run that has been evaluated is to be ended."""
         return False

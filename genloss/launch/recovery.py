@@ -25,12 +25,12 @@ TRACKER_SECONDS = 60.0
 
 
 def tell_crashed(note: Callable[[str], None], uri: str | None = None) -> None:
-    """Tells which studies here were left unfinished by a launcher that died.
+    """Tell which studies here were left unfinished by a launcher that died.
 
     Their runs are closed, and a tracker says so in MLflow, for which nobody waits.
 
     Args:
-        note: told what a person should know.
+        note: told what the user should know.
         uri: a store that the user names now, besides what settings and files do.
     """
     for path in sorted(ROOT.glob("*/study.json")):
@@ -55,7 +55,7 @@ def tell_crashed(note: Callable[[str], None], uri: str | None = None) -> None:
 
 
 def _track(folder: StudyFolder, uri: str) -> None:
-    """Starts a tracker that ships what there is, and ends."""
+    """Start a tracker that ships what there is, and end."""
     with subprocesses.log(folder.path / "tracker.log") as log:
         process = subprocess.Popen(
             subprocesses.command("genloss.tracking.tracker", str(folder.path), *subprocesses.parent()),
@@ -71,7 +71,7 @@ def _track(folder: StudyFolder, uri: str) -> None:
 def wait_for_workers(
     folder: StudyFolder, names: Iterable[str], note: Callable[[str], None], give_up: Callable[[], bool]
 ) -> None:
-    """Waits until nobody trains these runs any more; who does not end in time is ended.
+    """Wait until nobody trains these runs any more; who does not end in time is ended.
 
     Raises:
         RecordError: a process still trains there, and is not ours to end.
@@ -106,7 +106,7 @@ def _wait(runs: list[RunFolder], seconds: float, give_up: Callable[[], bool]) ->
 
 
 def close(run: RunFolder) -> bool:
-    """Says in its journal that a run was killed whose process came to no such word; whether it had to."""
+    """Append INTERRUPTED to the journal of a run whose process died silently; return whether it did."""
     try:
         if not run.journal.exists() or read_state(run).status != Status.RUNNING:
             return False
@@ -136,7 +136,7 @@ def damage(run: RunFolder) -> str | None:
 
 
 def set_aside(run: RunFolder) -> RunFolder:
-    """Renames a run's folder to the first free of `….damaged-1`, `….damaged-2`, …, and makes it anew."""
+    """Rename a run's folder to the first free of `….damaged-1`, `….damaged-2`, …, and make it again."""
     for number in range(1, 10_000):
         path = run.path.with_name(f"{run.path.name}.damaged-{number}")
         if not path.exists():
@@ -150,7 +150,7 @@ def set_aside(run: RunFolder) -> RunFolder:
 
 
 def wait_for_tracker(folder: StudyFolder, give_up: Callable[[], bool]) -> None:
-    """Waits until no tracker of a launcher that died reads the study's journals.
+    """Wait until no tracker of a launcher that died reads the study's journals.
 
     Raises:
         RecordError: one still does.

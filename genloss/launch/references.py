@@ -33,11 +33,11 @@ class References:
         self._metric, self._since = "", 0.0
 
     def start(self) -> None:
-        """Begins."""
+        """Begin."""
         self._thread.start()
 
     def wait(self, signals: Signals) -> None:
-        """Waits until all are there; not for long after a signal, nor for a metric that hangs."""
+        """Wait until all are there; not for long after a signal, nor for a metric that hangs."""
         settings, began = self._study.experiment.evaluation, time.monotonic()
         timeout = settings.timeout if settings else None
         while self._thread.is_alive():

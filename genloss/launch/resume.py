@@ -4,7 +4,7 @@
     look for files where the project lies now; run no code that the user has not run before
     compare what decides the numbers with what the study began with
     wait for workers of a launcher that died
-    set aside runs whose journal is damaged or missing: they begin anew
+    set aside runs whose journal is damaged or missing: they start over
     train what has not finished, as a first launch does
 
 All of it is in the study's folder; the experiment's file is not needed.
@@ -137,7 +137,7 @@ def go_on(
     allow_drift: bool,
     tracking_uri: str | None = None,
 ) -> StudyResult:
-    """Trains what is missing, and waits until MLflow has it.
+    """Train what is missing, and wait until MLflow has it.
 
     Raises:
         RequestError: what decides its numbers has changed, and that is not allowed; or it is code of others.
@@ -243,7 +243,7 @@ def _codes(
 
 
 def _check(folder: StudyFolder, run: Run) -> None:
-    """Whether a worker would run no other plugins than the study's.
+    """Return whether a worker would run no other plugins than the study's.
 
     Raises:
         RecordError: it would.
@@ -273,7 +273,7 @@ def _with_code(folder: StudyFolder, left: Sequence[Run], known: Catalogue, data:
 
 
 def _tell_of_the_file(experiment: Experiment, note: Callable[[str], None]) -> None:
-    """Notes that the experiment's file says something else now, if it does."""
+    """Note that the experiment's file says something else now, if it does."""
     if experiment.source == MAPPING:
         return
     try:
@@ -285,7 +285,7 @@ def _tell_of_the_file(experiment: Experiment, note: Callable[[str], None]) -> No
 
 
 def _restore(folder: StudyFolder, run: Run) -> None:
-    """Writes a run's run.json again where it is missing or says nothing."""
+    """Write a run's run.json again where it is missing or says nothing."""
     try:
         read_run(folder.run(run.name))
     except RecordError:
@@ -323,7 +323,7 @@ def _left(
                 left.append(run)
                 continue
             aside = recovery.set_aside(own)
-            note(f"{why}; it begins anew, and what is left of it is in `{aside.path}`")
+            note(f"{why}; it starts over, and what is left of it is in `{aside.path}`")
         elif read_state(own).status.is_done:
             continue
         else:

@@ -45,10 +45,11 @@ def run(
     objectives: Sequence[str] = (),
     display: Display | None = None,
 ) -> StudyResult:
-    """Runs an experiment: all its objectives with all its seeds.
+    """Run an experiment: all its objectives with all its seeds.
 
-    A run that fails is no exception, since the others have their results: it is an `UnfinishedWarning`, and
-    has its place in the result. So is an interruption by Ctrl-C. `genloss.resume` finishes what is missing.
+    A run that fails is not an exception, since the others have their results: it is an `UnfinishedWarning`,
+    and has its place in the result. So is an interruption by Ctrl-C. `genloss.resume` finishes what is
+    missing.
 
     Args:
         experiment: a YAML file, or what one would hold.
@@ -74,7 +75,7 @@ def run(
 
 
 def launch(planned: Plan, display: Display, servers: ForkServers) -> StudyResult:
-    """Trains a plan's runs, and waits until MLflow has them.
+    """Train a plan's runs, and wait until MLflow has them.
 
     Args:
         planned: the plan.
@@ -114,7 +115,7 @@ def launch(planned: Plan, display: Display, servers: ForkServers) -> StudyResult
 
 
 def conduct(study: Study, uri: str, display: Display, signals: Signals, servers: ForkServers) -> StudyResult:
-    """Trains what is left of a study, and waits until the store of that address has it."""
+    """Train what is left of a study, and wait until the store of that address has it."""
     folder = study.folder
     with TrackerProcess(folder, display.note, uri=uri) as tracker:
         scheduler = Scheduler(study, display, signals, tracker, servers)
@@ -146,7 +147,7 @@ def conduct(study: Study, uri: str, display: Display, signals: Signals, servers:
 
 
 def _report(study: Study, unrecorded: Mapping[str, Outcome], display: Display) -> Path | None:
-    """Writes the report into the study's folder, while the tracker ships what it has yet to; gives its path.
+    """Write the report into the study's folder, while the tracker ships what it has yet to; return its path.
 
     What goes wrong there is no reason to lose the study's end.
     """

@@ -46,7 +46,7 @@ class Scheduler:
         self._queue = self.study.search or Queue(self.study.runs)
 
     def train(self) -> None:
-        """Trains until nothing is left, or a signal or `on_failure: stop` ends it."""
+        """Train until nothing is left, or a signal or `on_failure: stop` ends it."""
         self.display.began(self.study)
         references = References(self.study, self.display.note)
         with Pool(self.study, self._deterministic(), self.servers) as pool:
@@ -81,7 +81,7 @@ class Scheduler:
             )
 
     def _assign(self, pool: Pool) -> bool:
-        """Hands out what waits; says whether anything is trained, or may be yet."""
+        """Hand out what waits; return whether anything is trained, or may be yet."""
         # Asked for first: a process that ends between the two leaves a worker that is to get the next run.
         busy = pool.busy()
         if not self.signals.count:
@@ -111,7 +111,7 @@ class Scheduler:
             self.display.progress(worker.run, message)
 
     def _close(self, worker: Worker, outcome: Outcome) -> None:
-        """Ends the run of a process that could not say itself how it ended."""
+        """End the run of a process that could not say itself how it ended."""
         assert worker.run is not None
         folder = self.study.folder.run(worker.run.name)
         self._end(worker, failure.close(folder, worker.run, outcome, worker.last_words()))
@@ -136,7 +136,7 @@ class Scheduler:
             self._queue.again(run)
 
     def _check_silence(self, pool: Pool) -> None:
-        """Ends the runs of which nothing has been heard for too long."""
+        """End the runs of which nothing has been heard for too long."""
         for worker in pool.workers:
             if worker.run is None:
                 continue
@@ -156,7 +156,7 @@ class Scheduler:
                 self._close(worker, Outcome(Status.FAILED, f"no progress for {timeout:g} s{where} (`{key}`)"))
 
     def _record_again(self) -> None:
-        """Tries once more to write how runs ended: the disk may have room again."""
+        """Try once more to write how runs ended: the disk may have room again."""
         for run in self.study.runs:
             if run.name in self.unrecorded:
                 folder = self.study.folder.run(run.name)

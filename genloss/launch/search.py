@@ -61,7 +61,7 @@ class Search(Queue):
         higher_is_better: whether the metric is better where it is higher.
         catalogue: what the study's plugins offer.
         digest: the data's.
-        note: told what a person should know.
+        note: told what the user should know.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Search(Queue):
         self._restore({run.name for run in left})
 
     def next(self, device: str) -> Run | None:
-        """Takes a run that waits, or chooses the values of the next trial."""
+        """Take a run that waits, or chooses the values of the next trial."""
         waiting = super().next(device)
         if waiting is not None:
             return waiting
@@ -157,7 +157,7 @@ class Search(Queue):
     def _read(self, run: Run) -> RunState:
         try:
             return read_state(self._folder.run(run.name))
-        except RecordError:  # it is damaged, and begins anew
+        except RecordError:  # it is damaged, and starts over
             return RunState()
 
     def _known(self, run: Run) -> Trial:
@@ -166,7 +166,7 @@ class Search(Queue):
         return known
 
     def _restore(self, left: set[str]) -> None:
-        """Learns from the records what the trials so far came to."""
+        """Record from the records what the trials so far came to."""
         for trial in self._order:
             first = trial.runs[0]
             if first.objective.is_open:
@@ -220,7 +220,7 @@ class Search(Queue):
         trial.known = Trial(point)
 
     def _conclude(self, trial: _Trial) -> None:
-        """Gives a trial its value, once all of its runs have finished."""
+        """Return a trial its value, once all of its runs have finished."""
         if trial.known is None or len(trial.finished) < len(trial.runs):
             return
         key = f"eval/{self._settings.metric}"
@@ -229,7 +229,7 @@ class Search(Queue):
         trial.known.value = value if math.isfinite(value) else None
 
     def _drop(self, trial: _Trial) -> None:
-        """Takes the other seeds of a trial that was pruned out of the study: they are never trained."""
+        """Take the other seeds of a trial that was pruned out of the study: they are never trained."""
         dropped = {run.name for run in trial.runs[1:]}
         trial.runs = trial.runs[:1]
         if not dropped:
@@ -262,7 +262,7 @@ def search_of(
         source: the experiment as it was written.
         catalogue: what the study's plugins offer.
         data: loaded.
-        note: told what a person should know.
+        note: told what the user should know.
     """
     if experiment.search is None or source is None:
         return None

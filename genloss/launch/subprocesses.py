@@ -15,7 +15,7 @@ def command(module: str, *arguments: str) -> list[str]:
 
 
 def parent() -> list[str]:
-    """Tells a child whose death is not to be outlived: asked for by the child itself, it may be another's."""
+    """Tell a child whose death is not to be outlived: asked for by the child itself, it may be another's."""
     return ["--parent", str(os.getpid())]
 
 

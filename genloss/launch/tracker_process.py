@@ -34,7 +34,7 @@ class TrackerProcess:
 
     Args:
         folder: the study's.
-        note: told what a person should know.
+        note: told what the user should know.
         uri: the store's address, relative to where the study was run; the settings' by default.
         options: of the tracker's command line.
         progress: told how many values are shipped, and how many bytes of the journals are left.
@@ -77,13 +77,13 @@ class TrackerProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leaves it to itself if it is not done: it ships the rest, and ends if MLflow does not answer."""
+        """Leave it to itself if it is not done: it ships the rest, and end if MLflow does not answer."""
         self._left_alone.set()
         self._close()
         self._listener.join(timeout=1)
 
     def finish(self, give_up: Callable[[], bool]) -> bool:
-        """Waits until all is shipped; False if nothing moves any more, or `give_up` says so.
+        """Wait until all is shipped; False if nothing moves any more, or `give_up` says so.
 
         What it waits for is noted after a moment.
         """
@@ -107,14 +107,14 @@ class TrackerProcess:
         return self._shipped
 
     def stop(self) -> None:
-        """Ends the process; what it has not shipped is left."""
+        """End the process; what it has not shipped is left."""
         with self._lock:
             self._left_alone.set()
             self._process.terminate()
         self._process.wait()
 
     def _start(self) -> None:
-        """Starts the process in the study's working folder, which the store's address may be relative to."""
+        """Start the process in the study's working folder, which the store's address may be relative to."""
         self._starts += 1
         path, cwd = self._folder.path.absolute(), self._folder.working_folder
         if cwd is not None:
@@ -133,7 +133,7 @@ class TrackerProcess:
             )
 
     def _close(self) -> None:
-        """Tells the process that nothing more will be written."""
+        """Tell the process that nothing more will be written."""
         with self._lock:
             self._closing.set()
             if self._process.stdin is not None:

@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def work(number: int) -> None:
-    """Trains the runs that it is told of by the pipe of this descriptor, until that is closed."""
+    """Train the runs that it is told of by the pipe of this descriptor, until that is closed."""
     faulthandler.enable()
     output.protect()
     # Ctrl-C is the launcher's affair: it tells its workers.
@@ -111,7 +111,7 @@ def work(number: int) -> None:
 
 
 def print_to(path: str) -> None:
-    """Sends what this process prints to the end of a file; leaves it where it goes if that cannot be."""
+    """Send what this process prints to the end of a file; leaves it where it goes if that cannot be."""
     with suppress(OSError):
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         os.dup2(file, 1)

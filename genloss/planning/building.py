@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def is_too_large(error: BaseException) -> bool:
-    """Whether an error says that there is no memory for a tensor or an array of such a size."""
+    """Return whether an error says that there is no memory for a tensor or an array of such a size."""
     said = ("overflow", "can't allocate memory", "out of memory")
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in said)

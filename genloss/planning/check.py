@@ -61,7 +61,7 @@ def _load(draft: Draft, catalogue: Catalogue) -> tuple[Choice, Data]:
 
 
 def check_data(definition: DatasetDefinition[Any], data: Any) -> None:
-    """Raises unless a dataset's function gave data that can be trained on.
+    """Raise unless a dataset's function gave data that can be trained on.
 
     Raises:
         DefinitionError: it gave something else, or values that are not finite.

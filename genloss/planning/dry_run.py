@@ -64,7 +64,7 @@ LARGEST_MODEL = 20_000_000
 def dry_run(
     draft: Draft, experiment: Experiment, catalogue: Catalogue, data: Data, *, devices: Sequence[Device]
 ) -> tuple[tuple[Remark, ...], dict[str, Size]]:
-    """Tries each objective, each model's methods and each metric.
+    """Try each objective, each model's methods and each metric.
 
     Returns:
         What there is to remark, and what training takes, by objective.
@@ -113,7 +113,7 @@ class _Trial:
                 self._metrics(evaluation, next(iter(models.values())))
 
     def _objective(self, objective: Objective, models: dict[str, Model]) -> None:
-        """Tries an objective; adds its model to those whose methods have been tried."""
+        """Try an objective; adds its model to those whose methods have been tried."""
         sketch = self._sketch(objective)
         self._remark(traps.of_parameters(sketch), self._model_place(objective))
         size = work.size(sketch, objective, work.least(sketch, objective))
@@ -136,7 +136,7 @@ class _Trial:
             self._methods(objective, trainer.model, self.experiment.evaluation)
 
     def _fit(self, objective: Objective, size: Size) -> None:
-        """Keeps what an objective's training takes; raises if no device has the memory for it."""
+        """Keep what an objective's training takes; raises if no device has the memory for it."""
         fits.expect(objective, size, self.devices, self._model_place(objective))
         self.sizes[objective.name] = size
 
@@ -208,7 +208,7 @@ class _Trial:
             self._remark([finding], where)
 
     def _compiled(self, objective: Objective, trainer: Trainer, batch: Mapping[str, torch.Tensor]) -> None:
-        """Whether torch.compile can differentiate what the losses ask for; nothing is compiled."""
+        """Return whether torch.compile can differentiate what the losses ask for; nothing is compiled."""
         model = self.catalogue.models[objective.model.name]
         place = self.draft.objectives[objective.name].training.at("compile").where
         for player in trainer.players:
@@ -222,7 +222,7 @@ class _Trial:
                 player.objective.check(turn, player.parameters, trainer.dtype)
 
     def _methods(self, objective: Objective, model: Model, evaluation: Evaluation) -> None:
-        """Whether what a model gives to metrics has the shape of the data."""
+        """Return whether what a model gives to metrics has the shape of the data."""
         definition, where = self.catalogue.models[objective.model.name], self._model_place(objective)
         shape = self.data.spec.event_shape
         two = next(whole(self.data.train, 2, device=CPU, dtype=next(model.parameters()).dtype))
@@ -278,7 +278,7 @@ class _Trial:
 
     @contextmanager
     def _trying(self, definitions: Collection[Definition], failed: str, where: Location) -> Iterator[None]:
-        """Makes errors of the request of what goes wrong in the code of these definitions."""
+        """Create errors of the request of what goes wrong in the code of these definitions."""
         try:
             yield
         except RequestError as error:
@@ -313,7 +313,7 @@ class _Fields(dict[str, torch.Tensor]):
 
 
 def _either(few: Callable[[], None], all_of_them: Callable[[], None]) -> bool:
-    """Tries it with a few examples, and if that fails, with as many as the experiment says.
+    """Try it with a few examples, and if that fails, with as many as the experiment says.
 
     Returns:
         Whether a few do.
@@ -327,7 +327,7 @@ def _either(few: Callable[[], None], all_of_them: Callable[[], None]) -> bool:
 
 
 def _expect_finite(term: BoundTerm, turn: Turn[Any], size: int) -> None:
-    """Raises unless a loss is finite before anything is trained.
+    """Raise unless a loss is finite before anything is trained.
 
     Raises:
         ContractError: it is not.
@@ -342,7 +342,7 @@ def _expect_finite(term: BoundTerm, turn: Turn[Any], size: int) -> None:
 
 
 def _expect_kinds(metric: BoundMetric, offered: Mapping[str, Any]) -> None:
-    """Raises unless a metric's tensors are of the kind that it is for: not tokens, where it is for numbers.
+    """Raise unless a metric's tensors are of the kind that it is for: not tokens, where it is for numbers.
 
     Raises:
         DefinitionError: what came instead.
@@ -359,7 +359,7 @@ def _expect_kinds(metric: BoundMetric, offered: Mapping[str, Any]) -> None:
 
 
 def _expect(what: str, given: Any, shape: tuple[int, ...], x: torch.Tensor) -> None:
-    """Raises unless it is a tensor of that shape, and of the data's precision.
+    """Raise unless it is a tensor of that shape, and of the data's precision.
 
     Raises:
         ContractError: another precision.

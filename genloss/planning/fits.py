@@ -17,7 +17,7 @@ from genloss.training.devices import Device
 
 
 def expect(objective: Objective, size: Size, devices: Sequence[Device], where: Location) -> None:
-    """Raises unless each device has the memory for a step of each of its workers.
+    """Raise unless each device has the memory for a step of each of its workers.
 
     Raises:
         ExperimentError: one has not.
@@ -40,7 +40,7 @@ def expect(objective: Objective, size: Size, devices: Sequence[Device], where: L
 
 
 def expect_samples(samples: int, spec: DataSpec, devices: Sequence[Device], where: Location) -> None:
-    """Raises unless each device has the memory for an evaluation's samples.
+    """Raise unless each device has the memory for an evaluation's samples.
 
     Raises:
         ExperimentError: one has not.

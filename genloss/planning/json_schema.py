@@ -155,7 +155,7 @@ def _overlay(training: Schema) -> Schema:
 
 
 def _sweep(training: Schema) -> Schema:
-    """Lists of values, by dotted path."""
+    """List of values, by dotted path."""
     several = {"type": "array", "minItems": 1}
     fields = [name for name in training["properties"] if name not in ("optimizer", "players")]
     return {

@@ -125,7 +125,7 @@ def _check_asked(
         else:
             known = ", ".join(f"`{entry}`" for entry in data.truth) or "nothing"
             lack = f"of the truth, this data knows {known}"
-            # `modes`, which other data know, is no misspelt `model`: only what is very near is suggested.
+            # `modes`, which other data know, is not a misspelt `model`: only what is very near is suggested.
             near = difflib.get_close_matches(name, [*OFFERED, *data.truth], n=1, cutoff=0.85)
         hint = "leave this metric out; `genloss list metrics` shows the others"
         raise ExperimentError(
@@ -138,7 +138,7 @@ def _check_asked(
 def _check_data(
     metric: MetricDefinition[Any], options: Mapping[str, Any], where: Location, data: Data, samples: int
 ) -> str | None:
-    """Calls the metric's own check, unless it asks for labels that only reading all examples would tell.
+    """Call the metric's own check, unless it asks for labels that only reading all examples would tell.
 
     Returns:
         What it remarks.

@@ -37,7 +37,7 @@ D = TypeVar("D", bound="Definition")
 
 @contextmanager
 def calling(definition: Definition, verb: str, where: Location) -> Iterator[None]:
-    """Makes errors of the request of what a plugin's code finds wrong with its options, and of its bugs.
+    """Create errors of the request of what a plugin's code finds wrong with its options, and of its bugs.
 
     Args:
         definition: whose code is called.
@@ -69,7 +69,7 @@ def calling(definition: Definition, verb: str, where: Location) -> Iterator[None
 
 @contextmanager
 def located(where: Location) -> Iterator[None]:
-    """Gives the errors of others the place in the experiment that led to them."""
+    """Return the errors of others the place in the experiment that led to them."""
     try:
         yield
     except CatalogueError as error:

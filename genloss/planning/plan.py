@@ -71,7 +71,7 @@ def plan(
     objectives: Sequence[str] = (),
     once_read: Callable[[Experiment], None] = lambda _: None,
 ) -> Plan:
-    """Reads and checks an experiment; trains nothing.
+    """Read and checks an experiment; trains nothing.
 
     Args:
         source: a YAML file, or what one would hold.

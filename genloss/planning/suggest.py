@@ -56,7 +56,7 @@ class Trial:
 
 
 def require() -> None:
-    """Raises unless Optuna is installed.
+    """Raise unless Optuna is installed.
 
     Raises:
         ExperimentError: it is not.
@@ -108,7 +108,7 @@ def next_point(
 def is_pruned(
     space: Mapping[str, Range], trials: Sequence[Trial], number: int, *, higher_is_better: bool
 ) -> bool:
-    """Whether a trial that runs is to be ended, by the rule of the median.
+    """Return whether a trial that runs is to be ended, by the rule of the median.
 
     That is: its best number so far is worse than the median of what the finished trials had at the same step;
     or it has none but NaN.
@@ -195,7 +195,7 @@ def _value(values: Range, chosen: Any) -> Any:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Keeps Optuna from printing each study that it makes, and from warning of what was new in version 4."""
+    """Keep Optuna from printing each study that it makes, and from warning of what was new in version 4."""
     import optuna
 
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

@@ -38,7 +38,7 @@ def check_term(term: Term, node: Node, catalogue: Catalogue, folder: Path) -> tu
 def check_quantities(
     loss: Loss[Any], node: Node, player: str, offer: ModelInterface, offers: ModelInterfaces
 ) -> None:
-    """Raises unless a player is offered all that a term's loss needs.
+    """Raise unless a player is offered all that a term's loss needs.
 
     Args:
         loss: the term's.
@@ -84,7 +84,7 @@ def check_quantities(
 
 
 def _build(loss: Loss[Any], options: Mapping[str, Any], where: Location) -> None:
-    """Lets the constructor of a loss with a state check its options, without memory for the state."""
+    """Let the constructor of a loss with a state check its options, without memory for the state."""
     first = dict(options)
     for name, value in options.items():
         if isinstance(value, Schedule):

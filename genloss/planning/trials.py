@@ -60,7 +60,7 @@ class Trials:
         return drafted, self._checked(drafted, number)
 
     def check_ends(self, base: str, search: Search) -> None:
-        """Tries the ends of an objective's ranges, and all of its choices, one at a time.
+        """Try the ends of an objective's ranges, and all of its choices, one at a time.
 
         Raises:
             RequestError: one cannot be trained; with its place.
@@ -86,7 +86,7 @@ class Trials:
 def check_search(
     draft: Draft, experiment: Experiment, search: Search, catalogue: Catalogue, data: Data
 ) -> tuple[Draft, Experiment]:
-    """Checks what can be checked of trials whose values are not known yet.
+    """Check what can be checked of trials whose values are not known yet.
 
     Returns:
         The experiment with each objective's first trial in its place, and what those were read from.
@@ -128,7 +128,7 @@ def check_search(
 def direction(
     search: Search, evaluation: Evaluation | None, catalogue: Catalogue, where: Location | None = None
 ) -> bool:
-    """Whether a search's metric is better where it is higher.
+    """Return whether a search's metric is better where it is higher.
 
     Raises:
         ExperimentError: the evaluation has no such number.

@@ -34,7 +34,7 @@ class Block:
         self._copied = None if stream is None else torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
 
     def copy(self, count: int) -> None:
-        """Begins to copy the first rows to the host; they must not be written until `read` has given them."""
+        """Begin to copy the first rows to the host; they must not be written until `read` has given them."""
         if self._stream is not None and self._copied is not None:
             self._stream.wait_stream(torch.cuda.current_stream(self._stream.device))
             with torch.cuda.stream(self._stream):

@@ -29,8 +29,8 @@ class Loaded:
     """Where a run goes on.
 
     Attributes:
-        step: steps done; 0 where it begins anew.
-        state: what was saved, on the CPU; None where it begins anew.
+        step: steps done; 0 where it starts over.
+        state: what was saved, on the CPU; None where it starts over.
         passed_over: the checkpoints that were not used, each with the reason.
     """
 
@@ -44,7 +44,7 @@ class _Unusable(Exception):
 
 
 def save(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
-    """Writes the checkpoint of a step; removes all but it and the newest before it.
+    """Write the checkpoint of a step; removes all but it and the newest before it.
 
     Those of later steps go, too: had they been of use, training would not be here.
 
@@ -102,14 +102,14 @@ def _read(path: Path, step: int) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # whatever torch makes of bytes that it has not written
-        raise _Unusable("it is no file of tensors") from None
+        raise _Unusable("it is not a file of tensors") from None
     if not isinstance(content, dict) or not isinstance(content.get("format"), int):
-        raise _Unusable("it is no checkpoint of genloss")
+        raise _Unusable("it is not a checkpoint of genloss")
     if content["format"] != FORMAT:
         raise _Unusable(f"its format is {content['format']}, and this genloss reads {FORMAT}")
     said, state = content.get("step"), content.get("state")
     if not isinstance(said, int) or not isinstance(state, dict):
-        raise _Unusable("it is no checkpoint of genloss")
+        raise _Unusable("it is not a checkpoint of genloss")
     if said != step:
         raise _Unusable(f"it is of step {said}")
     return state

@@ -54,5 +54,5 @@ class Cursor:
             return None
 
     def write(self, path: Path) -> None:
-        """Writes it so that it is there whole."""
+        """Write it so that it is there whole."""
         publish(path, json.dumps(asdict(self)).encode())

@@ -276,7 +276,7 @@ def decode(payload: bytes) -> Event:
     try:
         content = parse_json(payload)
     except ValueError as error:
-        raise RecordError(f"its event is no JSON: {error}") from error
+        raise RecordError(f"its event is not JSON: {error}") from error
     said = Fields(content, "its event")
     name, time = said.text("event"), said.time("time")
     kind = _EVENTS.get(name)

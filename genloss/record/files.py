@@ -12,14 +12,14 @@ PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 
 
 def publish(path: Path, content: bytes) -> None:
-    """Writes a file so that it is there whole, or as it was before."""
+    """Write a file so that it is there whole, or as it was before."""
     with published(path) as part:
         part.write_bytes(content)
 
 
 @contextmanager
 def published(path: Path) -> Iterator[Path]:
-    """Gives another name to write to; afterwards the file has its own, on the disk, whole, and is private.
+    """Return another name to write to; afterwards the file has its own, on the disk, whole, and is private.
 
     Where writing it fails, the file is as it was before.
     """
@@ -36,7 +36,7 @@ def published(path: Path) -> Iterator[Path]:
 
 
 def sync(path: Path) -> None:
-    """Waits until a file is on the disk, or the names in a folder."""
+    """Wait until a file is on the disk, or the names in a folder."""
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
@@ -56,7 +56,7 @@ class Descriptor:
         self._file = self._now()
 
     def is_own(self) -> bool:
-        """Whether the number is still that of the same file."""
+        """Return whether the number is still that of the same file."""
         return self._now() == self._file
 
     def _now(self) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@
                       /artifacts/      what MLflow shows besides the values
                       /lock            held by the worker while it trains
                       /shipped.json    how far MLflow has it: its run, the journal's id, the offset there
-.genloss/<study>/<run>.damaged-1/      a run that had to begin anew, as it was
+.genloss/<study>/<run>.damaged-1/      a run that had to start over, as it was
 .genloss/cache/                        what depends on the data alone
 """
 
@@ -71,7 +71,7 @@ class RunFolder:
         return self.path / "lock"
 
     def locked(self, patience: float = 0.0) -> AbstractContextManager[Callable[[], None]]:
-        """Holds the folder's lock; it goes with the process, however that ends.
+        """Hold the folder's lock; it goes with the process, however that ends.
 
         Raises:
             RecordError: another process has held it for so many seconds.
@@ -79,7 +79,7 @@ class RunFolder:
         return owner.held(self.lock, f"trains in `{self.path}`", patience)
 
     def is_trained(self) -> bool:
-        """Whether a process trains in it."""
+        """Return whether a process trains in it."""
         return owner.is_held(self.lock)
 
     @property
@@ -122,14 +122,14 @@ class RunFolder:
             return 0 if said else self.journal.stat().st_size
 
     def has_finished(self) -> bool:
-        """Whether its journal says so; a trial that was pruned has, too."""
+        """Return whether its journal says so; a trial that was pruned has, too."""
         try:
             return read_state(self).status.is_done
         except RecordError:
             return False
 
     def begun(self) -> bool:
-        """Whether there is more than what a run needs to begin."""
+        """Return whether there is more than what a run needs to begin."""
         return any(path.name not in ("run.json", "lock") for path in self.path.iterdir())
 
 
@@ -205,11 +205,11 @@ class StudyFolder:
         return self.path.parent / "cache"
 
     def write(self, content: dict[str, Any]) -> None:
-        """Writes study.json."""
+        """Write study.json."""
         publish(self.study, json.dumps(content, indent=1).encode())
 
     def read(self) -> dict[str, Any]:
-        """Reads study.json.
+        """Read study.json.
 
         Raises:
             RecordError: it is missing or damaged.
@@ -224,7 +224,7 @@ class StudyFolder:
     def _read(self) -> dict[str, Any]:
         content = read_json(self.study)
         if not isinstance(content, dict):
-            raise RecordError(f"`{self.study}` cannot be read: it is no mapping")
+            raise RecordError(f"`{self.study}` cannot be read: it is not a mapping")
         return content
 
     def read_references(self) -> dict[str, float]:
@@ -254,7 +254,7 @@ class StudyFolder:
         return self.path / "launcher.lock"
 
     def locked(self, patience: float = 0.0) -> AbstractContextManager[Callable[[], None]]:
-        """Holds the study's lock, which a launcher does while it lives.
+        """Hold the study's lock, which a launcher does while it lives.
 
         Raises:
             RecordError: another process has held it for so many seconds; says which.
@@ -270,11 +270,11 @@ class StudyFolder:
         return owner.read(self.lock)
 
     def is_alive(self) -> bool:
-        """Whether a launcher is at it."""
+        """Return whether a launcher is at it."""
         return owner.is_held(self.lock)
 
     def has_crashed(self) -> bool:
-        """Whether its launcher died before it came to an end."""
+        """Return whether its launcher died before it came to an end."""
         return self.owner() is not None and not self.is_alive()
 
     def unfinished(self) -> list[str]:
@@ -307,7 +307,7 @@ class StudyFolder:
             RecordError: a folder of that name would not lie in the study's.
         """
         if name != Path(name).name or name in ("", ".."):
-            raise RecordError(f"`{self.study}` names a run {name!r}, which is no name of a folder in it")
+            raise RecordError(f"`{self.study}` names a run {name!r}, which is not a name of a folder in it")
         return RunFolder(self.path / name)
 
     def runs(self) -> list[RunFolder]:
@@ -316,7 +316,7 @@ class StudyFolder:
 
 
 def _check(study: Fields) -> None:
-    """Whether study.json is what a launcher writes; see preparation.py.
+    """Return whether study.json is what a launcher writes; see preparation.py.
 
     Raises:
         RecordError: it is something else.
@@ -354,7 +354,7 @@ def _check(study: Fields) -> None:
         direction.text("unit")
         direction.text("version", "1")
         if direction.names() - {"higher_is_better", "unit", "version"}:
-            raise RecordError(f"`{name}` is no metric")
+            raise RecordError(f"`{name}` is not a metric")
     for device in study.list("devices", []):
         said = Fields(device, "a device")
         said.text("name")
@@ -395,7 +395,7 @@ def digest(report: bytes) -> str:
 
 
 def _ignored_by_git(root: Path) -> None:
-    """Keeps records out of the repository that they lie in, unless somebody has said otherwise there."""
+    """Keep records out of the repository that they lie in, unless somebody has said otherwise there."""
     if not (root / ".gitignore").exists():
         (root / ".gitignore").write_text("*\n", encoding="utf-8")
 

@@ -21,7 +21,7 @@ def read_history(path: Path) -> dict[str, Series]:
     """All values of a journal, or of a compressed copy, by key; what is damaged is left out with a warning.
 
     Raises:
-        RecordError: the file is no journal.
+        RecordError: the file is not a journal.
     """
     columns: tuple[Column, ...] = ()
     parts: dict[str, list[Series]] = {}

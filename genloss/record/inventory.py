@@ -58,7 +58,7 @@ def find(name: str, root: Path = ROOT) -> Kept:
 
 
 def remove(folder: StudyFolder, *, pending: bool = False) -> None:
-    """Removes a study's records; links are removed, not followed.
+    """Remove a study's records; links are removed, not followed.
 
     Args:
         folder: the study's.
@@ -77,7 +77,7 @@ def remove(folder: StudyFolder, *, pending: bool = False) -> None:
             folder.path.rename(grave)
         except OSError as error:
             raise RecordError(f"`{folder.path}` cannot be removed: {error.strerror}") from error
-        StudyFolder(grave).study.unlink(missing_ok=True)  # it is no study any more, if this is cut off
+        StudyFolder(grave).study.unlink(missing_ok=True)  # it is not a study any more, if this is cut off
     # What was left of an earlier removal goes, too.
     for grave in folder.path.parent.glob(f"{REMOVED}*"):
         shutil.rmtree(grave, ignore_errors=True)

@@ -66,7 +66,7 @@ class Journal:
 
     Raises:
         Damaged: a frame in its middle is not what was written.
-        RecordError: the file is no journal, or cannot be written.
+        RecordError: the file is not a journal, or cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -99,7 +99,7 @@ class Journal:
         self._write(_framed(EVENT_KIND, events.encode(event.at(self._last))))
 
     def values(self, block: Values) -> None:
-        """Appends a block of values."""
+        """Append a block of values."""
         self._last = max(block.last, self._last)
         rows, columns = block.values.shape
         self._write(
@@ -112,7 +112,7 @@ class Journal:
         )
 
     def sync(self) -> None:
-        """Waits until all is on the disk.
+        """Wait until all is on the disk.
 
         Raises:
             RecordError: the disk does not take it.
@@ -177,7 +177,7 @@ def read(path: Path, offset: int = 0, *, salvage: bool = False) -> Iterator[tupl
 
     Raises:
         Damaged: a frame in the middle is damaged, and is not to be passed over.
-        RecordError: the file is no journal.
+        RecordError: the file is not a journal.
     """
     number = None
     for kind, payload, start, end in _frames(path, offset, salvage=salvage):
@@ -199,14 +199,14 @@ def identity(path: Path) -> str | None:
 
     Raises:
         Damaged: the id is not what was written.
-        RecordError: the file is no journal.
+        RecordError: the file is not a journal.
     """
     with _opened(path) as file:
         return _identity(path, file)
 
 
 def sync(path: Path) -> int:
-    """Waits until what a journal has now is on the disk, whoever writes it; gives its size.
+    """Wait until what a journal has now is on the disk, whoever writes it; return its size.
 
     Raises:
         RecordError: the disk does not take it.
@@ -222,7 +222,7 @@ def sync(path: Path) -> int:
 
 
 def compress(path: Path, to: Path) -> None:
-    """Writes a compressed copy of a journal; it is there whole or not at all."""
+    """Write a compressed copy of a journal; it is there whole or not at all."""
     part = to.with_name(f"{to.name}.part")
     # Noise is what loss values mostly are: more effort makes it no smaller.
     with path.open("rb") as source, gzip.GzipFile(part, "wb", compresslevel=1, mtime=0) as target:
@@ -305,7 +305,7 @@ def _whole_frames(path: Path, file: BinaryIO, *, salvage: bool) -> Iterator[tupl
 def _identity(path: Path, file: BinaryIO) -> str | None:
     head = file.read(HEAD.size)
     if not head.startswith(MAGIC) and not MAGIC.startswith(head):
-        raise RecordError(f"`{path}` is no journal of this version of genloss")
+        raise RecordError(f"`{path}` is not a journal of this version of genloss")
     if len(head) < HEAD.size:
         return None
     _, identifier, checksum = HEAD.unpack(head)

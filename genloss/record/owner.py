@@ -1,8 +1,8 @@
 """Who holds a lock file: a process that is known by its host, its number and the time it was started.
 
-The lock itself goes with the process, however that ends; processes that it has forked do not keep it. What
-the file says is taken back by a process that ends in order: words in a lock file that nobody holds tell of
-one that did not.
+The lock is released with the process, however that ends; processes that it has forked do not keep it. A
+process
+that ends normally empties the file: a non-empty lock file that nobody holds means its owner crashed.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ class Owner:
         return f"process {self.process} on {self.host}"
 
     def is_running(self) -> bool:
-        """Whether it is a process of this machine, and that very one."""
+        """Return whether it is a process of this machine, and that very one."""
         return self.host == platform.node() and self.started == _started(self.process) != ""
 
     def kill(self) -> bool:
-        """Ends it at once, if it is running and ours to end."""
+        """End it at once, if it is running and ours to end."""
         if not self.is_running():
             return False
         try:
@@ -90,7 +90,7 @@ def read(path: Path) -> Owner | None:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds the lock now."""
+    """Return whether a process holds the lock now."""
     try:
         with path.open(encoding="utf-8") as file:
             return not _locked(file, fcntl.LOCK_SH)
@@ -100,9 +100,9 @@ def is_held(path: Path) -> bool:
 
 @contextmanager
 def held(path: Path, what: str, patience: float = 0.0) -> Iterator[Callable[[], None]]:
-    """Holds a lock file and says in it who does.
+    """Hold a lock file and report in it who does.
 
-    Gives a function to call where the work begins: an error after that is no orderly end, and leaves the
+    Gives a function to call where the work begins: an error after that is not an orderly end, and leaves the
     words. One before it leaves what the file said: whoever was not able to begin has not put it in order.
 
     Args:
@@ -148,7 +148,7 @@ def held(path: Path, what: str, patience: float = 0.0) -> Iterator[Callable[[], 
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Waits for a lock file that is only of use while it is held, and removes it afterwards."""
+    """Wait for a lock file that is only of use while it is held, and remove it afterwards."""
     while True:
         file = path.open("w", encoding="utf-8")
         fcntl.flock(file, fcntl.LOCK_EX)

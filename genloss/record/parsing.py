@@ -24,7 +24,7 @@ def read_json(path: Path) -> Any:
     """What a file of JSON says.
 
     Raises:
-        RecordError: it is missing, cannot be read, or is no JSON.
+        RecordError: it is missing, cannot be read, or is not JSON.
     """
     try:
         return parse_json(path.read_bytes())
@@ -38,7 +38,7 @@ def parse_json(content: str | bytes) -> Any:
     """What JSON says.
 
     Raises:
-        ValueError: it is no JSON, or is nested too deeply.
+        ValueError: it is not JSON, or is nested too deeply.
     """
     try:
         found = json.loads(content)
@@ -67,12 +67,12 @@ class Fields:
         what: what it is, for messages.
 
     Raises:
-        RecordError: it is no mapping; from the methods, a value is missing or is something else.
+        RecordError: it is not a mapping; from the methods, a value is missing or is something else.
     """
 
     def __init__(self, content: Any, what: str = "it") -> None:
         if not isinstance(content, Mapping):
-            raise RecordError(f"{what} is no mapping")
+            raise RecordError(f"{what} is not a mapping")
         self._content: Mapping[str, Any] = content
         self._what = what
 

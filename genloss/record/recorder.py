@@ -1,7 +1,7 @@
 """The recorder: keeps every value of every step on the device, and hands blocks of them to the journal.
 
     the training's thread                      the writer's thread
-    keep a row a step in a block;              wait until the host has it;
+    keep one row per step in a block;              wait until the host has it;
     hand it over when it is full,        ──▶   compare, look, write: see writer.py
     or a second after it was begun;
     go on in the next block              ◀──   the block is free again
@@ -84,13 +84,13 @@ class Recorder:
         self._begin(0)
 
     def begin(self, step: int) -> None:
-        """Says which step the next row belongs to, and that it is computed from now on."""
+        """Report which step the next row belongs to, and that it is computed from now on."""
         self.flush()
         self._since = max(now(), self._since)
         self._begin(step)
 
     def write(self, values: Sequence[Tensor | None]) -> None:
-        """Keeps one step's values, scalars in the columns' order; None where the step has no such value.
+        """Keep one step's values, scalars in the columns' order; None where the step has no such value.
 
         Waits only while all blocks are with the writer.
         """
@@ -102,7 +102,7 @@ class Recorder:
             self._hand_over()
 
     def flush(self) -> None:
-        """Waits until all that has been kept is in the journal.
+        """Wait until all that has been kept is in the journal.
 
         Raises:
             NonFiniteError: a value is not finite, and the run is to fail then. The rows up to that step are
@@ -114,7 +114,7 @@ class Recorder:
         self._wait(0)
 
     def close(self) -> None:
-        """Ends the writer's thread when it has written what was handed to it; raises nothing."""
+        """End the writer's thread when it has written what was handed to it; raises nothing."""
         self._thread.shutdown()
 
     def _begin(self, step: int) -> None:
@@ -127,7 +127,7 @@ class Recorder:
         return not self._handed or self._handed[-1].done()
 
     def _hand_over(self) -> None:
-        """Leaves the block to the writer, and goes on with the one that was left to it first."""
+        """Leave the block to the writer, and go on with the one that was left to it first."""
         block = self._blocks.pop(0)
         block.copy(self._count)
         began, self._since = self._since, max(now(), self._since)
@@ -140,7 +140,7 @@ class Recorder:
         self._wait(BLOCKS - 1)
 
     def _wait(self, most: int) -> None:
-        """Waits until the writer has at most so many blocks; raises what went wrong there."""
+        """Wait until the writer has at most so many blocks; raises what went wrong there."""
         while len(self._handed) > most:
             self._handed[0].result()
             self._handed.popleft()

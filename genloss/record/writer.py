@@ -38,7 +38,7 @@ class Writer:
         self._before: Values | None = None
 
     def __call__(self, block: Values) -> None:
-        """Writes a block: where the run is to fail, up to the first row that is not finite.
+        """Write a block: where the run is to fail, up to the first row that is not finite.
 
         Raises:
             NonFiniteError: there is such a row; it has been written.

@@ -57,7 +57,7 @@ class Code:
         return hash((self.path, self.digest))
 
     def write(self, folder: Path) -> list[str]:
-        """Writes a copy of all files; gives their paths, relative to the folder."""
+        """Write a copy of all files; return their paths, relative to the folder."""
         for name, content in self.files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -214,7 +214,7 @@ def _module(path: Path) -> Path | None:
 
 
 def _beside(plugin: Path) -> Callable[[str], bool]:
-    """Whether a plugin file finds a module beside it, rather than where Python looks else.
+    """Return whether a plugin file finds a module beside it, rather than where Python looks else.
 
     Python's own modules and genloss never are; nor is the plugin file itself, which may bear the name of the
     library that it wraps; nor a mere folder, where a package of its name is installed.

@@ -29,7 +29,7 @@ _plugins: dict[str, Code] = {}
 
 
 def load(code: Code) -> ModuleType:
-    """Runs a plugin file."""
+    """Run a plugin file."""
     if code.path.suffix != ".py":
         raise ImportError("not a Python file")
     path = hashlib.sha256(str(code.path).encode()).hexdigest()[:6]
@@ -61,7 +61,7 @@ def load(code: Code) -> ModuleType:
 
 
 def files(module: str) -> tuple[str, ...]:
-    """The files of the plugin that a module belongs to; none if it is no plugin file's."""
+    """The files of the plugin that a module belongs to; none if it is not a plugin file's."""
     code = _plugins.get(module.partition(".")[0])
     return () if code is None else tuple(str(code.folder / name) for name in code.files)
 
@@ -101,7 +101,7 @@ class _Import:
 
 
 def _is_package(code: Code, top: str) -> bool:
-    """Whether a name is that of a module or package beside the plugin file."""
+    """Return whether a name is that of a module or package beside the plugin file."""
     own, *others = code.files
     return any(name.partition("/")[0] in (top, f"{top}.py") for name in others if name != own)
 

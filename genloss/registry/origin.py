@@ -86,7 +86,7 @@ def _files(definition: Definition) -> tuple[str, ...]:
 
 
 def _is_of(definition: Definition, frame: FrameType) -> bool:
-    """Whether it runs the definition's function or class; or, for a model, one of its turns."""
+    """Return whether it runs the definition's function or class; or, for a model, one of its turns."""
     from genloss.contracts.model import Turn
 
     code = definition.implementation

@@ -38,7 +38,7 @@ _loading: list[str] = []
 
 
 def refuse_while_loading(call: str) -> None:
-    """Raises where it is a plugin that calls, as it is loaded.
+    """Raise where it is a plugin that calls, as it is loaded.
 
     Raises:
         CalledWhileLoading: it is.
@@ -87,12 +87,12 @@ class Plugin:
         return "; ".join(part for part in (self.error, self.hint) if part)
 
     def register(self) -> None:
-        """Imports the module, once, and looks at its hooks without calling them; an error ends in `error`."""
+        """Import the module, once, and looks at its hooks without calling them; an error ends in `error`."""
         if self.import_seconds is None:
             self._isolated(self._register)
 
     def collect(self) -> None:
-        """Calls the hooks and fills `offers`; an error ends in `error`, and nothing is offered."""
+        """Call the hooks and fills `offers`; an error ends in `error`, and nothing is offered."""
         self._isolated(self._collect)
 
     def _isolated(self, step: Callable[[], None]) -> None:
@@ -124,14 +124,14 @@ class Plugin:
             if not name.startswith("genloss_") or isinstance(value, type | ModuleType):
                 continue
             if name not in HOOKS and callable(value):
-                raise DefinitionError(f"`{name}` is no hook of genloss", hint=_nearest_hook(name))
+                raise DefinitionError(f"`{name}` is not a hook of genloss", hint=_nearest_hook(name))
             if name in HOOKS and not hasattr(value, f"{hookspecs.PROJECT}_impl"):
                 raise DefinitionError(f"`{name}` is not decorated with `@genloss.hookimpl`")
         self._manager.check_pending()
         self.hooks = tuple(hook.name for hook in self._manager.get_hookcallers(module) or ())
 
     def _check_version(self) -> None:
-        """Raises if the distribution requires another version of genloss than this."""
+        """Raise if the distribution requires another version of genloss than this."""
         from packaging.requirements import InvalidRequirement, Requirement
         from packaging.utils import canonicalize_name
 
@@ -175,7 +175,7 @@ def _nearest_hook(name: str) -> str:
 
 @contextlib.contextmanager
 def _kept_quiet(notes: list[str]) -> Iterator[None]:
-    """Notes what is printed and warned of, so that no plugin writes between a command's results.
+    """Note what is printed and warned of, so that no plugin writes between a command's results.
 
     No warning becomes an error here, whatever the filters say: it would break a plugin that works.
     """
@@ -197,7 +197,7 @@ def _kept_quiet(notes: list[str]) -> Iterator[None]:
 
 
 def _filter_again(filters: Iterable[Any]) -> None:
-    """Lets the warning filters stay that libraries set at import, but none for all warnings whatsoever."""
+    """Let the warning filters stay that libraries set at import, but none for all warnings whatsoever."""
     for action, message, category, module, line in reversed(list(filters)):
         if message is not None or module is not None or category is not Warning:
             patterns = [pattern.pattern if pattern is not None else "" for pattern in (message, module)]

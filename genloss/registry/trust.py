@@ -19,7 +19,7 @@ _named: set[str] = set()
 
 
 def remember(codes: Iterable[Code]) -> None:
-    """Keeps in mind that the user has named these plugin files."""
+    """Keep in mind that the user has named these plugin files."""
     for code in codes:
         _named.add(code.digest)
         with suppress(OSError, RuntimeError):  # a home that cannot be written, or none
@@ -29,7 +29,7 @@ def remember(codes: Iterable[Code]) -> None:
 
 
 def knows(code: Code) -> bool:
-    """Whether the user has named this very code before."""
+    """Return whether the user has named this very code before."""
     if code.digest in _named:
         return True
     with suppress(OSError, RuntimeError):

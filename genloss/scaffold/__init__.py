@@ -30,7 +30,7 @@ LONGEST = 40
 
 
 def check_name(name: str, definitions: Definitions[Any]) -> None:
-    """Raises unless a new package and what it offers can be called so.
+    """Raise unless a new package and what it offers can be called so.
 
     Args:
         name: of both.
@@ -63,7 +63,7 @@ def check_name(name: str, definitions: Definitions[Any]) -> None:
 
 
 def write(kind: str, name: str, folder: Path) -> list[Path]:
-    """Writes a package that offers one definition; returns its files.
+    """Write a package that offers one definition; returns its files.
 
     Args:
         kind: `loss`, `model`, `dataset` or `metric`.
@@ -99,7 +99,7 @@ def write(kind: str, name: str, folder: Path) -> list[Path]:
 
 
 def write_experiment(name: str, path: Path) -> None:
-    """Writes an experiment to begin with.
+    """Write an experiment to begin with.
 
     Args:
         name: the experiment's.

@@ -41,7 +41,7 @@ def resolve(configured: str | None = None) -> str:
     if uri == "databricks":
         return uri
     if not uri.isprintable():
-        raise TrackingError(f"{shown!r} is no address of a store", hint=f"as in `{DEFAULT_URI}`")
+        raise TrackingError(f"{shown!r} is not an address of a store", hint=f"as in `{DEFAULT_URI}`")
     _check_form(uri, shown)
     scheme = scheme.lower()
     uri = f"{scheme}:{rest}"
@@ -63,7 +63,7 @@ def resolve(configured: str | None = None) -> str:
 
 
 def _check_form(uri: str, shown: str) -> None:
-    """Raises unless it has a scheme and `://`."""
+    """Raise unless it has a scheme and `://`."""
     scheme, colon, rest = uri.partition(":")
     if colon and rest.startswith("//") and scheme != "file":
         return
@@ -101,7 +101,7 @@ def _server(uri: str, shown: str) -> str:
 
 
 def _check_file(uri: str) -> None:
-    """Raises where the address of an SQLite store is not that of a file."""
+    """Raise where the address of an SQLite store is not that of a file."""
     rest = uri.partition("://")[2]
     name = rest.partition("?")[0]
     if name in ("", "/", "/:memory:"):
@@ -130,7 +130,7 @@ def _check_database(uri: str, shown: str) -> None:
         make_url(uri)
     except (ArgumentError, ValueError):  # whose words hold parts of the address
         raise TrackingError(
-            f"`{shown}` is no address of a database",
+            f"`{shown}` is not an address of a database",
             hint="as in `postgresql://USER@HOST:5432/DATABASE`; what is in a password besides letters and "
             "digits is written as in `%40`",
         ) from None
@@ -147,7 +147,7 @@ def without_secrets(uri: str) -> str:
 
 
 def bears_secrets(uri: str) -> bool:
-    """Whether the address has a password, or its query one; of a server, any user, who may be a token."""
+    """Return whether the address or its query has a password, or, on a server, a user or token."""
     if is_file(uri):
         return False
     match = SECRET.match(uri)
@@ -157,12 +157,12 @@ def bears_secrets(uri: str) -> bool:
 
 
 def is_server(uri: str) -> bool:
-    """Whether the store is an MLflow server, to be asked over HTTP."""
+    """Return whether the store is an MLflow server, to be asked over HTTP."""
     return uri.startswith(("http://", "https://"))
 
 
 def is_file(uri: str) -> bool:
-    """Whether the store is an SQLite file."""
+    """Return whether the store is an SQLite file."""
     return bool(re.match(r"sqlite(\+\w+)?:///", uri))
 
 

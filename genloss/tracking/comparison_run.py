@@ -63,7 +63,7 @@ def write(
     links: str,
     references: Mapping[str, float],
 ) -> bool:
-    """Says what there is to say in the comparison run of a study, and sends what there is of the report.
+    """Report what there is to say in the comparison run of a study, and send what there is of the report.
 
     Args:
         store: where it goes.
@@ -103,7 +103,7 @@ def address(folder: StudyFolder, experiment_id: str, run_id: str) -> str:
 
 
 def _ship(store: StudyContext, folder: StudyFolder, run_id: str) -> bool:
-    """Sends the git diff, the report and its plots, and keeps in mind which report MLflow has."""
+    """Send the git diff, the report and its plots, and keep in mind which report MLflow has."""
     files = [(f"{PLOTS}/{plot.name}", PLOTS) for plot in sorted((folder.path / PLOTS).glob("*.png"))]
     if (folder.path / GIT_DIFF).exists():
         files.append((GIT_DIFF, ""))
@@ -119,7 +119,7 @@ def _ship(store: StudyContext, folder: StudyFolder, run_id: str) -> bool:
 
 
 def _send(store: StudyContext, folder: StudyFolder, run_id: str, name: str, to: str) -> bool:
-    """Sends a file, if it is one and the study's own; says whether MLflow has it."""
+    """Send a file, if it is one and the study's own; return whether MLflow has it."""
     try:
         path = paths.own(folder.path, name)
     except paths.Refused as error:

@@ -53,7 +53,7 @@ class Delivery:
         self._answered = answered
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Calls until it succeeds, or fails with an error that will not pass."""
+        """Call until it succeeds, or fails with an error that will not pass."""
         wait = SHORTEST_WAIT
         while True:
             try:
@@ -70,7 +70,7 @@ class Delivery:
             wait = min(2 * wait, LONGEST_WAIT)
 
     def attempt(self, function: Callable[[], object], check: Callable[[], None]) -> Exception | None:
-        """Calls once, and again after a moment where that may help; gives the error that it ends with.
+        """Call once, and again after a moment where that may help; return the error that it ends with.
 
         For what goes elsewhere than to the store, such as files: nothing else is to wait for it.
 
@@ -100,7 +100,7 @@ class Delivery:
         params: Sequence[Param] = (),
         tags: Sequence[RunTag] = (),
     ) -> list[Rejection]:
-        """Logs to a run, in as few calls as can be, and says what MLflow did not take.
+        """Log to a run, in as few calls as can be, and report what MLflow did not take.
 
         Raises:
             RunGone: the run was deleted.
@@ -132,7 +132,7 @@ class Delivery:
         ]
 
     def is_gone(self, client: MlflowClient, run_id: str) -> bool:
-        """Whether a run was deleted."""
+        """Return whether a run was deleted."""
         try:
             return self.call(client.get_run, run_id).info.lifecycle_stage != "active"
         except MlflowException as error:
@@ -143,7 +143,7 @@ class Delivery:
 def isolate(
     items: Sequence[Item], send: Callable[[Sequence[Item]], MlflowException | None]
 ) -> list[Rejection]:
-    """Sends all items but those that are rejected, which are found by halving.
+    """Send all items but those that are rejected, which are found by halving.
 
     Args:
         items: to be sent.

@@ -192,7 +192,7 @@ class Reader:
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
-        """Says in a word that the store does not answer.
+        """Report in a word that the store does not answer.
 
         Raises:
             TrackingError: it does not.

@@ -16,7 +16,7 @@ PATHS = (
 
 
 def follow(connection: Connection, here: Path) -> None:
-    """Lets the artifacts of a store lie where they came along with it.
+    """Let the artifacts of a store lie where they came along with it.
 
     They did if the folder of an experiment is there, or if the folder that they were in is gone. Artifacts
     that were elsewhere from the beginning are left alone.

@@ -67,7 +67,7 @@ class Said:
 def write(
     client: MlflowClient, experiment_id: str, study: str, description: str, said: Said, more: str = ""
 ) -> None:
-    """Puts a study's answer and table at the top of the experiment's note.
+    """Put a study's answer and table at the top of the experiment's note.
 
     What is there of other studies goes below, as far as there is room, and what a person wrote stays.
 

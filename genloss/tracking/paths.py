@@ -46,7 +46,9 @@ def destination(name: str) -> str:
     """
     parts = PurePath(name).parts
     if name.startswith("/") or ".." in parts or not name.isprintable() or len(name) > LONGEST:
-        raise Refused(f"it is to be sent as {name[:LONGEST]!r}, which is no name among the run's artifacts")
+        raise Refused(
+            f"it is to be sent as {name[:LONGEST]!r}, which is not a name among the run's artifacts"
+        )
     return name
 
 
@@ -58,4 +60,4 @@ def _check(path: Path, folder: Path) -> None:
         with path.open("rb"):
             pass
     elif not path.is_dir():
-        raise Refused("it is no file")
+        raise Refused("it is not a file")

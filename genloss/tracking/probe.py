@@ -52,7 +52,7 @@ class Unwritable:
 
 
 def check(uri: str) -> None:
-    """Whether there is an MLflow server that lets this user in.
+    """Return whether there is an MLflow server that lets this user in.
 
     Args:
         uri: the server's address.
@@ -72,7 +72,8 @@ def check(uri: str) -> None:
         answer.raise_for_status()
     if not _content(answer).keys() <= {"experiments", "next_page_token"} or status != 200:
         raise TrackingError(
-            f"what answers at `{address.without_secrets(uri)}` is no MLflow server (HTTP status {status})",
+            f"what answers at `{address.without_secrets(uri)}` is not an MLflow server "
+            f"(HTTP status {status})",
             hint="a server behind a prefix has it in its address, as in `http://HOST/PREFIX`; so has the "
             "address of its page in a browser, up to the `#`",
         )
@@ -144,7 +145,7 @@ def _is_installed(module: str) -> bool:
 
 
 def _signs() -> bool:
-    """Whether MLflow says who asks in ways of its own, so that nobody else can ask."""
+    """Return whether MLflow says who asks in ways of its own, so that nobody else can ask."""
     given = [os.environ.get(name, "").lower() for name in SIGNED]
     return any(value not in ("", "false", "0") for value in given) or CREDENTIALS.expanduser().exists()
 
@@ -160,7 +161,7 @@ def _get(uri: str, call: str, query: dict[str, str]) -> requests.Response:
 
 
 def _content(answer: requests.Response) -> dict[str, Any]:
-    """What an answer says; something that no server of MLflow's says where it is no mapping."""
+    """What an answer says; something that no server of MLflow's says where it is not a mapping."""
     try:
         content = answer.json()
     except ValueError:

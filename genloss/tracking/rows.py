@@ -104,7 +104,7 @@ class Seen(RunState):
         return self.status != Status.RUNNING
 
     def can_be_read(self, frame: Event | Values) -> bool:
-        """Whether it is known what a frame's values are: that frame, too, may have been damaged."""
+        """Return whether it is known what a frame's values are: that frame, too, may have been damaged."""
         return isinstance(frame, Event) or frame.values.shape[1] == len(self.columns)
 
     def take(self, frame: Event | Values) -> None:

@@ -45,7 +45,7 @@ class Artifact:
         return f"{IMAGES}/{self.key.replace('/', '~')}+step+{self.step}+timestamp+{self.when}+"
 
     def is_image_in(self, names: Iterable[str]) -> bool:
-        """Whether the picture is among these; its smaller copy is written last."""
+        """Return whether the picture is among these; its smaller copy is written last."""
         return any(name.startswith(self.image) and name.endswith("+compressed.webp") for name in names)
 
 
@@ -73,7 +73,7 @@ def missing(
         try:
             there = _is_there(listing, folder, artifact)
         except Exception as error:  # the store of the artifacts may be anything, and raises what it likes
-            found[artifact.name] = f"it is not known whether MLflow has it: {store.reason(error)}"
+            found[artifact.name] = f"it is unknown whether MLflow has it: {store.reason(error)}"
             continue
         if not there:
             found[artifact.name] = UNLISTED

@@ -46,7 +46,7 @@ def free_port(wanted: int | None) -> int:
 
 @contextmanager
 def serving(uri: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs MLflow's server on loopback until the block is left; then nothing of it is left.
+    """Run MLflow's server on loopback until the block is left; then nothing of it is left.
 
     Raises:
         TrackingError: it does not come up.
@@ -79,7 +79,7 @@ def serving(uri: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _await(process: subprocess.Popen[bytes], port: int, output: Path) -> None:
-    """Waits until the server answers, and not another one that took the port while this one was starting.
+    """Wait until the server answers, and not another one that took the port while this one was starting.
 
     Which one answers is told by what ours has written. If it writes something else in its place one day, an
     answer counts that ours has outlived.
@@ -114,7 +114,7 @@ def _answers(port: int) -> bool:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends the whole process group, which may outlive its leader."""
+    """End the whole process group, which may outlive its leader."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + GRACE_SECONDS
         with suppress(ProcessLookupError, PermissionError):  # macOS: a group of zombies may not be asked

@@ -56,7 +56,7 @@ class RunShipping:
     Args:
         folder: the run's.
         store: where it goes.
-        anew: whether the run is made anew if it was deleted in MLflow.
+        anew: whether the run is created again if it was deleted in MLflow.
 
     Attributes:
         seen: what the journal says, as far as it is shipped.
@@ -95,7 +95,7 @@ class RunShipping:
         return 0 if self._given_up else max(0, size - max(self._offset, journal.HEAD.size))
 
     def due(self, *, at_once: bool) -> bool:
-        """Whether there is enough to ship, or anything if it is to be at once."""
+        """Return whether there is enough to ship, or anything if it is to be at once."""
         left = self.left()
         if not left:
             return False
@@ -103,7 +103,7 @@ class RunShipping:
         return at_once or not self._target.run_id or left >= BYTES_A_BATCH or waited
 
     def ship(self) -> bool:
-        """Ships what the journal has, or a good part of it; says whether anything was shipped."""
+        """Ship what the journal has, or a good part of it; return whether anything was shipped."""
         self._visited = time.monotonic()
         before = self._offset
         with self._lenient():
@@ -111,7 +111,7 @@ class RunShipping:
         return self._offset > before
 
     def end(self) -> None:
-        """Says in MLflow how a run ended that does not say so itself any more."""
+        """Report in MLflow how a run ended that does not say so itself any more."""
         if not self._target.run_id or self._given_up or self._closed == self.folder.path.name:
             return
         if not self.seen.ended or self._damage or self._target.is_set_aside():
@@ -121,7 +121,7 @@ class RunShipping:
 
     @contextmanager
     def _lenient(self) -> Iterator[None]:
-        """Gives the run up, not the study, if MLflow refuses it or its record cannot be read."""
+        """Return the run up, not the study, if MLflow refuses it or its record cannot be read."""
         try:
             yield
         except RecordError as error:
@@ -140,7 +140,7 @@ class RunShipping:
                 self._give_up(f"MLflow refuses run `{self._target.name}`: {error}")
 
     def _fail(self, message: str) -> None:
-        """Says in MLflow that the record cannot be read any more, where something of it was shipped."""
+        """Report in MLflow that the record cannot be read any more, where something of it was shipped."""
         cursor = Cursor.read(self.folder.shipped)
         if cursor is None or cursor.deleted or cursor.closed == self.folder.path.name:
             return
@@ -224,7 +224,7 @@ class RunShipping:
         self._log(pending, whole)
 
     def _log(self, metrics: list[Metric], whole: int) -> None:
-        """Ships a batch; `whole` is where the last frame ends that is shipped completely with it."""
+        """Ship a batch; `whole` is where the last frame ends that is shipped completely with it."""
         self._target.metrics(metrics)
         if whole > self._offset:
             self._save(whole)
@@ -239,7 +239,7 @@ class RunShipping:
             yield Metric(NON_FINITE, self.seen.non_finite, found.timestamp, found.step)
 
     def _open(self) -> bool:
-        """Finds or makes the run in MLflow, if the journal has begun."""
+        """Find or makes the run in MLflow, if the journal has begun."""
         self._journal = journal.identity(self.folder.journal) or ""
         for frame, _ in self._frames():
             when = frame.time if isinstance(frame, Event) else int(frame.timestamps[0])
@@ -280,7 +280,7 @@ class RunShipping:
         return Artifact(f"{self.folder.artifacts.name}/{run_files.JOURNAL}")
 
     def _send(self, artifact: Artifact) -> None:
-        """Sends a file; one that MLflow does not take is tried again when all else is shipped."""
+        """Send a file; one that MLflow does not take is tried again when all else is shipped."""
         if artifact == self._journal_copy:
             if not self.folder.journal.exists():
                 raise RecordError(f"`{self.folder.journal}` is missing")
@@ -296,7 +296,7 @@ class RunShipping:
             self._retried[artifact.name] = artifact
 
     def send_again(self) -> None:
-        """Tries the files once more that MLflow has not taken."""
+        """Try the files once more that MLflow has not taken."""
         if self._given_up or not self._retried:
             return
         retried, self._retried = self._retried, {}
@@ -306,7 +306,7 @@ class RunShipping:
             self._save(self._offset)
 
     def _resume(self) -> None:
-        """Takes the cursor up again, if it is of this journal and MLflow has what it says."""
+        """Take the cursor up again, if it is of this journal and MLflow has what it says."""
         if not self.folder.journal.exists():
             raise RecordError(f"`{self.folder.journal}` is missing")
         cursor = Cursor.read(self.folder.shipped)
@@ -327,7 +327,7 @@ class RunShipping:
         self._verify(run, cursor)
 
     def _verify(self, run: Run, cursor: Cursor) -> None:
-        """Goes on behind what MLflow has; begins anew where it has not got what the cursor says."""
+        """Go on behind what MLflow has; starts over where it has not got what the cursor says."""
         claim = Claim(closed=cursor.closed == self.folder.path.name)
         self.values = self._offset = self._steps = 0
         for frame, end in self._frames():

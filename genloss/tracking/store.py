@@ -39,7 +39,7 @@ from genloss.tracking import address, moved, probe
 from genloss.tracking.tags import LONGEST_EXPERIMENT_TAG, LONGEST_TAG
 
 ARTIFACTS = "mlruns"
-"""Where MLflow puts the artifacts of a store that is no server, in the working folder."""
+"""Where MLflow puts the artifacts of a store that is not a server, in the working folder."""
 
 LONGEST_REASON = 120
 """Characters."""
@@ -115,7 +115,7 @@ def find_experiment(client: MlflowClient, name: str) -> Experiment | None:
 def set_experiment_tag(
     client: MlflowClient, experiment_id: str, key: str, value: Callable[[int], str]
 ) -> None:
-    """Sets a tag of an experiment that is as long as the store takes it.
+    """Set a tag of an experiment that is as long as the store takes it.
 
     Args:
         client: of the store.
@@ -145,7 +145,7 @@ def artifacts_of(client: MlflowClient, run_id: str) -> Any:
 
 
 def check_active(client: MlflowClient, experiment: Experiment) -> None:
-    """Whether an experiment can be written to.
+    """Return whether an experiment can be written to.
 
     Raises:
         TrackingError: it was deleted.
@@ -188,7 +188,7 @@ def settle(uri: str) -> None:
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether an error may pass, by itself or by what a person does.
+    """Return whether an error may pass, by itself or by what a person does.
 
     Such are a lock, an outage, a full disk, a wrong password, an experiment that was just deleted.
     """
@@ -226,7 +226,7 @@ def reason(error: BaseException) -> str:
 
 
 def _quiet() -> None:
-    """Keeps to themselves what MLflow and alembic remark; what goes wrong is raised as well as logged."""
+    """Keep to themselves what MLflow and alembic remark; what goes wrong is raised as well as logged."""
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
@@ -246,7 +246,7 @@ def _without_user(uri: str) -> str:
 
 
 def _follow(uri: str, path: Path, *, at_once: bool) -> None:
-    """Lets what was moved with the store be found; who only reads can do without."""
+    """Let what was moved with the store be found; who only reads can do without."""
     try:
         with sqlalchemy.create_engine(uri, poolclass=NullPool).begin() as connection:
             moved.follow(connection, path.parent / ARTIFACTS)
@@ -289,7 +289,7 @@ def _create(path: Path) -> None:
 
 
 def _on_network(folder: Path) -> bool:
-    """Whether the folder lies on a network file system, where WAL is not safe; known on Linux only."""
+    """Return whether the folder lies on a network file system, where WAL is not safe; known on Linux only."""
     mounts = Path("/proc/self/mounts")
     if not mounts.exists():
         return False
@@ -304,7 +304,7 @@ def _check_schema(uri: str, shown: str) -> None:
     """MLflow itself would migrate some old stores unasked.
 
     Raises:
-        TrackingError: the store is of another MLflow, is no database, or has no driver here.
+        TrackingError: the store is of another MLflow, is not a database, or has no driver here.
     """
     try:
         engine = sqlalchemy.create_engine(uri, poolclass=NullPool)

@@ -25,7 +25,7 @@ COMPARISON, REFERENCES = "genloss.comparison", "genloss.floors"
 COMMAND = "genloss.command"
 """The shell's line that runs the whole study again; `genloss.reproduce` trains the run alone."""
 DAMAGED = ".damaged"
-"""What the study's name ends with, in MLflow, of a run that had to begin anew."""
+"""What the study's name ends with, in MLflow, of a run that had to start over."""
 
 LONGEST_TAG = 5000
 """Characters of a tag that every MLflow takes; a run's may have 8,000 where it is newer."""

@@ -51,7 +51,7 @@ class StudyContext:
         experiment_id: MLflow's.
         content: the study's study.json.
         refused: keys of metrics that MLflow refuses, with its reasons; added to.
-        tell: told what a person should know.
+        tell: told what the user should know.
     """
 
     client: MlflowClient
@@ -62,7 +62,7 @@ class StudyContext:
     tell: Callable[[str], None]
 
     def check(self) -> None:
-        """Whether the experiment is still there.
+        """Return whether the experiment is still there.
 
         Raises:
             TrackingError: it was deleted.
@@ -74,7 +74,7 @@ class StudyContext:
                 name = self.content["experiment_name"]
                 raise TrackingError(
                     f"the MLflow experiment `{name}` was deleted for good",
-                    hint=f"`genloss sync {self.content['study']}` makes it anew",
+                    hint=f"`genloss sync {self.content['study']}` makes it again",
                 ) from error
         else:
             store.check_active(self.client, found)
@@ -118,14 +118,14 @@ class Target:
         return f"{self._store.content['study']}/{self._folder.path.name}"
 
     def find_or_create(self, journal: str, when: int) -> None:
-        """Finds the run of a journal, or makes it.
+        """Find the run of a journal, or makes it.
 
         Args:
             journal: the journal's id.
             when: it began, in milliseconds since 1970.
         """
         # The study's name alone may be somebody else's too, on a server for several people; a run that began
-        # anew has a new journal.
+        # again has a new journal.
         tags = {
             "genloss.run": f"{self._store.content['study']}/{self.run.name}",
             "genloss.created": str(self._store.content["created"]),
@@ -144,7 +144,7 @@ class Target:
         self.run_id = self._delivery.call(find_or_create)
 
     def describe(self) -> None:
-        """Says what the run is."""
+        """Report what the run is."""
         self.log(
             tags={
                 **self._store.content["tags"],
@@ -171,7 +171,7 @@ class Target:
         return DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, "training")])
 
     def metrics(self, metrics: Sequence[Metric]) -> None:
-        """Logs values, but for those of keys that MLflow is known to refuse."""
+        """Log values, but for those of keys that MLflow is known to refuse."""
         refused = self._store.refused
         for key in {metric.key for metric in metrics} & refused.keys():
             self.reject(key, refused[key], pending=True)
@@ -183,7 +183,7 @@ class Target:
                 refused[key] = self._rejections.get(key, "")
 
     def log(self, *, tags: Mapping[str, str] | None = None, params: Mapping[str, str] | None = None) -> None:
-        """Logs tags and params, shortened to what MLflow takes."""
+        """Log tags and params, shortened to what MLflow takes."""
         self._log(
             tags=[RunTag(key, shortened(value, LONGEST_TAG)) for key, value in (tags or {}).items()],
             params=[
@@ -205,7 +205,7 @@ class Target:
         return rejections
 
     def reject(self, what: str, reason: str, *, pending: bool = False) -> None:
-        """Says, once, that something is not in MLflow.
+        """Report, once, that something is not in MLflow.
 
         Args:
             what: a key, or a file of the record.
@@ -222,7 +222,7 @@ class Target:
             self._tell_rejections()
 
     def accept(self, what: str) -> None:
-        """Takes back that something is not in MLflow."""
+        """Take back that something is not in MLflow."""
         was_pending, was_told = self.pending.pop(what, None), self._rejections.pop(what, None)
         if was_pending is not None or was_told is not None:
             self._tell_rejections()
@@ -236,7 +236,7 @@ class Target:
         self._delivery.log(self._client, self.run_id, tags=[RunTag(REJECTED, shortened(listed, LONGEST_TAG))])
 
     def begin_again(self) -> None:
-        """Says that the run runs; what was said of an end before is taken back, but for MLflow's end time."""
+        """Report that the run is running again, and delete what was said of its end, but for its end time."""
         run = self._delivery.call(self._client.get_run, self.run_id)
         if run.info.status == "RUNNING":
             return
@@ -256,7 +256,7 @@ class Target:
                 raise
 
     def end(self, status: Status, message: str, when: int) -> None:
-        """Says how the run ended, and when."""
+        """Report how the run ended, and when."""
         tags = {STATUS: str(status)}
         if message:
             tags[MESSAGE] = message
@@ -273,7 +273,7 @@ class Target:
         return f"{FAILED_NOTE}\n\n{fenced(message)}{self._reproduce()}"
 
     def _is_ours(self, tags: Mapping[str, str]) -> bool:
-        """Whether the run's note is the one that its failure left, and nobody has edited it."""
+        """Return whether the run's note is the one that its failure left, and nobody has edited it."""
         return MESSAGE in tags and tags.get(MLFLOW_RUN_NOTE) == self._note(tags[MESSAGE])
 
     def _reproduce(self) -> str:
@@ -283,19 +283,19 @@ class Target:
             return ""
 
     def is_set_aside(self) -> bool:
-        """Whether the run began anew in another folder."""
+        """Return whether the run started over in another folder."""
         try:
             return self._folder.path.name != self.run.name
         except RecordError:
             return False
 
     def set_aside(self) -> None:
-        """Gives the run its folder's name, and takes it out of its study, where it began anew."""
+        """Return the run its folder's name, and take it out of its study, where it started over."""
         self._delivery.call(self._client.update_run, self.run_id, name=self._folder.path.name)
         self.log(tags={"genloss.study": f"{self._store.content['study']}.damaged"})
 
     def send(self, artifact: Artifact) -> None:
-        """Logs a file of the record, or a folder; what MLflow does not take is rejected, and nothing waits.
+        """Log a file of the record, or a folder; what MLflow does not take is rejected, and nothing waits.
 
         Raises:
             RunGone: the run was deleted.
@@ -312,7 +312,7 @@ class Target:
             self.reject(artifact.name, store.reason(failure), pending=True)
 
     def _check_there(self) -> None:
-        """Whether the run can still be written to; waits where the store does not answer.
+        """Return whether the run can still be written to; waits where the store does not answer.
 
         Raises:
             RunGone: it was deleted.
@@ -350,7 +350,7 @@ def _read(path: Path) -> PIL.Image.Image:
         with PIL.Image.open(path) as file:
             return file.copy() if file.mode in ("L", "RGB", "RGBA") else file.convert("RGB")
     except (OSError, SyntaxError, PIL.Image.DecompressionBombError) as error:
-        raise Refused(f"it is no picture: {error}") from error
+        raise Refused(f"it is not a picture: {error}") from error
 
 
 def shortened(text: str, longest: int, remark: str = "") -> str:

@@ -71,9 +71,9 @@ class Tracker:
     Attributes:
         folder: the study's.
         compare: gives the comparison of a study.
-        report: told of what happens, see above.
+        report: called with what happens, see above.
         uri: the store; what the user's settings name by default, and not what the study says.
-        deleted: whether runs that were deleted in MLflow are made anew.
+        deleted: whether runs that were deleted in MLflow are created again.
     """
 
     folder: StudyFolder
@@ -87,7 +87,7 @@ class Tracker:
     _notes: int = field(default=0, init=False)
 
     def open(self) -> None:
-        """Opens the store and the experiment.
+        """Open the store and the experiment.
 
         Raises:
             TrackingError: they cannot be used.
@@ -112,7 +112,7 @@ class Tracker:
             self.report(event=Message.NOTE, text=text.split("\n", 1)[0])
 
     def ship_due(self, *, at_once: bool = False) -> bool:
-        """Ships what is due; says whether anything was.
+        """Ship what is due; return whether anything was.
 
         Raises:
             TrackingError: the experiment was deleted.
@@ -134,7 +134,7 @@ class Tracker:
         return [*self.folder.runs(), *(folder for folder in lost if not folder.journal.exists())]
 
     def finish(self, superseded: Callable[[], bool] = lambda: False) -> None:
-        """Ships the rest, says how those runs ended that did not, and writes the comparison.
+        """Ship the rest, says how those runs ended that did not, and write the comparison.
 
         Args:
             superseded: whether another tracker is to go on instead; asked now and then.
@@ -166,7 +166,7 @@ class Tracker:
             yield not run.seen.ended and run.folder.is_trained()
 
     def _conclude(self) -> bool:
-        """Writes the comparison run and the experiment's note; says whether MLflow has the report."""
+        """Write the comparison run and the experiment's note; return whether MLflow has the report."""
         folder, experiment_id, name = self.folder, self._store.experiment_id, self.folder.name
         references: Mapping[str, float] = {}
         try:
@@ -200,7 +200,7 @@ class Tracker:
             self.report(event=Message.SHIPPED, values=count[0], left=count[1])
 
     def _show(self) -> None:
-        """Writes the view anew if there are metrics or pictures that it has no charts for."""
+        """Write the view anew if there are metrics or pictures that it has no charts for."""
         keys = list(dict.fromkeys(key for run in self._runs.values() for key in run.seen.keys))
         pictures = self._pictures()
         if self._shown != (keys, pictures):
@@ -259,7 +259,7 @@ def main(arguments: list[str], compare: Callable[[StudyFolder], Comparison] | No
     study = StudyFolder(options.folder)
 
     def superseded() -> bool:
-        """Whether a launcher is at the study that did not start this tracker; it starts its own."""
+        """Return whether a launcher is at the study that did not start this tracker; it starts its own."""
         launcher = study.owner()
         return launcher is not None and launcher.process != options.parent and study.is_alive()
 
@@ -282,7 +282,7 @@ def main(arguments: list[str], compare: Callable[[StudyFolder], Comparison] | No
 
 
 def _be_nice(niceness: int) -> None:
-    """Gives way to other processes, as far as the system lets go back on that."""
+    """Return way to other processes, as far as the system lets go back on that."""
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, niceness)
     if os.getsid(0) == os.getpid():
@@ -291,7 +291,7 @@ def _be_nice(niceness: int) -> None:
 
 
 def _goes_on(seconds: float) -> bool:
-    """Waits a moment; says whether standard input is still open."""
+    """Wait a moment; return whether standard input is still open."""
     readable, _, _ = select.select([sys.stdin], [], [], seconds)
     return not readable or bool(os.read(sys.stdin.fileno(), 4096))
 
@@ -304,7 +304,7 @@ def _compare(study: StudyFolder) -> Comparison:
 
 @contextmanager
 def _alone(study: StudyFolder, report: Callable[..., None]) -> Iterator[None]:
-    """Waits until no other tracker ships this study."""
+    """Wait until no other tracker ships this study."""
     if owner.is_held(study.tracker_lock):
         report(event=Message.NOTE, text=f"another tracker still ships study `{study.name}`")
     with owner.held(study.tracker_lock, f"ships study `{study.name}`", math.inf):

@@ -43,7 +43,7 @@ class Claim:
     closed: bool = False
 
     def take(self, frame: Event | Values) -> None:
-        """Adds a frame that is shipped."""
+        """Add a frame that is shipped."""
         self.seen.take(frame)
         if isinstance(frame, Event):
             self.files += run_files.named_by(frame)

@@ -97,7 +97,7 @@ def write(
     keys: Iterable[str],
     pictures: Mapping[str, int],
 ) -> None:
-    """Writes a study's views, with charts of the metrics and pictures that are known by now.
+    """Write a study's views, with charts of the metrics and pictures that are known by now.
 
     Args:
         client: of the store.

@@ -18,7 +18,7 @@ GRACE_SECONDS = 3.0
 
 
 def main(command: list[str]) -> int:
-    """Gives the command's exit code."""
+    """Return the command's exit code."""
     if os.getpgrp() != os.getpid():
         os.setpgid(0, 0)  # what ends with it is nobody else's
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)

@@ -90,7 +90,7 @@ class Order:
         return self._permutation[number * length : min((number + 1) * length, self._whole)], place
 
     def take(self) -> None:
-        """Counts a batch as taken."""
+        """Count a batch as taken."""
         self._taken += 1
 
     def state_dict(self) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class Batches:
         self._stream = self._begin()
 
     def _is_held(self, data: Stored | Dataset[Any]) -> bool:
-        """Whether the data lives on the device whole, in the wanted precision."""
+        """Return whether the data lives on the device whole, in the wanted precision."""
         if not isinstance(data, Stored):
             return False
         first = data.read(slice(0, 1))

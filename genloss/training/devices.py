@@ -127,7 +127,7 @@ def _resolve(name: str) -> tuple[str, str]:
         device = None
     if device is None or device.type not in ("cpu", "cuda", "mps"):
         raise DeviceError(
-            f"`{name}` is no device that genloss knows",
+            f"`{name}` is not a device that genloss knows",
             hint="write `auto`, `cpu`, `cuda`, `cuda:1`, `mps` or a list of them",
             subject=name,
         )

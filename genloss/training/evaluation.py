@@ -79,7 +79,7 @@ def reference(metric: BoundMetric, data: Data, samples: int, cache: Path) -> dic
         name in {*offered, "samples"} or q.optional for name, q in metric.definition.quantities.items()
     ):
         return {}
-    # Drawn by lot: the training set may be sorted.
+    # Drawn at random: the training set may be sorted.
     order = torch.randperm(len(offered["train"]), generator=torch.Generator().manual_seed(0))
     offered["samples"] = offered["train"][order[:samples]]
     with torch.no_grad(), seeds.forked(0, CPU):
@@ -160,7 +160,7 @@ class Evaluator:
         return numbers, self._show(samples)
 
     def _show(self, samples: Tensor) -> Path | None:
-        """Writes a picture of samples, or the text of tokens."""
+        """Write a picture of samples, or the text of tokens."""
         path = self._artifacts / "samples" / f"step-{self._trainer.step:07d}"
         picture, text = path.with_suffix(".png"), path.with_suffix(".txt")
         if pictures.draw(samples, self._data.spec, picture, reference=self._reference):
@@ -194,10 +194,10 @@ def sample(
     sources: Tensor | Examples | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """Samples in chunks, so that memory does not grow with their number.
+    """Sample in chunks, so that memory does not grow with their number.
 
-    A model that carries sources to the data is given some of those, drawn by lot; each once, unless more are
-    asked for than there are. `progress` is called before each chunk.
+    A model that carries sources to the data is given some of those, drawn at random; each once, unless more
+    are asked for than there are. `progress` is called before each chunk.
     """
     carry = carrier(model)
     chunks = []

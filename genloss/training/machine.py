@@ -40,7 +40,7 @@ def _quota() -> float:
             else:
                 share = (folder / "cpu.cfs_quota_us").read_text(encoding="utf-8")
                 period = (folder / "cpu.cfs_period_us").read_text(encoding="utf-8")
-            if int(share) > 0:  # `max` is no integer, and version 1 has −1 for it
+            if int(share) > 0:  # `max` is not an integer, and version 1 has −1 for it
                 least = min(least, int(share) / int(period))
     return least
 

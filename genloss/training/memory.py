@@ -10,7 +10,7 @@ from pathlib import Path
 CLEAR = Path("/proc/self/clear_refs")
 STATUS = Path("/proc/self/status")
 RESET_PEAK = "5"
-"""What Linux wants to be written there, to begin anew with the peak of the resident memory."""
+"""What Linux wants to be written there, to start over with the peak of the resident memory."""
 
 
 class PeakMemory:
@@ -43,7 +43,7 @@ class PeakMemory:
     def read(self) -> int | None:
         """Bytes; None where it is not known.
 
-        Where the system cannot begin anew, it is not known of a run that stayed below the peak of an earlier
+        Where the system cannot start over, it is not known of a run that stayed below the peak of an earlier
         run of the same process.
         """
         if self._device.startswith("cuda") and self._began_anew:

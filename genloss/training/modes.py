@@ -17,7 +17,7 @@ class Modes:
         self._frozen = [part for part in module.modules() if not part.training]
 
     def set(self, *, training: bool) -> None:
-        """Puts the other parts into training or evaluation mode."""
+        """Put the other parts into training or evaluation mode."""
         self._module.train(training)
         for part in self._frozen:
             part.training = False

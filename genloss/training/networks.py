@@ -30,7 +30,7 @@ def networks(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def compute_in_bfloat16(model: nn.Module, device: torch.device) -> None:
-    """Lets each network compute in bfloat16 where torch.autocast does so, and give float32.
+    """Let each network compute in bfloat16 where torch.autocast does so, and give float32.
 
     All that a model and its losses make of what networks give keeps full precision: a difference of two
     logits, or a sum over a thousand pixels, has no digits to spare.
@@ -75,7 +75,7 @@ def compile_networks(model: nn.Module) -> None:
 
 @contextmanager
 def differentiated_once(model: nn.Module) -> Iterator[None]:
-    """Lets gradients by the networks' inputs be differentiated as little as torch.compile lets them.
+    """Let gradients by the networks' inputs be differentiated as little as torch.compile lets them.
 
     So what it cannot do is found without a compiler.
     """
@@ -123,7 +123,7 @@ def _once(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Says of what torch.compile cannot do that it is torch.compile which cannot.
+    """Report of what torch.compile cannot do that it is torch.compile which cannot.
 
     Raises:
         ContractError: a loss differentiates a gradient, or there is no compiler.

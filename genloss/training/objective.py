@@ -52,7 +52,7 @@ class BoundTerm:
         return self.function(**quantities, **options)
 
     def check(self, turn: Turn[Any], dtype: torch.dtype) -> None:
-        """Compares what the loss gets and gives with its annotations.
+        """Compare what the loss gets and gives with its annotations.
 
         Args:
             turn: of a first batch.
@@ -112,7 +112,7 @@ class Objective:
         return total, values
 
     def check(self, turn: Turn[Any], parameters: Sequence[Tensor], dtype: torch.dtype) -> None:
-        """Compares the first batch with all that the losses' signatures say, and looks for a gradient.
+        """Compare the first batch with all that the losses' signatures say, and look for a gradient.
 
         Raises:
             ContractError: they disagree, or no loss depends on the player's parameters.

@@ -56,7 +56,7 @@ def build(name: str, parameters: Sequence[Tensor], **options: Any) -> torch.opti
 
 
 def assign(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], *, copy: bool = False) -> None:
-    """Gives each parameter its gradient, in memory as the parameter is; copied where it is not, or if asked.
+    """Return each parameter its gradient, in memory as the parameter is; copied where it is not, or if asked.
 
     Gradients come as they were computed: that of `W.sum()` is one number with strides of 0, that of a weight
     that was permuted is permuted. Torch's fused kernels on the CPU take no notice of that.
@@ -88,7 +88,7 @@ def state_dict(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
 
 
 def load_state_dict(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Puts an optimizer where `state_dict` found another one like it.
+    """Put an optimizer where `state_dict` found another one like it.
 
     Torch gives all that it keeps of a parameter the parameter's type, even what NAdam keeps in float32.
     """
@@ -103,7 +103,7 @@ def load_state_dict(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) 
 
 @contextmanager
 def _uncompiled() -> Iterator[None]:
-    """Lets an optimizer be made without torch's compiler, which is imported only to be kept away from it."""
+    """Let an optimizer be made without torch's compiler, which is imported only to be kept away from it."""
     base = torch.optim.Optimizer
     kept = base.add_param_group
     base.add_param_group = inspect.unwrap(kept)  # type: ignore[method-assign]

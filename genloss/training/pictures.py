@@ -17,12 +17,12 @@ SMALLEST_SIDE = 40
 
 
 def shows_reference(data: DataSpec) -> bool:
-    """Whether real examples are drawn behind samples of this kind."""
+    """Return whether real examples are drawn behind samples of this kind."""
     return data.kind == "points" and data.event_shape == (2,)
 
 
 def draw(samples: Tensor, data: DataSpec, path: Path, *, reference: Tensor | None = None) -> bool:
-    """Writes a PNG of samples `[count, *event]`; says whether this kind of data can be drawn.
+    """Write a PNG of samples `[count, *event]`; return whether this kind of data can be drawn.
 
     Args:
         samples: generated examples.
@@ -61,7 +61,7 @@ def grid(images: Tensor, value_range: tuple[float, float]) -> Image.Image:
 
 
 def _scatter(samples: Tensor, reference: Tensor | None, path: Path) -> None:
-    """Samples over the data, in a frame that the data alone decide; what lies outside stands at its edge."""
+    """Sample over the data, in a frame that the data alone decide; what lies outside stands at its edge."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

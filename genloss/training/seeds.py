@@ -86,7 +86,7 @@ def state(device: torch.device) -> dict[str, Any]:
 
 
 def restore(state: Mapping[str, Any], device: torch.device) -> None:
-    """Puts the generators where they were."""
+    """Put the generators where they were."""
     torch.set_rng_state(state["torch"])
     numpy, python = state["numpy"], state["python"]
     key = numpy["state"]["key"].numpy().astype(np.uint32)

@@ -36,7 +36,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Puts back afterwards what a plugin's code has changed of the process that it is tried out in.
+    """Put back afterwards what a plugin's code has changed of the process that it is tried out in.
 
     That process is the launcher's, or a notebook's; a run's own ends with the run. Threads that live on, and
     what else no one can see, are not put back.

@@ -15,7 +15,7 @@ LONGEST = 2000
 
 
 def write(samples: Tensor, data: DataSpec, path: Path) -> bool:
-    """Writes the first samples `[count, tokens]` as text; says whether this kind of data can be read.
+    """Write the first samples `[count, tokens]` as text; return whether this kind of data can be read.
 
     Tokens are shown by the data's alphabet, and as numbers where there is none; what no page can show (a
     control character, say) is escaped.
@@ -43,7 +43,7 @@ def text(tokens: Sequence[int], alphabet: Sequence[str] | None) -> str:
     tokens = tokens[:LONGEST]
     if alphabet is None:
         return " ".join(map(str, tokens)) + rest
-    # A model may give what is no token.
+    # A model may give what is not a token.
     texts = [alphabet[token] if 0 <= token < len(alphabet) else f"<{token}>" for token in tokens]
     return "".join(map(_shown, "".join(texts))) + rest
 

@@ -41,7 +41,8 @@ from genloss.training.modes import Modes
 from genloss.training.objective import Objective
 
 NORM_EVERY = 20
-"""Steps from one recorded gradient norm to the next: it is no loss, and costs as much as a small update."""
+"""Steps from one recorded gradient norm to the next: it is not a loss, and costs as much as a small update.
+"""
 
 
 class Interrupted(GenlossError):
@@ -86,7 +87,7 @@ class Player:
         return [*terms, Column(f"{self.name}/total"), Column(f"{self.name}/gradient_norm", NORM_EVERY)]
 
     def differentiate(self, model: Model, batch: Mapping[str, Tensor], step: int) -> list[Tensor | None]:
-        """Leaves the gradient of its objective in its parameters; gives the values of `columns`."""
+        """Leave the gradient of its objective in its parameters; return the values of `columns`."""
         turn = self.turn(model, batch, self.objective.needs)
         total, values = self.objective(turn, step)
         gradients = torch.autograd.grad(total, self.parameters, allow_unused=True)
@@ -100,7 +101,7 @@ class Player:
         return [*values, total, None if step % NORM_EVERY else norm]
 
     def has_finite_gradient(self) -> bool:
-        """Whether its gradient is free of NaN and infinities; waits for the device."""
+        """Return whether its gradient is free of NaN and infinities; waits for the device."""
         finite = [p.grad.isfinite().all() for p in self.parameters if p.grad is not None]
         return not finite or bool(torch.stack(finite).all())
 
@@ -176,7 +177,7 @@ class Trainer:
         return columns
 
     def check(self) -> None:
-        """Compares a first batch with what the losses' signatures say; changes nothing.
+        """Compare a first batch with what the losses' signatures say; changes nothing.
 
         Raises:
             ContractError: they disagree.
@@ -189,12 +190,12 @@ class Trainer:
                 player.objective.check(turn, player.parameters, self.dtype)
 
     def mode(self, *, training: bool) -> None:
-        """Puts all into training or evaluation mode; what was built in the latter stays in it."""
+        """Put all into training or evaluation mode; what was built in the latter stays in it."""
         for modes in self.modes:
             modes.set(training=training)
 
     def train(self, recorder: Recorder, due: Mapping[int, Sequence[Callable[[], None]]]) -> None:
-        """Trains to the last step; `due` is what to do once so many steps are done.
+        """Train to the last step; `due` is what to do once so many steps are done.
 
         What is due at the step that it begins with is done first.
 
@@ -258,7 +259,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on where `state_dict` was taken."""
+        """Go on where `state_dict` was taken."""
         self.step = state["step"]
         for name, module in self._modules().items():
             states.load(module, state["modules"][name], self.device)

@@ -74,7 +74,7 @@ def of_parameters(model: Model) -> Iterator[Finding]:
 
 
 def _has_modes(part: nn.Module) -> bool:
-    """Whether a layer does something else in training than in evaluation."""
+    """Return whether a layer does something else in training than in evaluation."""
     return isinstance(part, _BatchNorm) or (isinstance(part, _DropoutNd) and part.p > 0)
 
 
@@ -163,7 +163,7 @@ def _clipped(player: Player, clip: float, turn: Turn[Any]) -> Iterator[Finding]:
 
 
 def mixes(turn: type[Turn[Any]], model: Model, batch: Mapping[str, Tensor], quantity: str) -> bool:
-    """Whether a gradient by an example changes as the other examples of its batch do.
+    """Return whether a gradient by an example changes as the other examples of its batch do.
 
     Where the generated examples change with them, nothing can be said. The model is in training mode, and its
     buffers are left as they were.

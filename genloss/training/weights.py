@@ -47,7 +47,7 @@ class Saved:
 
 
 def save(model: Model, run: Run, artifacts: Path, *, written_in: str, plugin: Code | None) -> list[str]:
-    """Writes what `load` needs; gives the files, relative to the artifacts.
+    """Write what `load` needs; return the files, relative to the artifacts.
 
     Args:
         model: trained.

@@ -95,7 +95,7 @@ def test_metric_baseline_and_pairs(here: Path) -> None:
     with pytest.raises(RequestError, match="there is no metric `recal`") as raised:
         genloss.compare(metric="recal")
     assert raised.value.hint == "did you mean `recall`?"
-    with pytest.raises(RequestError, match="`generator/total` is no metric: values of different losses"):
+    with pytest.raises(RequestError, match="`generator/total` is not a metric: values of different losses"):
         genloss.compare(metric="generator/total")
     with pytest.raises(RequestError, match="there is no metric `eval/recall`") as raised:
         genloss.compare(metric="eval/recall")

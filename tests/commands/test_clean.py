@@ -102,7 +102,7 @@ def test_old_studies_are_removed(genloss: Genloss) -> None:
 def test_an_age_has_a_unit(genloss: Genloss, age: str) -> None:
     said = genloss("clean", f"--older-than={age}")
     assert said.code == 2
-    assert f"`{age}` is no age, such as 12h, 30d or 8w" in said.err
+    assert f"`{age}` is not an age, such as 12h, 30d or 8w" in said.err
 
 
 @pytest.mark.parametrize(("answer", "left"), [("y\n", []), ("n\n", ["one"]), ("\n", ["one"])])

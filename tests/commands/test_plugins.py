@@ -77,7 +77,7 @@ def test_each_is_listed_with_version_hooks_and_state(genloss: Genloss, install: 
     assert table["genloss"][1] == "works"
     assert table["genloss"][3] == "ms"
     assert (
-        "\nacme-losses is broken: `genloss_loses` is no hook of genloss\n"
+        "\nacme-losses is broken: `genloss_loses` is not a hook of genloss\n"
         "  hint: did you mean `genloss_losses`?\n"
     ) in said.out
     assert "\nloud-losses printed `hello` while it was loaded\n" in said.out

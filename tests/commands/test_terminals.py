@@ -31,12 +31,12 @@ def test_a_log_may_be_coloured_and_is_no_terminal(
     monkeypatch.setenv(name, "1")
     monkeypatch.setenv("TERM", "xterm")
     assert not isinstance(for_terminal(), LiveDisplay)
-    with stderr().status("drawn anew"):
+    with stderr().status("drawn again"):
         pass
     stderr().print("said", style="bold")
     stdout().print("said", style="bold")
     out, err = capsys.readouterr()
-    assert "drawn anew" not in err
+    assert "drawn again" not in err
     assert out == err
     assert "\x1b[1msaid" in out
     assert "\r" not in err

@@ -49,7 +49,7 @@ def test_each_way_in_which_a_run_did_not_finish_is_told(tmp_path: Path) -> None:
     assert (runs[1].message, runs[1].hint) == ("planted", "do something")
     assert runs[2].message == "the worker died without reporting a status"
     assert "is damaged at byte" in runs[3].message
-    assert runs[3].hint == "`genloss resume` trains it anew"
+    assert runs[3].hint == "`genloss resume` trains it from scratch"
     assert (runs[4].metrics, runs[4].cost.steps) == ({}, 0)
 
 

@@ -167,7 +167,7 @@ def test_beside_a_search_other_objectives_are_compared() -> None:
     assert "`d`" in answer[0]
     assert "of `a` is trial 0" in answer[2]
     alone = search(plain[0], trial("a", 0, 3.0)).answer()
-    assert "the only objective that is no trial of a search" in alone[1]
+    assert "the only objective that is not a trial of a search" in alone[1]
     assert "of `a` is trial 0" in alone[2]
 
 

@@ -132,12 +132,14 @@ class TestAnExample:
     def test_asks_for_dimensions_alone(self) -> None:
         def example(height: int = 2) -> Mapping[str, Any]: ...
 
-        with pytest.raises(Nonconformity, match=r"asks for `height`, which is no dimension of it") as caught:
+        with pytest.raises(
+            Nonconformity, match=r"asks for `height`, which is not a dimension of it"
+        ) as caught:
             drawn(self.loss, example=example)
         assert caught.value.hint == "its quantities have the dimensions *event, batch"
 
     def test_draws_quantities_alone(self) -> None:
-        with pytest.raises(Nonconformity, match=r"draws `y`, which is no quantity of it"):
+        with pytest.raises(Nonconformity, match=r"draws `y`, which is not a quantity of it"):
             drawn(self.loss, example=lambda: {"y": torch.zeros(1)})
 
 

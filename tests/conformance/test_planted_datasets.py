@@ -167,7 +167,7 @@ class TestAnExample:
 
     def test_gives_options_that_there_are(self) -> None:
         definition = self.reader(example=lambda folder: {**self.write(folder), "paths": 1})
-        assert "gives `paths`, which is no option" in caught(definition, "loads")
+        assert "gives `paths`, which is not an option" in caught(definition, "loads")
 
     def test_its_folder_is_deleted_with_the_checks(self) -> None:
         seen = []

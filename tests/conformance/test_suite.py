@@ -129,7 +129,7 @@ class TestTheChecks:
         assert checks(documented(quartic_error, unavailable="needs torch 9")) == []
 
     def test_of_something_else(self) -> None:
-        with pytest.raises(DefinitionError, match="is no loss, model, dataset or metric of genloss"):
+        with pytest.raises(DefinitionError, match="is not a loss, model, dataset or metric of genloss"):
             checks(quartic_error)  # type: ignore[arg-type]
 
 

@@ -142,7 +142,9 @@ class TestDigest:
         items = Items()
         assert data(train=items, digest="v1").digest == "v1"
         for part in ("train", "held_out"):
-            with pytest.raises(DefinitionError, match="a dataset that is no tensor must give its `digest`"):
+            with pytest.raises(
+                DefinitionError, match="a dataset that is not a tensor must give its `digest`"
+            ):
                 data(**{part: items})
 
 
@@ -171,7 +173,7 @@ class TestDefinition:
         with pytest.raises(DefinitionError) as caught:
             genloss.dataset(broken)
         assert str(caught.value) == (
-            "`noise` of dataset `broken` is no keyword-only parameter, so no YAML can set it\n"
+            "`noise` of dataset `broken` is not a keyword-only parameter, so no YAML can set it\n"
             "hint: options stand after `*`"
         )
 

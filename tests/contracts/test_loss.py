@@ -318,7 +318,7 @@ class TestAModule:
 
             def forward(self, x: Image) -> PerExample: ...
 
-        self.refuse(Broken, "`scale` of loss `broken` is no keyword-only parameter, so no YAML can set it")
+        self.refuse(Broken, "`scale` of loss `broken` is not a keyword-only parameter, so no YAML can set it")
 
     def test_has_no_option_that_every_term_has(self):
         class Broken(nn.Module):

@@ -197,7 +197,7 @@ class TestDefinition:
 
     @pytest.mark.parametrize("item", [nn.Linear, Linear(SPEC, hidden=()), "linear"])
     def test_is_made_of_a_model_class_only(self, item):
-        with pytest.raises(DefinitionError, match=r"is no subclass of `genloss\.Model`"):
+        with pytest.raises(DefinitionError, match=r"is not a subclass of `genloss\.Model`"):
             ModelDefinition(item)
 
     @pytest.mark.parametrize("name", ["my model", "a/b", ""])
@@ -216,7 +216,7 @@ class TestDefinition:
         with pytest.raises(DefinitionError) as caught:
             ModelDefinition(Broken)
         assert str(caught.value) == (
-            "`width` of model `broken` is no keyword-only parameter, so no YAML can set it\n"
+            "`width` of model `broken` is not a keyword-only parameter, so no YAML can set it\n"
             "hint: options stand after `*`"
         )
 

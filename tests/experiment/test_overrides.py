@@ -141,7 +141,7 @@ def test_what_is_set_is_named_as_its_own_place() -> None:
         ("a..b=5", "expected `key.path=VALUE`, got `a..b=5`", "as in `--set training.steps=50`"),
         (
             "a=[",
-            "this is no valid YAML: expected the node content, but found '<stream end>'",
+            "this is not valid YAML: expected the node content, but found '<stream end>'",
             "the mistake may stand in the line before",
         ),
         ("a=!!python/name:x", "the tag `!!python/name:x` is not read here", None),

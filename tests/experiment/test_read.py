@@ -499,7 +499,7 @@ def test_a_mistake_in_an_override_names_it(refused: Callable[..., str], override
             "write it without quotes: `compile: true`",
         ),
         (SMALL.replace("steps: 10", "steps: 10, ema: -1"), "as in `ema: 0.999`"),
-        (SMALL.replace("small", "a/../b c"), "it names a folder, so it is no path; `a-..-b-c` would do"),
+        (SMALL.replace("small", "a/../b c"), "it names a folder, so it is not a path; `a-..-b-c` would do"),
         (SMALL.replace("push", "{push: , every: 3}"), "options stand under the name: `push: {every: …}`"),
         (
             SMALL.replace("push", "{push: , pull: }"),

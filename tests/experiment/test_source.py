@@ -130,9 +130,9 @@ def test_aliases_share_values() -> None:
         ("a: 1\x07\n", "the character U+0007 cannot stand in YAML", 1, 5),
         ("b: 1\na: x\x00\n", "the character U+0000 cannot stand in YAML", 2, 5),
         ('a: "\\ud800"\n', "the text holds half of a surrogate pair", 1, 4),
-        ('a: "\\UFFFFFFFF"\n', "this is no valid YAML", 1, 7),
-        ('a: "\\q"\n', "this is no valid YAML", 1, 6),
-        (f"%YAML {'1' * 5000}.0\n---\na: 1\n", "this is no valid YAML", 1, 7),
+        ('a: "\\UFFFFFFFF"\n', "this is not valid YAML", 1, 7),
+        ('a: "\\q"\n', "this is not valid YAML", 1, 6),
+        (f"%YAML {'1' * 5000}.0\n---\na: 1\n", "this is not valid YAML", 1, 7),
         ("{a: 1}}\n", "expected the end of the experiment", 1, 7),
     ],
 )
@@ -233,7 +233,7 @@ def test_a_missing_file_names_its_neighbours(tmp_path: Path, monkeypatch: pytest
             from_file(name)
         assert caught.value.hint == hint
     with pytest.raises(
-        ExperimentError, match=r"`experiments` is no file\nhint: there is `experiments/gan\.yaml`"
+        ExperimentError, match=r"`experiments` is not a file\nhint: there is `experiments/gan\.yaml`"
     ):
         from_file("experiments")
 

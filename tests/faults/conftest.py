@@ -139,7 +139,7 @@ DAMAGES: Mapping[str, Callable[[RunFolder], None]] = {
     "journal_gone": damages.journal_gone,
 }
 ANEW = ("journal_short", "journal_flipped", "journal_pickle", "journal_empty", "journal_gone")
-"""Damages after which a run begins anew."""
+"""Damages after which a run starts over."""
 
 
 @pytest.fixture(scope="session")

@@ -45,9 +45,9 @@ Fault = Literal[
     "small",
     "fill",
 ]
-"""What a loss does wrong. `zero` is no mistake: it is a value without a gradient to go by. `full` takes all
-room that this process has on the disk; `small`, for ten steps, so much that it can write no file of `SMALL`
-bytes; `fill` all room that there is, in a file.
+"""What a loss does wrong. `zero` is not a mistake: it is a value without a gradient to go by. `full` takes
+all room that this process has on the disk; `small`, for ten steps, so much that it can write no file of
+`SMALL` bytes; `fill` all room that there is, in a file.
 """
 
 SMALL = 8192

@@ -28,7 +28,7 @@ REASONS = {
     "checkpoint_empty": "step-000000020.pt: its digest is another",
     "checkpoint_newer": "step-000000020.pt: its format is 2, and this genloss reads 1",
     "checkpoint_undigested": "step-000000020.pt: it has no digest",
-    "checkpoint_pickle": "step-000000015.pt: it is no file of tensors",
+    "checkpoint_pickle": "step-000000015.pt: it is not a file of tensors",
     "checkpoints_damaged": "step-000000015.pt: its digest is another",
 }
 every_damage = pytest.mark.parametrize("damage", GOES_ON_FROM)

@@ -1,7 +1,7 @@
 """Journals that are torn, changed, emptied or gone.
 
 What a crash tears off at the end is computed again. A journal that cannot be what was written is set aside,
-and its run begins anew, as a run of its own in MLflow; what can be read of the old one is told.
+and its run starts over, as a run of its own in MLflow; what can be read of the old one is told.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def test_a_run_that_begins_anew_is_another_one_in_mlflow(resumed: Resumed, damag
     ended = {"KILLED": 1} if damage == "journal_short" else {"FAILED": 1}
     assert support.statuses(resumed.here, aside.name) == (ended if anew else {})
     assert aside.exists() == anew
-    told = f"it begins anew, and what is left of it is in `{aside.relative_to(resumed.here)}`"
+    told = f"it starts over, and what is left of it is in `{aside.relative_to(resumed.here)}`"
     assert (told in resumed.done.err) == anew
 
 
 def test_what_can_be_read_of_a_changed_journal_is_told(resumed: Resumed) -> None:
-    told = "the values of the steps 5 to 20 can be read; it begins anew, and what is left of it is in"
+    told = "the values of the steps 5 to 20 can be read; it starts over, and what is left of it is in"
     assert told in resumed.done.err
     left = resumed.study.path / "journal_flipped-0.damaged-1" / "journal"
     assert journal.readable_steps(left) == [range(5, 21)]

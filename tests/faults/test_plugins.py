@@ -147,7 +147,7 @@ HOOK = "import genloss\n\n@genloss.hookimpl\ndef genloss_losses():\n"
         f"{HOOK}    raise ZeroDivisionError('planted')\n",
         f"{HOOK}    yield 3\n",
     ],
-    ids=["raises", "misses a module", "is no Python", "exits", "raises in a hook", "offers no loss"],
+    ids=["raises", "misses a module", "is not a Python", "exits", "raises in a hook", "offers no loss"],
 )
 def test_a_plugin_that_cannot_be_loaded_is_refused_by_name(
     genloss: Callable[..., Said], here: Path, source: str
@@ -162,7 +162,7 @@ def test_a_plugin_that_cannot_be_loaded_is_refused_by_name(
 
 @pytest.mark.slow
 def test_a_plugin_that_breaks_after_it_was_planned_fails_the_runs(here: Path) -> None:
-    """Each worker imports it anew."""
+    """Each worker imports it again."""
     Path("import-fails-in-workers").touch()
     done = support.genloss("run", support.write(experiment({"mine": objective()}, seeds=2)))
     assert done.code == 1

@@ -271,7 +271,7 @@ def test_a_run_json_that_says_nothing_is_written_again(here: Path) -> None:
 def test_a_study_json_that_names_a_run_elsewhere(here: Path) -> None:
     folder = prepared(experiment("none", steps=4))
     folder.study.write_text(folder.study.read_text().replace('"name": "none-0"', '"name": "../../../none-0"'))
-    with pytest.raises(RecordError, match="which is no name of a folder in it"):
+    with pytest.raises(RecordError, match="which is not a name of a folder in it"):
         genloss.resume()
     assert not (here.parent / "none-0").exists()
 
@@ -303,7 +303,7 @@ def test_another_study_does_not_stumble_over_a_damaged_one(here: Path) -> None:
     folder.lock.write_text(json.dumps(asdict(owner.this_process())))
     said: list[str] = []
     recovery.tell_crashed(said.append)
-    assert said == ["`.genloss/faults-1/study.json` cannot be read: it is no mapping"]
+    assert said == ["`.genloss/faults-1/study.json` cannot be read: it is not a mapping"]
 
 
 def test_a_study_of_another_folder_is_resumed_there(here: Path) -> None:
@@ -338,7 +338,7 @@ def test_runs_whose_journal_is_damaged_or_missing_begin_anew(here: Path) -> None
     assert after.exit_code == 0, after.runs
     assert (weights(flipped), weights(missing)) == digests
     assert re.search(r"the journal `.*none-0/journal` is damaged at byte \d+; ", notes.said[0])
-    assert notes.said[1].startswith("the journal of `slow-0` is missing; it begins anew")
+    assert notes.said[1].startswith("the journal of `slow-0` is missing; it starts over")
     aside = {path.name for path in before.folder.glob("*.damaged-1")}
     assert aside == {"none-0.damaged-1", "slow-0.damaged-1"}
     assert status(here) == {

@@ -222,7 +222,7 @@ def test_an_interrupted_search_ends_as_if_it_had_not_been(here: Path, done: tupl
     assert all(after.values())
     assert events(folder.run("slow,trial=0-0"), "start")[1]["resumed_from"] >= 20
     assert [run.status for run in second.runs] == ["FINISHED"] * 3
-    assert genloss.resume().exit_code == 0  # nothing is left, and nothing is begun anew
+    assert genloss.resume().exit_code == 0  # nothing is left, and nothing is started over
     assert points(folder) == after
 
 

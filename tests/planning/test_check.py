@@ -397,13 +397,13 @@ def test_an_optimizer_of_a_player_without_a_name_is_that_of_all_with_arguments_o
         (
             "devices: cpu",
             "devices: cpuu",
-            "`cpuu` is no device that genloss knows\n  --> toys.yaml:17:10\n"
+            "`cpuu` is not a device that genloss knows\n  --> toys.yaml:17:10\n"
             "hint: write `auto`, `cpu`, `cuda`, `cuda:1`, `mps` or a list of them",
         ),
         (
             "devices: cpu",
             "devices: [cpu, tpu]",
-            "`tpu` is no device that genloss knows\n  --> toys.yaml:17:16\n"
+            "`tpu` is not a device that genloss knows\n  --> toys.yaml:17:16\n"
             "hint: write `auto`, `cpu`, `cuda`, `cuda:1`, `mps` or a list of them",
         ),
     ],
@@ -427,7 +427,7 @@ def test_a_mistake_is_told_with_its_place(
             "objectives.first.with.training.batch_size=99",
             "a batch has 99 examples, and the training set only 64",
         ),
-        ("devices=tpu", "`tpu` is no device that genloss knows"),
+        ("devices=tpu", "`tpu` is not a device that genloss knows"),
         ("data=nodata", "no plugin offers a dataset named `nodata`"),
     ],
 )

@@ -169,7 +169,7 @@ def test_a_missing_file_of_data() -> None:
 
 def test_a_device_that_does_not_exist() -> None:
     assert wrong("seeds: [0, 1, 2]", "seeds: [0, 1, 2]\ndevices: [cpu, gpu]") == (
-        "`gpu` is no device that genloss knows\n"
+        "`gpu` is not a device that genloss knows\n"
         "  --> gan.yaml:16:16\n"
         "hint: write `auto`, `cpu`, `cuda`, `cuda:1`, `mps` or a list of them"
     )
@@ -204,7 +204,7 @@ def test_a_name_with_a_path_in_it() -> None:
         "`name`: expected a name of at most 100 letters, digits, `.`, `_` and `-` that begins with a letter "
         "or digit, got `../../gan-losses`\n"
         "  --> gan.yaml:1:7\n"
-        "hint: it names a folder, so it is no path; `gan-losses` would do"
+        "hint: it names a folder, so it is not a path; `gan-losses` would do"
     )
 
 
@@ -213,7 +213,7 @@ def test_an_objective_with_a_path_in_its_name() -> None:
         "`objectives`: expected a name of at most 100 letters, digits, `.`, `_` and `-` that begins with a "
         "letter or digit, got `/etc/wgan`\n"
         "  --> gan.yaml:8:3\n"
-        "hint: it names a folder, so it is no path; `etc-wgan` would do"
+        "hint: it names a folder, so it is not a path; `etc-wgan` would do"
     )
 
 

@@ -87,7 +87,7 @@ class TestStudyFolder:
     def test_no_run_lies_elsewhere(self, tmp_path, name):
         folder = StudyFolder.create("gan", tmp_path)
         folder.write({"runs": [{"name": name}]})
-        with pytest.raises(RecordError, match="which is no name of a folder in it"):
+        with pytest.raises(RecordError, match="which is not a name of a folder in it"):
             folder.unfinished()
 
     def test_has_the_runs_that_have_begun(self, tmp_path):

@@ -73,5 +73,5 @@ def test_what_is_damaged_is_left_out_and_told(path):
 
 def test_another_file_is_refused(tmp_path):
     (tmp_path / "other").write_bytes(b"something else entirely")
-    with pytest.raises(RecordError, match="is no journal"):
+    with pytest.raises(RecordError, match="is not a journal"):
         read_history(tmp_path / "other")

@@ -322,9 +322,9 @@ class TestDamaged:
     )
     def test_a_file_of_another_kind_is_left_as_it_is(self, path, content):
         path.write_bytes(content)
-        with pytest.raises(RecordError, match="is no journal of this version of genloss"):
+        with pytest.raises(RecordError, match="is not a journal of this version of genloss"):
             list(read(path))
-        with pytest.raises(RecordError, match="is no journal of this version of genloss"):
+        with pytest.raises(RecordError, match="is not a journal of this version of genloss"):
             Journal(path)
         assert path.read_bytes() == content
 

@@ -46,7 +46,7 @@ class TestBroken:
 
     def test_the_warning_ends_with_the_hint(self, install):
         install("acme-losses", BROKEN["misspelt hook"][0])
-        with pytest.warns(PluginWarning, match="is no hook of genloss; did you mean `genloss_losses`\\?$"):
+        with pytest.warns(PluginWarning, match="is not a hook of genloss; did you mean `genloss_losses`\\?$"):
             genloss.catalogue()
 
     def test_it_is_a_warning_once(self, install):
@@ -77,7 +77,7 @@ class TestBroken:
             losses["acme-losses:negated"]
         assert caught.value.message == (
             "the loss `acme-losses:negated` needs the plugin `acme-losses 2.3`, which could not be loaded: "
-            "`genloss_loses` is no hook of genloss"
+            "`genloss_loses` is not a hook of genloss"
         )
         assert caught.value.hint == "did you mean `genloss_losses`?"
 

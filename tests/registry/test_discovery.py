@@ -112,7 +112,7 @@ class TestBroken:
                 "an option is a number, a text, true or false, a `Literal`, a path, or a list of such",
             ),
             (
-                "model whose name is no identifier",
+                "model whose name is not an identifier",
                 "a name has letters, digits and `_`, and begins with no digit",
             ),
             ("loss in place of a model", None),

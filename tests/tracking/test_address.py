@@ -1,4 +1,4 @@
-"""An address is understood, or refused with the right form; and what is shown of it is no secret."""
+"""An address is understood, or refused with the right form; and what is shown of it is not a secret."""
 
 from __future__ import annotations
 

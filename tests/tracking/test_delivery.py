@@ -1,4 +1,4 @@
-"""What MLflow rejects is found by itself; what is no rejection drops nothing."""
+"""What MLflow rejects is found by itself; what is not a rejection drops nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What answers at an address, and is no MLflow server or lets nobody in, is said in its own words."""
+"""What answers at an address, and is not an MLflow server or lets nobody in, is said in its own words."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_what_is_no_mlflow_server_is_said_at_once(
     uri = serve(lambda _: (status, content))
     with pytest.raises(TrackingError) as caught:
         Delivery(lambda why: pytest.fail(why)).call(store.connect, uri)
-    assert caught.value.message == f"what answers at `{uri}` is no MLflow server (HTTP status {status})"
+    assert caught.value.message == f"what answers at `{uri}` is not an MLflow server (HTTP status {status})"
     assert "`http://HOST/PREFIX`" in str(caught.value.hint)
 
 
@@ -102,7 +102,7 @@ def test_a_plan_says_where_artifacts_cannot_go(
     refused = serve(lambda _: (403, ""))
     (remark,) = plan(experiment("none", tracking={"uri": refused})).remarks
     assert remark.message.startswith(f"the MLflow server `{refused}` refuses this user (HTTP status 403)")
-    with pytest.raises(ExperimentError, match="is no MLflow server"):
+    with pytest.raises(ExperimentError, match="is not an MLflow server"):
         plan(experiment("none", tracking={"uri": f"{serve(lambda _: (404, ''))}/prefix"}))
 
 

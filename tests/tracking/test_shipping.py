@@ -191,7 +191,7 @@ def test_values_whose_columns_are_lost_are_not_guessed(shipped: Shipped) -> None
 
 
 def set_aside(shipped: Shipped) -> RunFolder:
-    """Does what a launcher does with a run that has to begin anew."""
+    """Does what a launcher does with a run that has to start over."""
     aside = RunFolder(shipped.folder.path.with_name(f"{shipped.folder.path.name}.damaged-1"))
     shipped.folder.path.rename(aside.path)
     shipped.folder.artifacts.mkdir(parents=True)

@@ -175,7 +175,7 @@ def test_files_outside_of_the_record_are_not_sent(shipped: Shipped, tmp_path: Pa
     assert len([said for said in shipped.notes() if "MLflow did not take `" in said]) == len(wrong) + 1
     said = shipped.tags()["genloss.rejected"]
     assert "artifacts/link.txt: it lies outside of the run's folder" in said
-    assert "artifacts/pipe: it is no file" in said
+    assert "artifacts/pipe: it is not a file" in said
 
 
 def test_a_file_that_is_missing_or_no_picture_is_told_and_nothing_else_is_lost(shipped: Shipped) -> None:

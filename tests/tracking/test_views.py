@@ -101,7 +101,7 @@ def test_what_decides_comes_first_and_each_metric_has_its_place() -> None:
     assert len({chart["uuid"] for chart in charts}) == len(charts)
     # Without the number the front end smooths the lines.
     assert all(chart["lineSmoothness"] == 0 for chart in charts if chart["type"] == "LINE")
-    # What a run has but one of is no line.
+    # What a run has but one of is not a line.
     assert {chart["type"] for chart in charts if chart.get("metricKey", "").startswith("cost/")} == {"BAR"}
 
 

@@ -73,7 +73,7 @@ class TestNames:
         machine(gpus=2, mps=True)
         with pytest.raises(DeviceError) as caught:
             choose(["cpu", name], runs=1)
-        assert caught.value.message == f"`{name}` is no device that genloss knows"
+        assert caught.value.message == f"`{name}` is not a device that genloss knows"
         assert caught.value.hint == "write `auto`, `cpu`, `cuda`, `cuda:1`, `mps` or a list of them"
 
     @pytest.mark.parametrize(("name", "gpus"), [("cuda", 0), ("cuda:0", 0), ("cuda:1", 1), ("cuda:99", 8)])

@@ -135,7 +135,7 @@ def test_a_model_that_carries_sources_gets_each_of_them_once_before_any_twice() 
     assert model.largest <= 1024
     few = sample(model, 100, sources)
     assert len(few.unique()) == 100
-    assert few.max() > 1500, "drawn by lot, not the first ones"
+    assert few.max() > 1500, "drawn at random, not the first ones"
     assert torch.equal(sample(model, 3000, sources).unique(return_counts=True)[1], torch.full((1500,), 2))
 
 

@@ -208,7 +208,7 @@ def test_it_is_the_same_to_the_last_bit(training: dict[str, Any], tmp_path: Path
 
 
 def test_it_is_the_same_where_it_was_interrupted(tmp_path: Path) -> None:
-    """Then it stops at any step, and training has not begun anew when it goes on."""
+    """Then it stops at any step, and training has not started over when it goes on."""
     whole = restless()
     expected = train(whole).values
     seen = []

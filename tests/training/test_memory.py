@@ -21,7 +21,7 @@ def take(size: int) -> None:
             held[page] = 1
 
 
-@pytest.mark.skipif(not memory.CLEAR.exists(), reason="only Linux begins anew with the peak of a process")
+@pytest.mark.skipif(not memory.CLEAR.exists(), reason="only Linux starts over with the peak of a process")
 def test_what_an_earlier_run_of_the_process_took_does_not_count() -> None:
     first = PeakMemory("cpu")
     take(4 * BIG)

@@ -33,7 +33,7 @@ def render(comparison: Comparison, artifacts: Artifacts) -> str:
 
 
 def write(comparison: Comparison, artifacts: Artifacts, folder: Path) -> Path:
-    """Writes the page and, beside it, its plots as PNG files; gives the page's path.
+    """Write the page and, beside it, its plots as PNG files; return the page's path.
 
     Args:
         comparison: what it reports.

@@ -34,7 +34,7 @@ class Axes:
 
 
 def framed(drawing: Drawing, x: Scale, y: Scale, *, x_label: str = "", y_label: str = "") -> Axes:
-    """Draws a grid with ticks on both axes; the y label stands above its axis, where it needs no turning."""
+    """Draw a grid with ticks on both axes; the y label stands above its axis, where it needs no turning."""
     ticks = [(value, tick(value)) for value in y.ticks(max(3, int(drawing.height / 40)))]
     widest = max((len(text) for _, text in ticks), default=1)
     box = Box(14 + 6.7 * widest, 24 if y_label else 10, drawing.width - 12, drawing.height - 38)
@@ -53,7 +53,7 @@ def framed(drawing: Drawing, x: Scale, y: Scale, *, x_label: str = "", y_label: 
 
 
 def across(drawing: Drawing, axes: Axes, label: str) -> None:
-    """Draws the x axis below, with its ticks and label."""
+    """Draw the x axis below, with its ticks and label."""
     box = axes.box
     drawing.line(box.left, box.bottom, box.right, box.bottom, MUTED, width=1.0)
     last = -1e9

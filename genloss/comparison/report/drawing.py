@@ -153,7 +153,7 @@ def fitted(text: str, width: float, size: float = 12.0) -> str:
 
 
 def symbol_points(mark: Symbol) -> npt.NDArray[np.float64]:
-    """The outline `[corners, 2]` of a symbol that is no circle."""
+    """The outline `[corners, 2]` of a symbol that is not a circle."""
     r = mark.size / 2
     q = 0.36 * r
     plus = np.array(

@@ -1,4 +1,4 @@
-"""A metric's interval of each objective, and the differences to the baseline: a row an objective."""
+"""A metric's interval of each objective, and the differences to the baseline: one row per objective."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _rows(label: str, count: int, scale: Scale, below: str) -> tuple[Drawing, Ax
 
 
 def _labelled(drawing: Drawing, axes: Axes, index: int, name: str, said: str, *, bold: bool) -> float:
-    """Writes a row's name and number above its line, and gives the line's place."""
+    """Write a row's name and number above its line, and return the line's place."""
     top = axes.box.top + ROW * index
     room = WIDTH - 24 - 6.8 * len(said)
     drawing.add(Text(4, top + 12, fitted(name, room, 12), 12, bold=bold, halo=True, title=name))

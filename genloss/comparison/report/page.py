@@ -38,7 +38,7 @@ class Plots:
 
 @dataclass(frozen=True)
 class LossPlots:
-    """The losses of one objective, a plot a player with its legend."""
+    """The losses of one objective, one plot per player with its legend."""
 
     objective: str
     plots: Sequence[tuple[Losses, Sequence[cells.Key]]]

@@ -42,7 +42,7 @@ LARGEST = 12_000
 
 
 def save(placed: Sequence[tuple[float, float, Drawing]], path: File) -> None:
-    """Writes drawings, each in its place, as one picture."""
+    """Write drawings, each in its place, as one picture."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.transforms import Affine2D

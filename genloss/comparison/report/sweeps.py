@@ -44,7 +44,7 @@ class Sweep:
         return sorted(distinct) if _numeric(distinct) else distinct
 
     def is_grid(self) -> bool:
-        """Whether there are two paths, and each pair of their values is a point."""
+        """Return whether there are two paths, and each pair of their values is a point."""
         if len(self.paths) != 2:
             return False
         sides = [len(self.values(path)) for path in self.paths]
@@ -132,7 +132,7 @@ def _against(comparison: Comparison, sweep: Sweep, metric: str, path: str) -> Dr
 
 
 def _reference(comparison: Comparison, sweep: Sweep, metric: str) -> float:
-    """The baseline's mean, where it is no point of the sweep; a search has none."""
+    """The baseline's mean, where it is not a point of the sweep; a search has none."""
     points = {objective for found in sweep.bases.values() for objective in found}
     if comparison.is_search or comparison.baseline in points:
         return math.nan

@@ -171,7 +171,7 @@ def summed_dimension(loss: Loss[Any]) -> str | None:
 
 
 def close(got: Tensor, expected: Tensor) -> bool:
-    """Whether two values are equal but for rounding in float64."""
+    """Return whether two values are equal but for rounding in float64."""
     if got.shape != expected.shape:
         return False
     scale = max(1.0, float(expected.detach().abs().max())) if expected.numel() else 1.0

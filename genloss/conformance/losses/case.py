@@ -111,7 +111,7 @@ class Case:
         return value.detach(), {name: [next(found) for _ in items] for name, items in wanted.items() if items}
 
     def fail(self, message: str, *, hint: str | None = None) -> NoReturn:
-        """Raises Nonconformity, which names the case."""
+        """Raise Nonconformity, which names the case."""
         raise Nonconformity(f"{self}: {message}", hint=hint)
 
 

@@ -126,7 +126,7 @@ def _spellings(option: Option) -> list[str]:
 
 
 def _says_default(text: str, option: Option) -> bool:
-    """Whether it says `default 1.0`, `default: 1.0`, `1.0 by default`, or has `(1.0)`."""
+    """Return whether it says `default 1.0`, `default: 1.0`, `1.0 by default`, or has `(1.0)`."""
     value = r"[`\"]?(\[.*?\]|\(.*?\)|[\w.+-]*\w)[`\"]?"
     forms = (rf"[Dd]efault:? (?:is )?{value}", rf"{value} by default", rf"\({value}\)")
     return any(_is_default(said, option) for form in forms for said in re.findall(form, text))

@@ -36,7 +36,7 @@ class Domain:
 
     Attributes:
         lower, upper: bounds, where there are some.
-        lower_open, upper_open: whether the bound itself is no value.
+        lower_open, upper_open: whether the bound itself is not a value.
     """
 
     lower: float | None = None
@@ -95,13 +95,13 @@ def array(quantity: Quantity) -> Any:
 
 
 def dimensions(quantity: Quantity) -> list[str]:
-    """The names of its dimensions, in order; none where it is no tensor."""
+    """The names of its dimensions, in order; none where it is not a tensor."""
     annotation = array(quantity)
     return [] if annotation is None else [_name(dimension) for dimension in annotation.dim_str.split()]
 
 
 def is_batched(quantity: Quantity) -> bool:
-    """Whether its first dimension is the batch."""
+    """Return whether its first dimension is the batch."""
     return dimensions(quantity)[:1] == ["batch"]
 
 
@@ -111,7 +111,7 @@ def is_floating(quantity: Quantity) -> bool:
 
 
 def alike(a: Quantity, b: Quantity) -> bool:
-    """Whether two tensors have the same dimensions and domain, so that they may be equal."""
+    """Return whether two tensors have the same dimensions and domain, so that they may be equal."""
     return dimensions(a) == dimensions(b) and split(a.annotation)[1] == split(b.annotation)[1]
 
 
@@ -183,14 +183,14 @@ def example(loss: Loss[Any], sizes: Sizes) -> dict[str, Any]:
             asked[name] = sizes[name][0]  # type: ignore[assignment]
         else:
             raise Nonconformity(
-                f"the `example` of loss `{loss.name}` asks for `{name}`, which is no dimension of it",
+                f"the `example` of loss `{loss.name}` asks for `{name}`, which is not a dimension of it",
                 hint=f"its quantities have the dimensions {', '.join(sorted(sizes))}",
             )
     drawn = dict(loss.example(**asked))
     for name in drawn:
         if name not in loss.quantities:
             raise Nonconformity(
-                f"the `example` of loss `{loss.name}` draws `{name}`, which is no quantity of it"
+                f"the `example` of loss `{loss.name}` draws `{name}`, which is not a quantity of it"
             )
     return drawn
 

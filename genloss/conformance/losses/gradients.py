@@ -92,7 +92,7 @@ def _reached(subject: Subject) -> set[str]:
 
 
 def _compare(case: Case, compare: Callable[..., bool], reached: set[str]) -> None:
-    """Compares what a gradient reaches at all; what none reaches has a check of its own."""
+    """Compare what a gradient reaches at all; what none reaches has a check of its own."""
     loss = case.loss
     given = {
         name: leaves({name: value})[name] if name in reached and name not in loss.stop_gradient else value

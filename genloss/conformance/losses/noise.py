@@ -26,7 +26,7 @@ class Noise:
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
-        """Remembers what is drawn within."""
+        """Remember what is drawn within."""
 
         def remember(drawn: Tensor) -> Tensor:
             self._drawn.append(drawn.clone())
@@ -37,7 +37,7 @@ class Noise:
 
     @contextmanager
     def again(self, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-        """Gives the same within, that of the examples changed as the examples are.
+        """Return the same within, that of the examples changed as the examples are.
 
         Raises:
             Nonconformity: within, noise of another number or shape is drawn.

@@ -53,7 +53,7 @@ def smoothing_options(subject: Subject) -> list[Option]:
 
 
 def schedules(subject: Subject) -> None:
-    """An option that takes a schedule may be set anew at each step, as the attribute of its name."""
+    """An option that takes a schedule may be set again at each step, as the attribute of its name."""
     for option in subject.loss.options.values():
         if not option.takes_schedule:
             continue

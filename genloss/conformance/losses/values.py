@@ -216,7 +216,7 @@ def _filled(value: Any, number: float) -> Any:
 
 
 def _bound(value: Any, domain: Domain, towards: float) -> Any:
-    """The quantity at its bound, or just inside where the bound is no value; far out where there is none."""
+    """The quantity at its bound, or just inside an open one; far out where there is no bound."""
     if towards < 0:
         open_, bound, step = domain.lower_open, domain.lower, TINY
     else:

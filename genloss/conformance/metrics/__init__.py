@@ -56,7 +56,7 @@ class Trial:
 
     @property
     def good(self) -> dict[str, Any]:
-        """What it is offered with a good model, made anew each time: a mistaken metric might change it."""
+        """What a good model offers it, created again each time, since a faulty metric might change it."""
         return self.offer(True)
 
     @property
@@ -85,7 +85,7 @@ class Trial:
         return self.definition.numbers(self.result(offered, **how))
 
     def fail(self, message: str, *, hint: str | None = None, cause: Exception | None = None) -> NoReturn:
-        """Raises Nonconformity, which names the trial."""
+        """Raise Nonconformity, which names the trial."""
         raise Nonconformity(f"{self}: {message}", hint=hint) from cause
 
 

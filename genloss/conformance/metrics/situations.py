@@ -84,7 +84,7 @@ class Rememberer(Model):
         return {"network": self}
 
     def sample(self, count: int) -> Tensor:
-        """Examples that it holds, drawn by lot."""
+        """Examples that it holds, drawn at random."""
         return self.examples[torch.randint(len(self.examples), (count,), device=self.examples.device)]
 
     def reconstruct(self, x: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ def checks_of_model(definition: ModelDefinition) -> Iterable[Check]:
 
 
 def _is_meant(case: Case, name: str) -> bool:
-    """Whether an exemption such as `host_reads[coupling=optimal_transport]` is for this case."""
+    """Return whether an exemption such as `host_reads[coupling=optimal_transport]` is for this case."""
     option, _, value = name.partition("[")[2].rstrip("]").partition("=")
     known = case.definition.options
     return option in known and str(case.options.get(option, known[option].default)) == value

@@ -58,7 +58,7 @@ def _examples(data: DataSpec, size: int, dtype: torch.dtype, generator: torch.Ge
 
 
 def sampled(model: Model, count: int) -> Tensor:
-    """New examples, as an evaluation has them: of sources, by lot, where the model carries those to data."""
+    """New examples as in an evaluation: sources drawn at random, where the model maps those to data."""
     carry = carrier(model)
     if carry is None:
         return model.sample(count)
@@ -122,7 +122,7 @@ class Case:
             )
 
     def fail(self, message: str, *, hint: str | None = None, cause: Exception | None = None) -> NoReturn:
-        """Raises Nonconformity, which names the case."""
+        """Raise Nonconformity, which names the case."""
         raise Nonconformity(f"{self}: {message}", hint=hint) from cause
 
 
