@@ -159,6 +159,6 @@ def require_apart(path: Path, held_out: Path) -> None:
     one, other = path.resolve(), held_out.resolve()
     if one.is_relative_to(other) or other.is_relative_to(one):
         raise RequestError(
-            f"one of the folders `{path}` and `{held_out}` contains the other",
+            f"the folders `{path}` and `{held_out}` overlap",
             hint="give two separate folders, or a share to hold out, such as 0.25",
         )
