@@ -1,4 +1,4 @@
-"""The built-in losses, models, datasets and metrics; a plugin like any other."""
+"""The built-in losses, models, datasets and metrics, registered like those of any other plugin."""
 
 from __future__ import annotations
 

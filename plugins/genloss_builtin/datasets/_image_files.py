@@ -1,4 +1,4 @@
-"""Finding the pictures in a folder: which there are, what is left out, and what sub-folders say of them."""
+"""Find the image files in a folder: which are read, which are left out, and what the sub-folders mean."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from genloss_builtin.datasets._pictures import NOT_READ, SUFFIXES
 
 TRAINING = frozenset({"train", "training"})
 HELD_OUT = frozenset({"test", "testing", "val", "valid", "validation"})
-"""Names of sub-folders, in lower case, that are parts of the data and no classes."""
+"""Lower-case names of sub-folders that are splits of the data, not classes."""
 
 SAID = 6
-"""Kinds of files left out that are told one by one."""
+"""Maximum number of kinds of left-out files that are listed individually."""
 
 
 @dataclass
 class Found:
-    """The pictures in a folder and its sub-folders.
+    """The image files in a folder and its sub-folders.
 
     Attributes:
-        folder: where they were looked for.
-        files: their paths, relative to it, in the order of their names.
-        left_out: how many files are left out, by what they are.
+        folder: the folder searched.
+        files: paths relative to it, sorted by name.
+        left_out: number of files left out, by kind.
     """
 
     folder: Path
@@ -39,10 +39,10 @@ class Found:
 
 
 def find(folder: Path) -> Found:
-    """Looks for pictures; opens none.
+    """Find image files without opening them.
 
     Raises:
-        RequestError: there is no such folder, none is in it, or a link leads to what is not there.
+        RequestError: the folder does not exist or holds no images, or a link is broken.
     """
 
     def refuse(error: OSError) -> None:
@@ -50,7 +50,7 @@ def find(folder: Path) -> Found:
 
     if kind_of(folder, "folder") != "folder":
         raise RequestError(
-            f"`{folder}` is a file, and a folder is needed",
+            f"`{folder}` is a file; expected a folder",
             hint="the path is relative to the experiment's YAML",
         )
     found = Found(folder)
@@ -59,8 +59,8 @@ def find(folder: Path) -> Found:
         real = os.path.realpath(where)
         if real in seen:
             raise RequestError(
-                f"the folder `{where}` is a link to one that is read already",
-                hint="remove the link: its images would be trained on and held out at once",
+                f"the folder `{where}` is a link to a folder that is already read",
+                hint="remove the link: its images could be both trained on and held out",
             )
         seen.add(real)
         found.left_out["hidden folder"] += sum(name.startswith(".") for name in folders)
@@ -72,13 +72,13 @@ def find(folder: Path) -> Found:
             elif not name.lower().endswith(SUFFIXES):
                 found.left_out[path.suffix.lower() or "without a suffix"] += 1
             elif kind_of(path) == "other":
-                found.left_out["no regular file (a pipe, a socket or a device)"] += 1
+                found.left_out["not a regular file (a pipe, a socket or a device)"] += 1
             else:
                 found.files.append(path.relative_to(folder))
     if not found.files:
         said = "; ".join(left_out(found))
         raise RequestError(
-            f"there are no images in the folder `{folder}`{f' ({said})' if said else ''}",
+            f"no images found in the folder `{folder}`{f' ({said})' if said else ''}",
             hint=f"images are {', '.join(SUFFIXES)} files",
         )
     found.files.sort(key=Path.as_posix)
@@ -86,7 +86,7 @@ def find(folder: Path) -> Found:
 
 
 def left_out(*parts: Found) -> tuple[str, ...]:
-    """A note of how many files are left out, by what they are."""
+    """Return a note of how many files are left out, by kind."""
     counts = sum((part.left_out for part in parts), Counter[str]())
     said = [f"{count:,} {what}" for what, count in counts.most_common(SAID) if count]
     others = sum(counts.values()) - sum(count for _, count in counts.most_common(SAID))
@@ -98,10 +98,10 @@ def left_out(*parts: Found) -> tuple[str, ...]:
 
 
 def parts(folder: Path, files: Sequence[Path]) -> tuple[str | None, str | None]:
-    """The names of the sub-folders with the training and the held-out images, where they say so.
+    """Return the names of the training and held-out sub-folders, where the folder is split that way.
 
     Raises:
-        RequestError: there are several held-out parts, or none to train on.
+        RequestError: there are several held-out sub-folders, or not exactly one training sub-folder.
     """
     names = sorted({file.parts[0] for file in files if len(file.parts) > 1})
     known = {name for name in names if name.lower() in TRAINING | HELD_OUT}
@@ -111,35 +111,35 @@ def parts(folder: Path, files: Sequence[Path]) -> tuple[str | None, str | None]:
     unseen = [name for name in names if name.lower() in HELD_OUT]
     if len(train) != 1 or len(unseen) > 1:
         raise RequestError(
-            f"the folder `{folder}` has the parts {', '.join(f'`{name}`' for name in names)}, and it is not "
-            "clear which are trained on and held out",
-            hint="name the folder of training images by `path`, and the one of held-out images by `held_out`",
+            f"the folder `{folder}` has the parts {', '.join(f'`{name}`' for name in names)}; cannot tell "
+            "which one to train on and which one to hold out",
+            hint="set `path` to the folder of training images and `held_out` to that of held-out images",
         )
     return train[0], unseen[0] if unseen else None
 
 
 def sub_folders(found: Found) -> list[str]:
-    """The names of the sub-folders that part the images, in their order; none where there are not two.
+    """Return the sorted names of the sub-folders that divide the images; empty if fewer than two.
 
     Raises:
-        RequestError: there are images in sub-folders and beside them.
+        RequestError: there are images both in sub-folders and next to them.
     """
     names = sorted({file.parts[0] for file in found.files if len(file.parts) > 1})
     beside = [file for file in found.files if len(file.parts) == 1]
     if names and beside:
         raise RequestError(
-            f"the folder `{found.folder}` has images of its own, such as `{beside[0]}`, beside the "
+            f"the folder `{found.folder}` has images of its own, such as `{beside[0]}`, next to the "
             f"sub-folder `{names[0]}` with images",
-            hint="put all images into sub-folders, which are their labels, or none",
+            hint="put either all images into sub-folders, which become their labels, or none",
         )
     return names if len(names) > 1 else []
 
 
 def labels(found: Found, names: Iterable[str]) -> Tensor | None:
-    """The index of each file's sub-folder among those names; None where there are no names.
+    """Return the index of each file's sub-folder in `names`, or None if `names` is empty.
 
     Raises:
-        RequestError: a file lies in none of them.
+        RequestError: a file is in none of these sub-folders.
     """
     index = {name: position for position, name in enumerate(names)}
     if not index:
@@ -148,17 +148,17 @@ def labels(found: Found, names: Iterable[str]) -> Tensor | None:
         if len(file.parts) < 2 or file.parts[0] not in index:
             first = list(index)[:8]
             raise RequestError(
-                f"`{found.folder / file}` lies in no sub-folder that the training images have as well",
-                hint=f"theirs are {', '.join(first)}{', …' if len(index) > len(first) else ''}",
+                f"`{found.folder / file}` is not in one of the sub-folders of the training images",
+                hint=f"these are {', '.join(first)}{', …' if len(index) > len(first) else ''}",
             )
     return torch.tensor([index[file.parts[0]] for file in found.files])
 
 
 def require_apart(path: Path, held_out: Path) -> None:
-    """Raises RequestError if one of two folders lies in the other."""
+    """Raise RequestError if one of two folders contains the other."""
     one, other = path.resolve(), held_out.resolve()
     if one.is_relative_to(other) or other.is_relative_to(one):
         raise RequestError(
-            f"of the folders `{path}` and `{held_out}` one has the other's images as well",
-            hint="give two folders apart, or a share to hold out, such as 0.25",
+            f"the folders `{path}` and `{held_out}` overlap",
+            hint="give two separate folders, or a share to hold out, such as 0.25",
         )

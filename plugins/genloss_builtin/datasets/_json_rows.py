@@ -1,6 +1,6 @@
-"""JSON files as columns: one object a line, or one list of objects.
+"""Read the columns of a JSON file: one object per line, or one list of objects.
 
-Read here, since the reader of the library `datasets` crashes the process on some of what is no such file.
+The JSON reader of the library `datasets` is not used, since it crashes the process on some malformed files.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ Columns = dict[str, list[Any]]
 
 
 def read_columns(path: Path, wanted: Collection[str]) -> Columns:
-    """The values of those columns; None where a row has none.
+    """Return the values of the wanted columns, with None where a row has no value.
 
     Raises:
-        RequestError: the file is no JSON of objects, or has no such column.
+        RequestError: the file is not JSON objects, or lacks a column.
     """
     columns: Columns = {name: [] for name in wanted}
     known: dict[str, None] = {}
@@ -32,10 +32,10 @@ def read_columns(path: Path, wanted: Collection[str]) -> Columns:
         said = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise RequestError(
             f"`{path.name}` cannot be read: {said}",
-            hint="it must be UTF-8, with one JSON object a line, or one list of JSON objects",
+            hint="it must be UTF-8, with one JSON object per line or one list of JSON objects",
         ) from error
     if not known:
-        raise RequestError(f"`{path.name}` has no rows", hint="give a file with some, one JSON object a line")
+        raise RequestError(f"`{path.name}` has no rows", hint="give a file with one JSON object per line")
     for name in wanted:
         if name not in known:
             raise RequestError(f"`{path.name}` has no column `{name}`", hint=did_you_mean(name, known))
@@ -60,5 +60,5 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
 
 def _object(row: Any, what: str) -> Mapping[str, Any]:
     if not isinstance(row, dict):
-        raise ValueError(f"{what} is no object")
+        raise ValueError(f"{what} is not an object")
     return row

@@ -1,4 +1,4 @@
-"""What `genloss plan` says of data that were read from files: counts, labels, and the values themselves."""
+"""Notes that `genloss plan` prints about data read from files: counts, labels and value statistics."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import genloss
 from genloss_builtin.datasets._files import labels_of
 
 SAMPLE = 256
-"""Training examples that the statistics are of: evenly spaced, so that sorted ones do not mislead."""
+"""Number of training examples used for the statistics, evenly spaced so that sorted data does not mislead."""
 
 NAMES, BEGINNING = 8, 60
-"""Classes that are named, and characters of a text that are shown."""
+"""Maximum number of classes that are named, and of characters of a text that are shown."""
 
 
 def with_notes(
@@ -26,12 +26,12 @@ def with_notes(
     names: Sequence[str] = (),
     more: Sequence[str] = (),
 ) -> genloss.Data:
-    """The data with the notes of how they were read.
+    """Return the data with notes on how it was read.
 
     Args:
-        data: whose examples are described.
+        data: the data to describe.
         how: which examples are held out, in words.
-        names: of the classes, where they have some.
+        names: names of the classes, if any.
         more: further notes.
     """
     count = len(data.held_out) if isinstance(data.held_out, Dataset) else len(data.held_out["x"])  # type: ignore[arg-type]
@@ -40,11 +40,11 @@ def with_notes(
     if train is not None and len(train):
         lines.append(_said_of_labels(train, held_out, names))
     notes = (*lines, *more, *_said_of_values(data))
-    return replace(data, notes=notes, digest=vars(data)["digest"])  # a digest that is still to be computed
+    return replace(data, notes=notes, digest=vars(data)["digest"])  # keep a lazy digest lazy
 
 
 def drawn_at_random(share: float, seed: int) -> str:
-    """How a share of the examples is held out, in words."""
+    """Describe in words how a share of the examples is held out."""
     return f"{share:g} of all, drawn at random with seed {seed}"
 
 
@@ -61,38 +61,40 @@ def _said_of_labels(train: Tensor, held_out: Tensor | None, names: Sequence[str]
         what += f" ({int(found[0])} … {int(found[-1])})"
     said = f"labels: {what}, {each} training examples each"
     if held_out is None or not len(held_out):
-        return f"{said}; held-out examples have none"
+        return f"{said}; held-out examples have no labels"
     unseen = [int(label) for label in torch.unique(held_out) if label not in found]
     if unseen:
-        said += f"; {len(unseen)} held-out classes are not trained on, such as {unseen[0]}"
+        said += f"; {len(unseen)} held-out classes are missing from the training data, such as {unseen[0]}"
     return said
 
 
 def _said_of_values(data: genloss.Data) -> list[str]:
-    """Least and greatest value, mean and standard deviation: of each channel, of a few training examples."""
+    """Minimum, maximum, and mean and standard deviation per channel, over some training examples."""
     train = data.train
     size = data.spec.size
     chosen = torch.linspace(0, size - 1, min(size, SAMPLE), dtype=torch.float64).round().long()
     if isinstance(train, genloss.Stored):
         x = train.read(chosen)["x"]
     elif isinstance(train, Dataset):
-        chosen = chosen[:: max(1, len(chosen) // 32)]  # each is decoded for this
+        chosen = chosen[:: max(1, len(chosen) // 32)]  # each one has to be decoded
         x = torch.stack([train[int(index)]["x"] for index in chosen])
     else:
         x = train["x"][chosen]
     if data.spec.kind == "tokens":
         alphabet = data.spec.alphabet
         if alphabet is None:
-            return [f"tokens: {len(torch.unique(x)):,} of {data.spec.vocabulary:,} are in {_counted(len(x))}"]
+            return [
+                f"tokens: {len(torch.unique(x)):,} of {data.spec.vocabulary:,} occur in {_counted(len(x))}"
+            ]
         text = "".join(alphabet[token] for token in x[0][:BEGINNING].tolist())
-        return [f"vocabulary: {data.spec.vocabulary:,}; it begins with {text!r}"]
+        return [f"vocabulary: {data.spec.vocabulary:,}; the text begins with {text!r}"]
     x = x.double()
     dims = [dim for dim in range(x.dim()) if dim != 1] if data.spec.kind == "image" else list(range(x.dim()))
     means, deviations = x.mean(dims).reshape(-1), x.std(dims, correction=0).reshape(-1)
     of_each = f" of {len(means)} channels" if len(means) > 1 else ""
     return [
         f"values: {x.min():.3g} to {x.max():.3g}, mean {_listed(means)}, standard deviation "
-        f"{_listed(deviations)}{of_each} (in {_counted(len(x))})"
+        f"{_listed(deviations)}{of_each} (over {_counted(len(x))})"
     ]
 
 

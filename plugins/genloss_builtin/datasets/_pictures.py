@@ -1,4 +1,4 @@
-"""The one reader of pictures: a file, or the bytes of one, as upright and opaque levels of eight bits."""
+"""Decode image files, or their bytes, to upright, opaque 8-bit levels."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ SUFFIXES: tuple[str, ...] = (
     ".webp",
 )  # fmt: skip
 FORMATS: tuple[str, ...] = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""No other is tried, whatever a file's name: Pillow reads some by running programs."""
+"""The only formats tried, whatever the file's name: Pillow runs external programs to read some others."""
 
 if PIL.features.check("avif"):
     SUFFIXES, FORMATS = (*SUFFIXES, ".avif"), (*FORMATS, "AVIF")
 
 NOT_READ = (".avif", ".heic", ".heif", ".j2k", ".jp2", ".jxl", ".psd", ".raw", ".svg", ".tga")
-"""Suffixes of other pictures: those among them that are not read are told as such."""
+"""Suffixes of other image formats, which are reported as unsupported."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture.
+    """A decoded image.
 
     Attributes:
-        levels: `[H, W, 3]`, or `[H, W]` of a grey one.
-        sixteen: of a file with 16 bits a channel, whose upper eight are the levels, the greatest level;
-            None for one with eight.
+        levels: `[H, W, 3]`, or `[H, W]` if grey.
+        sixteen: the largest level if the file has 16 bits per channel, whose upper eight are the levels;
+            None if it has eight.
     """
 
     levels: Levels
@@ -50,33 +50,33 @@ class Picture:
 
 
 def decode(source: Path | bytes, *, mode: Mode | None = None, size: int | None = None) -> Picture:
-    """Decodes a picture: turned as its camera says, and what is transparent made white.
+    """Decode an image, rotated as its EXIF orientation says, with transparent areas made white.
 
     Args:
         source: a file, or the bytes of one.
-        mode: colour or grey; as it is stored by default.
-        size: side of a square, to whose size it is scaled, and cut to the centre; none by default.
+        mode: colour or grey; as stored by default.
+        size: side of the square to scale and centre-crop the image to; no change by default.
 
     Raises:
-        RequestError: the file is no regular one.
-        Exception: of many kinds, as decoders raise for broken files.
+        RequestError: the file is not a regular file.
+        Exception: of many types, as decoders raise for broken files.
     """
     if isinstance(source, Path):
         require_file(source)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # damage that it can do without, such as in a TIFF's tags
+        warnings.simplefilter("ignore")  # harmless damage, such as in a TIFF's tags
         warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
         opened = io.BytesIO(source) if isinstance(source, bytes) else source
         with PIL.Image.open(opened, formats=FORMATS) as image:
-            # Pillow reads the upper half of 16 bits a channel without saying so, but for grey ones.
+            # Except for grey images, Pillow silently reads only the upper half of 16 bits per channel.
             deep = any(";16" in str(tile[3]) for tile in image.tile)
             mode = mode or ("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
             if size is not None:
-                # A JPEG is decoded at a fraction of its size, if that is still twice what is wanted.
+                # A JPEG is decoded at a fraction of its size if that is still at least twice the target.
                 image.draft(mode, (2 * size, 2 * size))
             upright = PIL.ImageOps.exif_transpose(image)
             if upright.mode.startswith(("I", "F")):
-                raise ValueError("its values have more than eight bits: convert it to eight, scaled as meant")
+                raise ValueError("its values have more than eight bits: scale and convert it to eight")
             greatest = _greatest(upright) if deep else None
             if "A" in upright.getbands() or "a" in upright.getbands() or "transparency" in upright.info:
                 layer = upright.convert("RGBA")
@@ -88,12 +88,12 @@ def decode(source: Path | bytes, *, mode: Mode | None = None, size: int | None =
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a picture's file has the end that its format wants; False also where only decoding tells.
+    """Return whether an image file ends as its format requires; False if only decoding can tell.
 
-    It reads the file's two ends alone. What is damaged in between is found by decoding.
+    Reads only the two ends of the file. Damage in between is found by decoding.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as opened:
         head, size = opened.read(16), opened.seek(0, io.SEEK_END)
@@ -114,42 +114,41 @@ def is_whole(path: Path) -> bool:
 
 @contextmanager
 def reading(what: str, hint: str) -> Iterator[None]:
-    """Makes a request's error of whatever goes wrong with a picture.
+    """Turn any error of the body into a RequestError.
 
     Raises:
-        RequestError: of `what`, with the hint.
+        RequestError: `what` cannot be read; with the hint.
     """
     try:
         yield
     except RequestError:
         raise
-    except Exception as error:  # decoders raise many kinds of errors for broken files
+    except Exception as error:  # decoders raise many types of errors for broken files
         said = str(error) or type(error).__name__
         raise RequestError(f"{what} cannot be read: {said}", hint=hint) from error
 
 
 def sixteen_bits(greatest: Iterable[int | None], what: str) -> tuple[str, ...]:
-    """A note of the pictures with 16 bits a channel, if there are some, from each one's `sixteen`.
+    """Return a note on the images with 16 bits per channel, if any, from each image's `sixteen`.
 
     Raises:
-        RequestError: they do not use all of their upper eight bits, as data of 12 bits do not, and would
-            be nearly black.
+        RequestError: the images use fewer than 16 bits, such as 12, and would be nearly black.
     """
     found = [each for each in greatest if each is not None]
     if not found:
         return ()
     if max(found) < 128:
         raise RequestError(
-            f"the pictures of {what} have 16 bits a channel, and use fewer: of their upper eight bits, which "
-            f"are read, the greatest value is {max(found)} of 255, and so they would be nearly black",
-            hint="convert them to eight bits a channel, scaled to the range that they have; or store them as "
+            f"the images of {what} have 16 bits per channel but use fewer: only the upper eight bits are "
+            f"read, whose largest value is {max(found)} of 255, so the images would be nearly black",
+            hint="convert them to eight bits per channel, scaled to the range they use; or store them as "
             "a float array for `arrays`, with its `value_range`",
         )
-    return (f"{len(found)} images have 16 bits a channel, of which the upper eight are read",)
+    return (f"{len(found)} images have 16 bits per channel, of which the upper eight are read",)
 
 
 def _greatest(image: PIL.Image.Image) -> int:
-    """The greatest level of a colour, not of the opacity."""
+    """Return the largest level of the colour channels, without the alpha channel."""
     extrema: Any = image.getextrema()
     bands = dict(zip(image.getbands(), extrema if isinstance(extrema[0], tuple) else [extrema], strict=True))
     return int(max(high for band, (_, high) in bands.items() if band not in "Aa"))

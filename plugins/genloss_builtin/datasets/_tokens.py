@@ -1,4 +1,4 @@
-"""From text to windows of tokens."""
+"""Turn text into windows of tokens."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ Alphabet = tuple[str, ...]
 BYTES: Alphabet = tuple(
     chr(byte) if chr(byte) in "\t\n\r" or 32 <= byte < 127 else f"\\x{byte:02x}" for byte in range(256)
 )
-"""The text of each byte: the character of a printable one of ASCII, and an escape for any other."""
+"""The text of each byte: its character if it is printable ASCII, else an escape sequence."""
 
 
 PIECE = 2**22
-"""Characters, or bytes, that are looked at at a time."""
+"""Number of characters or bytes processed at a time."""
 
 CHARACTERS = 0x110000
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """A stream of tokens as it is stored.
+    """A stored stream of tokens.
 
     Attributes:
-        stored: a number for each, in the smallest dtype.
+        stored: one number per token, in the smallest dtype.
         alphabet: the text of each token.
-        token: which token a stored number stands for, where that is not the number itself.
+        token: the token that each stored number stands for, if not the number itself.
     """
 
     stored: Shaped[Tensor, "tokens"]
@@ -56,23 +56,23 @@ class Tokens:
         return replace(self, stored=self.stored[where])
 
     def decode(self, stored: Tensor) -> Int64[Tensor, "..."]:
-        """Tokens of stored numbers."""
+        """Return the tokens that stored numbers stand for."""
         return stored.long() if self.token is None else self.token[stored.long()]
 
     def examples(self, x: Tensor) -> genloss.Stored:
-        """Stored numbers as examples."""
+        """Return stored numbers as examples."""
         return genloss.Stored({"x": x}, {"x": self.decode})
 
 
 def tokenize(text: str, level: Level) -> Tokens:
-    """The tokens of a text: its characters, which have the order of Unicode, or its bytes."""
+    """Return the tokens of a text: its characters, in Unicode order, or its bytes."""
     if level == "byte":
         return from_bytes(np.frombuffer(text.encode(), np.uint8))
     return from_pieces(lambda: (text[start : start + PIECE] for start in range(0, len(text), PIECE)))
 
 
 def from_pieces(pieces: Callable[[], Iterable[str]]) -> Tokens:
-    """The characters of a text that comes in pieces, twice."""
+    """Return the characters of a text that comes in pieces; `pieces` is called twice."""
     seen = np.zeros(CHARACTERS, np.bool_)
     count = 0
     for piece in pieces():
@@ -94,15 +94,15 @@ def _codes(piece: str) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
 
 
 def from_bytes(content: Bytes) -> Tokens:
-    """Bytes as tokens."""
+    """Return bytes as tokens."""
     return Tokens(_tensor(content), BYTES)
 
 
 def from_ascii(content: Bytes, present: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Tokens:
-    """The characters of a text that has none beyond ASCII, which stays as it is stored.
+    """Return the characters of an ASCII text, without copying it.
 
     Args:
-        content: of the text.
+        content: the bytes of the text.
         present: which bytes occur in it.
     """
     found = np.flatnonzero(present)
@@ -112,7 +112,7 @@ def from_ascii(content: Bytes, present: np.ndarray[tuple[int], np.dtype[np.bool_
 
 
 def bytes_in(content: Bytes) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which bytes occur, `[256]`."""
+    """Return which bytes occur, `[256]`."""
     present = np.zeros(256, np.bool_)
     for start in range(0, len(content), PIECE):
         present |= np.bincount(content[start : start + PIECE], minlength=256) > 0
@@ -124,22 +124,22 @@ def _tensor(content: Bytes) -> Shaped[Tensor, "tokens"]:
 
 
 def divide(tokens: Tokens, held_out: float) -> tuple[Tokens, Tokens]:
-    """All but the last share of the tokens, and that share."""
+    """Split off the last share of the tokens: return the rest, and that share."""
     count = round(held_out * len(tokens))
     return tokens[: len(tokens) - count], tokens[len(tokens) - count :]
 
 
 def windows(train: Tokens, held_out: Tokens, *, length: int, stride: int | None, source: str) -> genloss.Data:
-    """Data of windows of `length` tokens each.
+    """Cut tokens into windows of `length` tokens each.
 
-    Windows of the training part begin every `stride` tokens, those of the held-out part every `length`, so
-    that each held-out token counts once. They are views of the tokens: overlapping ones cost no memory.
+    Training windows begin every `stride` tokens, held-out windows every `length`, so that each held-out token
+    counts once. Windows are views of the tokens: overlapping ones take no extra memory.
 
     Args:
-        train, held_out: tokens in their order, of one alphabet.
-        length: tokens in a window.
-        stride: tokens from the beginning of a training window to that of the next; `length` where it is None.
-        source: where they come from, for messages.
+        train, held_out: the tokens in order, with one alphabet.
+        length: tokens per window.
+        stride: tokens from the start of one training window to the start of the next; `length` if None.
+        source: where the tokens come from, for error messages.
 
     Raises:
         RequestError: a part is shorter than a window.
@@ -147,8 +147,8 @@ def windows(train: Tokens, held_out: Tokens, *, length: int, stride: int | None,
     for what, part in (("training", train), ("held-out", held_out)):
         if len(part) < length:
             raise RequestError(
-                f"the {what} part of {source} has {len(part):,} tokens, and a window has {length:,}",
-                hint="give a longer text, a smaller `length`, or another `held_out`",
+                f"the {what} part of {source} has {len(part):,} tokens, fewer than a window of {length:,}",
+                hint="give a longer text or a smaller `length`, or change `held_out`",
             )
     stride = stride or length
     parts = [part.examples(part.stored) for part in (train, held_out)]

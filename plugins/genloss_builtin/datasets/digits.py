@@ -1,4 +1,4 @@
-"""Handwritten digits of 8 × 8 pixels, small enough to compare losses in minutes on a processor."""
+"""Handwritten digits of 8 × 8 pixels, small enough to compare losses in minutes on a CPU."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def digits(*, held_out: Annotated[float, Ge(0.01), Le(0.99)] = 0.25) -> genloss.
 
     Fields: `x` `[batch, 1, 8, 8]` in [0, 1] (grey level / 16); `label` `[batch]`, 0 … 9.
 
-    The split is stratified by label and always the same for the same share.
+    The split is stratified by label and always the same for a given share.
 
     Options:
-        held_out: share of the examples that is not trained on; 0.25 by default, which is 450 of them.
+        held_out: share of the examples to hold out; 0.25 by default, which is 450 examples.
 
     Source: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository
-    (doi:10.24432/C50P49), as it comes with scikit-learn.
+    (doi:10.24432/C50P49), as distributed with scikit-learn.
     """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split

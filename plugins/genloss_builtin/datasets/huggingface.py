@@ -1,4 +1,4 @@
-"""Text and images by Hugging Face's `datasets` library: a local file, or a repository of the Hub."""
+"""Text and images read by Hugging Face's `datasets` library, from a local file or the Hub."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ QUIET = {
     "HF_UPDATE_DOWNLOAD_COUNTS": "0",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
 }
-"""The library tells its makers what is loaded unless it is told not to."""
+"""Environment variables that stop the library from reporting what is loaded."""
 
 Rows = Any
-"""A `datasets.Dataset`; the library is imported only where it is used."""
+"""A `datasets.Dataset`; the library is imported lazily."""
 
 
 def _example(folder: Path) -> Mapping[str, Any]:
@@ -72,52 +72,52 @@ def huggingface(
     stride: Stride | None = None,
     seed: int = 0,
 ) -> genloss.Data:
-    """A column of a local Parquet, CSV or JSON file, or of a data set on the Hugging Face Hub.
+    """A column of a local Parquet, CSV or JSON file, or of a dataset on the Hugging Face Hub.
 
-    Fields: `x`, and `label` `[batch]` where labels are given. Of a column become
+    Fields: `x`, and `label` `[batch]` if labels are given. A column is read as
 
-    * with `kind: text`: windows `[length]` of tokens, the rows after one another with a blank line between;
-      rows without text are left out.
-    * with `kind: image`: images `[C, H, W]` in [0, 1], grey or RGB, which must all be of one size. They are
-      read as `image_folder` reads them: turned as the camera says, and what is transparent becomes white.
+    * windows `[length]` of tokens with `kind: text`: the rows are joined by blank lines, and rows without
+      text are skipped.
+    * images `[C, H, W]` in [0, 1] with `kind: image`, grey or RGB, all of the same size. They are decoded as
+      in `image_folder`: rotated as their EXIF orientation says, with transparent areas made white.
 
-    It needs `pip install 'genloss[huggingface]'`. A local file is read without any network, and leaves
-    nothing behind; a repository is downloaded once, to the library's own cache. No code of a repository is
-    run.
+    Requires `pip install 'genloss[huggingface]'`. A local file is read without network access and without
+    leaving files behind; a repository is downloaded once, to the library's own cache. No code from a
+    repository is run.
 
     Options:
         column: the column with text or images.
-        path: of a .parquet, .csv, .json or .jsonl file, relative to the experiment; or
-        repository: a data set's name on the Hub, such as `user/name`.
+        path: a .parquet, .csv, .json or .jsonl file, relative to the experiment; or
+        repository: a dataset's name on the Hub, such as `user/name`.
         subset, revision: of a repository: its configuration, and a commit, which pins its content.
-        split: of a repository; "train" by default.
-        rows: how many rows are used, the first ones; all by default.
-        held_out: share that is not trained on: of a text the end, of images a random choice; or the name of
-            another split of the repository; 0.1 by default.
+        split: split of a repository; "train" by default.
+        rows: use only this many rows, the first ones; all by default.
+        held_out: share to hold out: the end of a text, or images chosen at random; or the name of another
+            split of the repository; 0.1 by default.
         kind: what the column holds, "text" or "image"; "text" by default.
-        labels: the column with the images' integer labels, if they have some.
-        length: of text: tokens in a window; 128 by default.
-        level: of text: what a token is, "character" or "byte"; "character" by default.
-        stride: of text: tokens from the beginning of a training window to that of the next; `length` by
+        labels: the column with the images' integer labels, if any.
+        length: for text: tokens per window; 128 by default.
+        level: for text: what a token is, "character" or "byte"; "character" by default.
+        stride: for text: tokens from the start of one training window to the start of the next; `length` by
             default.
-        seed: of the choice of held-out images; 0 by default.
+        seed: seed for choosing held-out images; 0 by default.
 
     Raises:
-        RequestError: the library is missing, or what it reads cannot be used.
+        RequestError: the library is missing, or the content cannot be used.
     """
     if (path is None) == (repository is None):
         raise RequestError(
             "`huggingface` needs either `path` or `repository`",
-            hint="`path` names a file of yours, `repository` a data set on the Hub",
+            hint="`path` names a local file, `repository` a dataset on the Hub",
         )
     if path is not None:
         for option, value in (("subset", subset), ("revision", revision), ("split", split)):
             if value is not None:
-                raise RequestError(f"`{option}` is an option for a `repository`", hint="a file has one part")
+                raise RequestError(f"`{option}` is only for a `repository`", hint="a file has no splits")
         if isinstance(held_out, str):
             raise RequestError(
-                f"`held_out` names the split `{held_out}`, and a file has one part",
-                hint="give the share to hold out, such as 0.1",
+                f"`held_out` names the split `{held_out}`, but a file has no splits",
+                hint="give a share to hold out, such as 0.1",
             )
         source = f"`{path.name}`"
         parts = [_read_file(path, [column] if labels is None else [column, labels])]
@@ -142,7 +142,7 @@ def huggingface(
         names = getattr(parts[0].features[labels], "names", None) if labels is not None else None
         return with_notes(images_of_bytes(train, unseen), how, names=names or (), more=notes)
     if labels is not None:
-        raise RequestError("`labels` is an option for images", hint="leave it out with `kind: text`")
+        raise RequestError("`labels` is only for images", hint="leave it out with `kind: text`")
     texts = [_text(part, column, source) for part in parts]
     tokens = tokenize("".join(texts), level)
     if isinstance(held_out, str):
@@ -172,12 +172,12 @@ def _read_file(path: Path, wanted: Collection[str]) -> Rows:
     datasets = _library()
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise RequestError(f"`{path.name}` is none of {', '.join(SUFFIXES)}", hint="convert it to Parquet")
+        raise RequestError(f"`{path.name}` is not one of {', '.join(SUFFIXES)}", hint="convert it to Parquet")
     require_file(path)
     with _reading(f"`{path.name}`"), tempfile.TemporaryDirectory() as cache:
         if suffix.startswith(".json"):
             return datasets.Dataset.from_dict(read_columns(path, wanted))
-        # `load_dataset` would report each loading to the Hub, of a local file too.
+        # `load_dataset` would report every load to the Hub, even of a local file.
         read = datasets.Dataset.from_csv if suffix == ".csv" else datasets.Dataset.from_parquet
         return read(str(path), cache_dir=cache, keep_in_memory=True)
 
@@ -192,17 +192,17 @@ def _download(repository: str, subset: str | None, revision: str | None, split: 
 def _reading(source: str) -> Iterator[None]:
     logging = _library().logging
     verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)  # what it would log of an error is in the error
+    logging.set_verbosity(logging.CRITICAL)  # the error has the same information
     try:
         yield
     except RequestError:
         raise
-    except Exception as error:  # its readers raise many kinds of errors for what they cannot read
+    except Exception as error:  # the library raises many types of errors
         cause = error.__cause__ or error
         said = str(cause).strip().splitlines()
         raise RequestError(
             f"{source} cannot be read: {said[0][:300] if said else type(cause).__name__}",
-            hint="look at its name, split and format; of a repository, also at the network",
+            hint="check its name, split and format; for a repository, also the network",
         ) from error
     finally:
         logging.set_verbosity(verbosity)
@@ -212,8 +212,8 @@ def _text(part: Rows, column: str, source: str) -> str:
     feature = part.features[column]
     if getattr(feature, "dtype", None) not in ("string", "large_string"):
         raise RequestError(
-            f"column `{column}` of {source} holds no text, but {feature}",
-            hint="name a column of strings, or say `kind: image`",
+            f"column `{column}` of {source} does not hold text, but {feature}",
+            hint="name a column of strings, or set `kind: image`",
         )
     return "".join(f"{row}\n\n" for row in part[column] if row)
 
@@ -221,29 +221,30 @@ def _text(part: Rows, column: str, source: str) -> str:
 def _images(
     part: Rows, column: str, labels: str | None, source: str
 ) -> tuple[genloss.Stored, tuple[str, ...]]:
-    """The images `[N, C, H, W]` of bytes, which become [0, 1], with their labels; and notes of them."""
+    """Return the images `[N, C, H, W]` as bytes, scaled to [0, 1] on reading, with labels; and notes."""
     datasets = _library()
     feature = part.features[column]
     is_image = isinstance(feature, datasets.Image) or (isinstance(feature, dict) and "bytes" in feature)
     if not is_image and getattr(feature, "dtype", None) not in ("binary", "large_binary"):
         raise RequestError(
-            f"column `{column}` of {source} holds no images, but {feature}",
+            f"column `{column}` of {source} does not hold images, but {feature}",
             hint="images are the bytes of PNG or JPEG files; text is read with `kind: text`",
         )
-    # Decoded here, since the library would follow an image's address into the web.
+    # Decoded here because the library would fetch images given by URL.
     stored = part.cast_column(column, datasets.Image(decode=False))[column]
     pictures = []
     for row, item in enumerate(stored):
         what = f"the image in row {row} of column `{column}` of {source}"
-        with reading(what, "mend that row, or leave it out of the file"):
+        with reading(what, "repair that row, or remove it from the file"):
             if item is None:
-                raise ValueError("there is none")
+                raise ValueError("it is missing")
             pictures.append(decode(item["bytes"] or Path(item["path"])))
     shapes = {picture.levels.shape for picture in pictures}
     if len(shapes) > 1:
         listed = ", ".join(str(list(shape)) for shape in sorted(shapes)[:3])
         raise RequestError(
-            f"the images of {source} differ in shape: {listed}", hint="scale them to one size and colour mode"
+            f"the images of {source} differ in shape: {listed}",
+            hint="convert them to one size and colour mode",
         )
     x = torch.from_numpy(np.stack([picture.levels for picture in pictures]))
     fields = {"x": x.unsqueeze(1) if x.dim() == 3 else x.movedim(-1, 1)}

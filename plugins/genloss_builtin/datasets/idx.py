@@ -1,4 +1,4 @@
-"""Images in the IDX file format, in which MNIST and its relatives are given away."""
+"""Images in the IDX file format, in which MNIST and its relatives are distributed."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from genloss_builtin.datasets._files import (
 from genloss_builtin.datasets._notes import drawn_at_random, with_notes
 
 TYPES = {b"\x08": ">u1", b"\x09": ">i1", b"\x0b": ">i2", b"\x0c": ">i4", b"\x0d": ">f4", b"\x0e": ">f8"}
-"""What the third byte of a file says of its numbers."""
+"""NumPy dtypes by the third byte of a file."""
 
 DIMENSIONS = (b"\x01", b"\x02", b"\x03", b"\x04")
-"""The fourth byte: how many dimensions there are. The format knows no bound; no images have more."""
+"""The fourth byte: the number of dimensions. The format has no limit; images never have more."""
 
 PIECE = 2**20
 
 EXPANSION = 1040
-"""No byte of a file compressed by gzip becomes more than some 1,032."""
+"""Upper bound on gzip's expansion; its maximum is about 1,032."""
 
 GZIP = b"\x1f\x8b"
 
@@ -62,30 +62,30 @@ def idx(
     held_out_labels: Path | None = None,
     seed: int = 0,
 ) -> genloss.Data:
-    """Images of an IDX file, such as MNIST's `train-images-idx3-ubyte.gz`.
+    """Images from an IDX file, such as MNIST's `train-images-idx3-ubyte.gz`.
 
-    Fields: `x` `[batch, 1, H, W]` in [0, 1] (level / 255), and `label` `[batch]` where labels are given.
+    Fields: `x` `[batch, 1, H, W]` in [0, 1] (level / 255), and `label` `[batch]` if labels are given.
 
-    Files may be compressed by gzip, and are read as they are, whatever their names.
+    Files may be gzip-compressed, whatever their names.
 
     Options:
-        path: of the file with images, bytes `[N, H, W]`, relative to the experiment.
-        labels: of the file with their labels, integers `[N]`, if they have some.
-        held_out: share of the images that is drawn at random and not trained on (0.25 by default), or the
-            path of a file of held-out images.
-        held_out_labels: of the file with their labels.
-        seed: of the drawing of held-out images; 0 by default.
+        path: the file of images, bytes `[N, H, W]`, relative to the experiment.
+        labels: the file of their labels, integers `[N]`, if any.
+        held_out: share of the images to hold out at random (0.25 by default), or the path of a file of
+            held-out images.
+        held_out_labels: the file of their labels.
+        seed: seed for drawing held-out images; 0 by default.
 
     Source: LeCun, Cortes & Burges, "The MNIST database of handwritten digits", which defines the format.
 
     Raises:
-        RequestError: a file or what it holds cannot be used.
+        RequestError: a file or its content cannot be used.
     """
     if not isinstance(held_out, Path):
         if held_out_labels is not None:
             raise RequestError(
                 "`held_out_labels` is given without a file of held-out images",
-                hint="name that file by `held_out`; where it is a share, `labels` are divided as well",
+                hint="name that file with `held_out`; if `held_out` is a share, `labels` are split as well",
             )
         trained, unseen = divided(_stored(path, labels), held_out, seed)
     else:
@@ -109,9 +109,9 @@ def _stored(images: Path, labels: Path | None) -> genloss.Stored:
     levels = _read(images)
     if levels.ndim != 3 or levels.dtype != np.uint8 or levels.size == 0:
         raise RequestError(
-            f"`{images.name}` {list(levels.shape)} of {levels.dtype} holds no images",
-            hint="images are bytes of the shape [N, H, W]"
-            + ("; name a file of labels by `labels`" if levels.ndim == 1 else ""),
+            f"`{images.name}` {list(levels.shape)} of {levels.dtype} does not hold images",
+            hint="images are bytes of shape [N, H, W]"
+            + ("; name a file of labels with `labels`" if levels.ndim == 1 else ""),
         )
     fields = {"x": torch.from_numpy(levels[:, None])}
     if labels is not None:
@@ -120,7 +120,7 @@ def _stored(images: Path, labels: Path | None) -> genloss.Stored:
 
 
 def _read(path: Path) -> Array:
-    """The array that a file holds."""
+    """Return the array in a file."""
     require_file(path)
     try:
         with path.open("rb") as opened:
@@ -128,31 +128,31 @@ def _read(path: Path) -> Array:
         with gzip.open(path, "rb") if compressed else path.open("rb") as opened:
             header = opened.read(4)
             if header[:2] != bytes(2) or header[2:3] not in TYPES or header[3:] not in DIMENSIONS:
-                raise ValueError("it does not begin as an IDX file does")
+                raise ValueError("it does not begin like an IDX file")
             sizes = [int.from_bytes(opened.read(4), "big") for _ in range(header[3])]
             dtype = np.dtype(TYPES[header[2:3]])
             announced = math.prod(sizes) * dtype.itemsize
             most = path.stat().st_size * (EXPANSION if compressed else 1)
             if announced > most:
                 raise ValueError(
-                    f"its shape {sizes} takes {announced:,} bytes, and it can have no more than {most:,}"
+                    f"its shape {sizes} requires {announced:,} bytes, but it has at most {most:,}"
                 )
             if announced > (memory := os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")):
-                raise ValueError(f"it takes {announced:,} bytes of memory, and there are {memory:,}")
+                raise ValueError(f"it requires {announced:,} bytes of memory, but there are only {memory:,}")
             if not compressed and announced == path.stat().st_size - opened.tell() > 0:
                 array = content_of(path, dtype, tuple(sizes), opened.tell())
                 return array.astype(dtype.newbyteorder("="), copy=False)
-            # In pieces, and no more than was announced: neither number can be trusted before.
+            # Read in pieces, and stop just past the announced size: neither number can be trusted yet.
             content = bytearray()
             while len(content) <= announced and (piece := opened.read(PIECE)):
                 content += piece
             if len(content) != announced:
                 found = "more" if len(content) > announced else f"{len(content):,}"
-                raise ValueError(f"its shape {sizes} takes {announced:,} bytes, and it has {found}")
+                raise ValueError(f"its shape {sizes} requires {announced:,} bytes, but it has {found}")
             array = np.frombuffer(content, dtype).reshape(sizes)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise RequestError(
             f"`{path.name}` cannot be read: {error}",
-            hint="it must be an IDX file, as it is or compressed by gzip: copy or download it again",
+            hint="it must be an IDX file, optionally gzip-compressed: copy or download it again",
         ) from error
     return array.astype(dtype.newbyteorder("="), copy=False)

@@ -1,4 +1,4 @@
-"""A user's own images, from a folder."""
+"""The user's own images, from a folder."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from genloss_builtin.datasets._pictures import (
 )
 
 IN_MEMORY = 2**30
-"""Bytes of float32 up to which the images of a part are decoded once and kept."""
+"""Size in bytes of float32 up to which the images of a split are decoded once and kept in memory."""
 
 SOME = 32
-"""Images that are decoded beforehand of those that are not kept."""
+"""Number of images that are decoded in advance for a check if the images are not kept in memory."""
 
-MEND = "mend it, or take it out of the folder"
+MEND = "repair it, or remove it from the folder"
 
 
 def _example(folder: Path) -> Mapping[str, Any]:
@@ -57,34 +57,36 @@ def image_folder(
     held_out: Share | Path | None = None,
     seed: int = 0,
 ) -> genloss.Data:
-    """The images in a folder and in its sub-folders, brought to one size.
+    """The images in a folder and its sub-folders, resized to one size.
 
-    Fields: `x` `[batch, 3, size, size]` in [0, 1] (level / 255), with 1 in place of 3 for grey. Where the
-    images lie in several sub-folders, `label` `[batch]`: which one, in the order of their names.
+    Fields: `x` `[batch, 3, size, size]` in [0, 1] (level / 255), with 1 instead of 3 for grey. If the images
+    are in several sub-folders, `label` `[batch]`: the index of the sub-folder, sorted by name.
 
-    Where the folder's only sub-folders are `train` and one of `test`, `val`, `valid` and `validation`, those
-    are the training and the held-out images, and not labels.
+    If the folder's only sub-folders are `train` and one of `test`, `val`, `valid` and `validation`, they hold
+    the training and the held-out images and are not labels.
 
-    Read are .bmp, .gif, .jpg, .png, .ppm, .tiff and .webp files, and .avif where Pillow does; others, and
-    names that begin with a dot, are left out, and `genloss plan` says how many. An image is turned as its
-    camera says, scaled until its shorter side has `size` pixels, and cut to its centre. What is transparent
-    becomes white, and of moving images the first one is taken. Of 16 bits a channel the upper eight are read.
+    Reads .bmp, .gif, .jpg, .png, .ppm, .tiff and .webp files, and .avif if Pillow supports it; other files,
+    and names that begin with a dot, are skipped, and `genloss plan` reports how many. An image is rotated as
+    its EXIF orientation says, scaled until its shorter side has `size` pixels, and cropped to its centre.
+    Transparent areas become white, and only the first frame of an animation is read. Of 16 bits per channel,
+    the upper eight are read.
 
-    Up to a gigabyte of images (as float32) is decoded when a run begins, and kept in memory, a byte a level.
-    More are decoded each time they are drawn, which takes longer than a step of a small network; a .npy file,
-    by `arrays`, does not. Of these, only the beginnings and ends of the files are looked at before.
+    Up to a gigabyte of images (as float32) is decoded when a run begins and kept in memory, one byte per
+    level. Beyond that, each image is decoded whenever it is drawn, which takes longer than a step of a small
+    network; a .npy file read by `arrays` avoids this. Only the first and last bytes of such files are checked
+    in advance.
 
     Options:
-        path: of the folder, relative to the experiment.
+        path: the folder, relative to the experiment.
         size: side of an image, in pixels; 64 by default.
         colour: "rgb" or "grey"; "rgb" by default.
-        held_out: share of the images that is drawn at random and not trained on, or the path of a folder of
-            held-out images; of its sub-folders each has a namesake in the other. By default the folder's own
-            held-out part, or else 0.25.
-        seed: of the drawing of held-out images; 0 by default.
+        held_out: share of the images to hold out at random, or the path of a folder of held-out images,
+            whose sub-folders must have the same names as those of `path`. By default the folder's own
+            held-out split, or else 0.25.
+        seed: seed for drawing held-out images; 0 by default.
 
     Raises:
-        RequestError: the folder has no images, or one cannot be read.
+        RequestError: the folder has no images, or an image cannot be read.
     """
     found, unseen_found, share = _parts(path, held_out)
     names = _image_files.sub_folders(found)
@@ -123,7 +125,7 @@ def image_folder(
 
 
 def _parts(path: Path, held_out: float | Path | None) -> tuple[Found, Found | None, float]:
-    """The training images, the held-out ones if they lie apart, and the share to hold out if they do not."""
+    """Return the training images, the held-out ones if they are separate, and else the share to hold out."""
     if isinstance(held_out, Path):
         _image_files.require_apart(path, held_out)
     found = _image_files.find(path)
@@ -134,18 +136,18 @@ def _parts(path: Path, held_out: float | Path | None) -> tuple[Found, Found | No
         return found, None, 0.25 if held_out is None else held_out
     if held_out is not None and unseen is not None:
         raise RequestError(
-            f"the folder `{path}` has the held-out part `{unseen}`, and `held_out` asks for another",
-            hint=f"leave `held_out` out, or name the training images alone: `path: {path / train}`",
+            f"the folder `{path}` has the held-out part `{unseen}`, but `held_out` is set as well",
+            hint=f"leave `held_out` out, or give only the training images: `path: {path / train}`",
         )
     return _parts(path / train, held_out if unseen is None else path / unseen)
 
 
 @dataclass(frozen=True)
 class ImageFiles(Dataset[Fields]):
-    """Image files, each decoded when it is asked for.
+    """Image files, each decoded on access.
 
     Attributes:
-        folder: where they lie.
+        folder: the folder of the files.
         files: paths relative to it.
         labels: int64 `[files]`, or None.
         size: side of a decoded image.
@@ -163,8 +165,8 @@ class ImageFiles(Dataset[Fields]):
 
     def __getitem__(self, index: int) -> Fields:
         hint = (
-            "put back the file that it was; if it is mended or taken out, the data are others: begin anew, "
-            "or go on by `genloss resume --allow-drift`"
+            "restore the original file; repairing or removing it changes the data: start a new study, or "
+            "continue with `genloss resume --allow-drift`"
         )
         item = {"x": shares(_channels_first(self._picture(index, hint).levels))}
         return item if self.labels is None else {**item, "label": self.labels[index]}
@@ -176,21 +178,21 @@ class ImageFiles(Dataset[Fields]):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of a decoded image."""
+        """Shape of a decoded image."""
         return (3 if self.colour == "rgb" else 1, self.size, self.size)
 
     @property
     def nbytes(self) -> int:
-        """Of all images, decoded to float32."""
+        """Size of all images, decoded to float32."""
         return 4 * len(self.files) * self.shape[0] * self.size**2
 
     def chosen(self, indices: torch.Tensor) -> ImageFiles:
-        """Some of the files."""
+        """Return a subset of the files."""
         labels = None if self.labels is None else self.labels[indices]
         return replace(self, files=[self.files[index] for index in indices.tolist()], labels=labels)
 
     def decoded(self) -> tuple[genloss.Stored, tuple[str, ...]]:
-        """All of them, in memory: their bytes; and notes of them."""
+        """Return all images as bytes in memory, and notes on them."""
         x = torch.empty(len(self.files), *self.shape, dtype=torch.uint8)
         sixteen = []
         for index in range(len(self.files)):
@@ -201,7 +203,7 @@ class ImageFiles(Dataset[Fields]):
         return genloss.Stored(fields, {"x": shares}), sixteen_bits(sixteen, f"`{self.folder}`")
 
     def checked(self) -> tuple[ImageFiles, tuple[str, ...]]:
-        """The same, once it is known that each file begins and ends as an image does; and notes of them."""
+        """Check that each file begins and ends like an image; return the files, and notes on them."""
         for index, file in enumerate(self.files):
             path = self.folder / file
             with reading(f"the image `{path}`", MEND):
@@ -210,13 +212,13 @@ class ImageFiles(Dataset[Fields]):
                     pass
                 whole = is_whole(path)
             if not whole:
-                self._picture(index)  # which tells whether it only ends in an unusual way
+                self._picture(index)  # raises unless it merely ends in an unusual way
         some = range(0, len(self.files), max(1, len(self.files) // SOME))
         sixteen = sixteen_bits((self._picture(index).sixteen for index in some), f"`{self.folder}`")
-        return self, (*sixteen, "decoded when they are drawn: of their files, only the ends were looked at")
+        return self, (*sixteen, "images are decoded when drawn: only the ends of their files were checked")
 
     def digest(self) -> str:
-        """SHA-256 of the files' names and contents, and of what becomes of them."""
+        """Return the SHA-256 of the files' names and contents, and of how they are decoded."""
         labels = [] if self.labels is None else self.labels.tolist()
         sha = hashlib.sha256(f"{self.size} {self.colour} {labels}".encode())
         for file in self.files:

@@ -19,20 +19,20 @@ from genloss_builtin.datasets._tokens import Length
 Count = Annotated[int, Ge(2)]
 Letters = Annotated[int, Ge(2), Le(26)]
 Order = Annotated[int, Ge(1), Le(8)]
-# A greater scale makes the chain nearly periodic or reducible, and the linear system ill posed.
+# A larger scale makes the chain nearly periodic or reducible, and the linear system ill-conditioned.
 Scale = Annotated[float, Ge(0), Le(3)]
 
 MOST_CONTEXTS = 4096
-"""The stationary distribution is solved for directly: at this number it takes about a second."""
+"""The stationary distribution is found by a direct solve, which takes about a second at this number."""
 
 
 @dataclass(frozen=True)
 class MarkovSource:
-    """A stationary Markov source of order m over k tokens, all of whose transitions are possible.
+    """A stationary Markov source of order m over k tokens, with all transition probabilities positive.
 
     Attributes:
         transitions: `[kᵐ, k]` in float64, p(x_t | x_{t−m} … x_{t−1}); the tokens of a context are the digits
-            of its row's number to the base k, the earliest first.
+            of its row index in base k, the earliest first.
     """
 
     transitions: Float[Tensor, "contexts tokens"]
@@ -45,13 +45,13 @@ class MarkovSource:
 
     @cached_property
     def stationary(self) -> Float[Tensor, "contexts"]:
-        """π, the distribution of contexts that a transition does not change."""
+        """π, the stationary distribution of the contexts."""
         contexts, tokens = self.transitions.shape
         origin = torch.arange(contexts)[:, None]
         step = torch.zeros(contexts, contexts, dtype=torch.float64)
-        # The next context has lost its earliest token and gained the new one at its end.
+        # The next context drops the earliest token and appends the new one.
         step[origin, origin * tokens % contexts + torch.arange(tokens)] = self.transitions
-        # π (step − 1) = 0 in all equations but one, which the others imply; Σ π = 1 takes its place.
+        # π (step − 1) = 0, with the last, redundant equation replaced by Σ π = 1.
         equations = step.T - torch.eye(contexts, dtype=torch.float64)
         equations[-1] = 1
         right = torch.zeros(contexts, dtype=torch.float64)
@@ -69,14 +69,14 @@ class MarkovSource:
         return float(torch.special.entr(self.stationary).sum()) + (length - self.order) * self.entropy_rate
 
     def log_density(self, x: Int64[Tensor, "batch length"]) -> Float[Tensor, "batch"]:
-        """log p(x) of windows of at least m tokens, in nats; a probability, on the device of `x`."""
+        """Return the log-probability of windows of at least m tokens, in nats, on the device of `x`."""
         context = self._contexts(x)
         first = self.stationary.log().to(x.device, torch.float32)[context[:, 0]]
         later = self.transitions.log().to(x.device, torch.float32)[context[:, :-1], x[:, self.order :]]
         return first + later.sum(1)
 
     def draw(self, count: int, length: int, generator: torch.Generator) -> Int64[Tensor, "count length"]:
-        """Independent windows of at least m tokens."""
+        """Draw independent windows of at least m tokens."""
         contexts, tokens = self.transitions.shape
         context = torch.multinomial(self.stationary, count, replacement=True, generator=generator)
         digits = tokens ** torch.arange(self.order - 1, -1, -1)
@@ -88,7 +88,7 @@ class MarkovSource:
         return torch.cat(drawn, 1)
 
     def _contexts(self, x: Tensor) -> Tensor:
-        """The number of each context of m tokens in a window, `[batch, length − m + 1]`."""
+        """Return the index of each context of m tokens in a window, `[batch, length − m + 1]`."""
         digits = self.transitions.shape[1] ** torch.arange(self.order - 1, -1, -1, device=x.device)
         return (x.unfold(1, self.order, 1) * digits).sum(2)
 
@@ -110,38 +110,38 @@ def markov_text(
 
     The logits of each letter after each context of `order` letters are drawn from N(0, scale²). Windows are
     independent and begin in the stationary distribution π of the contexts, so the expected negative
-    log-likelihood of one is exactly H(π) + (length − order) · entropy rate: a little more than the rate a
-    token, since the first letters have less before them.
+    log-likelihood of a window is exactly H(π) + (length − order) · entropy rate: slightly more per token than
+    the rate, since the first letters have less context.
 
     Options:
-        letters: tokens, shown as a, b, c …; 8 by default.
-        order: letters that the next one depends on; 2 by default.
+        letters: number of tokens, shown as a, b, c …; 8 by default.
+        order: number of letters that the next one depends on; 2 by default.
         scale: standard deviation of the logits; 0 makes all letters equally likely; 1.5 by default.
-        length: tokens in a window; 64 by default.
-        size, held_out: windows to train on and windows held out; 10,000 and 2,500 by default.
-        seed: of the source and of the drawing; 0 by default.
+        length: tokens per window; 64 by default.
+        size, held_out: number of training and held-out windows; 10,000 and 2,500 by default.
+        seed: seed for the source and the windows; 0 by default.
 
     Source: Shannon 1948, A Mathematical Theory of Communication (doi:10.1002/j.1538-7305.1948.tb01338.x),
     sections 3 to 7.
 
     Raises:
-        RequestError: there would be too many contexts, or a window is not longer than a context.
+        RequestError: there are too many contexts, or a window is not longer than a context.
     """
     if letters**order > MOST_CONTEXTS:
         raise RequestError(
-            f"{letters} letters have {letters**order:,} contexts of {order}, and at most {MOST_CONTEXTS:,} "
-            "can be solved for",
+            f"{letters} letters have {letters**order:,} contexts of {order}; at most {MOST_CONTEXTS:,} "
+            "are supported",
             hint="give fewer `letters` or a smaller `order`",
         )
     if length <= order:
         raise RequestError(
             f"a window of {length} letters is not longer than a context of {order}",
-            hint="give a greater `length` or a smaller `order`",
+            hint="give a larger `length` or a smaller `order`",
         )
     generator = torch.Generator().manual_seed(seed)
     logits = scale * torch.randn(letters**order, letters, generator=generator, dtype=torch.float64)
     source = MarkovSource(logits.softmax(1))
-    # The held-out windows first: they stay the same when the training set grows.
+    # Draw the held-out windows first, so that they do not depend on the training set's size.
     unseen = source.draw(held_out, length, generator)
     return genloss.Data(
         genloss.DataSpec(

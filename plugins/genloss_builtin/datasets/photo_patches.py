@@ -20,25 +20,25 @@ def photo_patches(
     stride: Annotated[int, Ge(1)] | None = None,
     held_out: Annotated[float, Ge(0.05), Le(0.95)] = 0.25,
 ) -> genloss.Data:
-    """Square patches of two photographs in RGB; by default 5,720 to train on, and 1,560 held out.
+    """Square RGB patches of two photographs; by default 5,720 to train on and 1,560 held out.
 
     Fields: `x` `[batch, 3, size, size]` in [0, 1] (level / 255); `label` `[batch]`: 0 for the photograph of a
     temple, 1 for that of a flower.
 
-    Patches lie on a grid; with the default stride, neighbours share half of their pixels. Each photograph,
-    640 × 427 pixels, is cut from top to bottom into strips, and the right end of every strip is held out: no
-    pixel is in both parts. Strips are as narrow as leaves room for two patches side by side in what is held
-    out, so that both parts see all of the picture.
+    Patches are on a grid; with the default stride, neighbours share half of their pixels. Each photograph,
+    640 × 427 pixels, is cut into vertical strips, and the right end of every strip is held out, so that no
+    pixel is in both parts. Strips are as narrow as possible with room for two adjacent held-out patches, so
+    that both parts cover the whole photograph.
 
     Options:
         size: side of a patch, in pixels; 16 by default.
-        stride: from one patch to the next, in pixels; half the size by default.
-        held_out: share of each strip that is not trained on; 0.25 by default.
+        stride: distance between neighbouring patches, in pixels; half the size by default.
+        held_out: share of each strip to hold out; 0.25 by default.
 
     Source: china.jpg and flower.jpg of scikit-learn's `load_sample_images`.
 
     Raises:
-        RequestError: the patches are too large for a part of the photographs.
+        RequestError: the patches do not fit into a part of the photographs.
     """
     from sklearn.datasets import load_sample_images
 
@@ -58,17 +58,17 @@ def photo_patches(
 
 
 def _strips(width: int, size: int, held_out: float) -> int:
-    """How many strips a photograph is cut into."""
+    """Return the number of strips a photograph is cut into."""
     return max(1, int(held_out * width / (2 * size)))
 
 
 def _patches(pixels: Tensor, size: int, stride: int) -> Tensor:
-    """Patches `[N, C, size, size]` of a part `[C, H, W]` of a photograph, on a grid."""
+    """Cut a part `[C, H, W]` of a photograph into patches `[N, C, size, size]` on a grid."""
     if size > min(pixels.shape[1:]):
         raise RequestError(
             f"patches of {size} × {size} pixels do not fit into a part of "
             f"{pixels.shape[2]} × {pixels.shape[1]} pixels of a photograph",
-            hint="give a smaller `size`, or a `held_out` nearer to 0.5",
+            hint="give a smaller `size`, or a `held_out` closer to 0.5",
         )
     windows = pixels.unfold(1, size, stride).unfold(2, size, stride)
     return windows.movedim(0, 2).reshape(-1, len(pixels), size, size)

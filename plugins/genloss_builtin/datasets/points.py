@@ -1,4 +1,4 @@
-"""Points in the plane whose density is known: mixtures of Gaussians, and curves blurred by Gaussian noise."""
+"""Points in the plane with a known density: mixtures of Gaussians, and curves with Gaussian noise."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class IsotropicMixture:
     scale: float
 
     def log_density(self, x: Float[Tensor, "batch dimensions"]) -> Float[Tensor, "batch"]:
-        """log p(x) in nats, on the device and in the precision of `x`."""
+        """Return log p(x) in nats, on the device and in the precision of `x`."""
         centres, log_weights = self.centres.to(x), self.log_weights.to(x)
-        # The faster way by a matrix product cancels badly where s is small against x.
+        # The faster way with a matrix product loses precision if s is small compared with x.
         distances = torch.cdist(x, centres, compute_mode="donot_use_mm_for_euclid_dist")
         exponents = log_weights - (distances / self.scale).square() / 2
         return exponents.logsumexp(1) - x.shape[1] / 2 * math.log(2 * math.pi * self.scale**2)
@@ -54,16 +54,16 @@ def gaussian_ring(
     held_out: Count = 2_500,
     seed: int = 0,
 ) -> genloss.Data:
-    """Equally likely Gaussians, evenly spaced on a circle; a generator easily forgets some of them.
+    """Equally likely Gaussians, evenly spaced on a circle; generators easily drop some of them.
 
     Fields: `x` `[batch, 2]`. Truth: `modes`, `mode_scale`, `log_density`.
 
     Options:
         modes: number of Gaussians; 8 by default.
-        radius: of the circle; 1 by default.
-        scale: standard deviation of each; 0.01 by default.
-        size, held_out: examples to train on and examples held out; 10,000 and 2,500 by default.
-        seed: of the drawing; 0 by default.
+        radius: radius of the circle; 1 by default.
+        scale: standard deviation of each Gaussian; 0.01 by default.
+        size, held_out: number of training and held-out examples; 10,000 and 2,500 by default.
+        seed: random seed; 0 by default.
 
     Source: Lin et al. 2017, PacGAN (arXiv:1712.04086): the "2D-ring", with the radius of its code.
     """
@@ -85,11 +85,11 @@ def gaussian_grid(
     Fields: `x` `[batch, 2]`. Truth: `modes`, `mode_scale`, `log_density`.
 
     Options:
-        side: Gaussians along one side; 5 by default.
+        side: number of Gaussians along one side; 5 by default.
         spacing: distance between neighbours; 2 by default.
-        scale: standard deviation of each; 0.05 by default.
-        size, held_out: examples to train on and examples held out; 10,000 and 2,500 by default.
-        seed: of the drawing; 0 by default.
+        scale: standard deviation of each Gaussian; 0.05 by default.
+        size, held_out: number of training and held-out examples; 10,000 and 2,500 by default.
+        seed: random seed; 0 by default.
 
     Source: Lin et al. 2017, PacGAN (arXiv:1712.04086): the "2D-grid".
     """
@@ -107,7 +107,7 @@ def two_moons(
     held_out: Count = 2_500,
     seed: int = 0,
 ) -> genloss.Data:
-    """Two interleaving half circles of radius 1, blurred by Gaussian noise.
+    """Two interleaving half circles of radius 1 with Gaussian noise.
 
     Formula: scale · m + shift, where m is (cos t, sin t) or (1 − cos t, ½ − sin t), equally likely, t uniform
     on [0, π]; plus noise · N(0, I).
@@ -115,12 +115,12 @@ def two_moons(
     Fields: `x` `[batch, 2]`. Truth: `log_density` (the integral over t by Gauss–Legendre quadrature).
 
     Options:
-        noise: standard deviation, before it is scaled; 0.1 by default.
-        scale, shift: of all points; 1 and [0, 0] by default.
-        size, held_out: examples to train on and examples held out; 10,000 and 2,500 by default.
-        seed: of the drawing; 0 by default.
+        noise: standard deviation of the noise before scaling; 0.1 by default.
+        scale, shift: applied to all points; 1 and [0, 0] by default.
+        size, held_out: number of training and held-out examples; 10,000 and 2,500 by default.
+        seed: random seed; 0 by default.
 
-    Source: scikit-learn's make_moons, with t drawn at random, where it takes equal steps.
+    Source: scikit-learn's make_moons, but with random instead of equally spaced t.
     """
     generator = torch.Generator().manual_seed(seed)
     offset = torch.tensor(shift, dtype=torch.float64)
@@ -144,17 +144,17 @@ def s_curve(
     held_out: Count = 2_500,
     seed: int = 0,
 ) -> genloss.Data:
-    """Two three-quarter circles of radius 1 that make an S, blurred by Gaussian noise.
+    """Two three-quarter circles of radius 1 that form an S, with Gaussian noise.
 
     Formula: scale · (sin t, sign(t) (cos t − 1)), t uniform on [−3π/2, 3π/2]; plus noise · N(0, I).
 
     Fields: `x` `[batch, 2]`. Truth: `log_density` (the integral over t by Gauss–Legendre quadrature).
 
     Options:
-        noise: standard deviation, before it is scaled; 0.1 by default.
-        scale: of all points; 1 by default.
-        size, held_out: examples to train on and examples held out; 10,000 and 2,500 by default.
-        seed: of the drawing; 0 by default.
+        noise: standard deviation of the noise before scaling; 0.1 by default.
+        scale: applied to all points; 1 by default.
+        size, held_out: number of training and held-out examples; 10,000 and 2,500 by default.
+        seed: random seed; 0 by default.
 
     Source: scikit-learn's make_s_curve without its second axis.
     """
@@ -169,7 +169,7 @@ def s_curve(
         t = high * (2 * torch.rand(count, generator=generator, dtype=torch.float64) - 1)
         return scale * _blurred(curve(t), noise, generator)
 
-    # The curve bends the other way at t = 0, where no panel of the quadrature may lie across.
+    # The curvature changes sign at t = 0, which no quadrature panel may cross.
     halves = [_quadrature(low, low + high, length=high, scale=noise) for low in (-high, 0.0)]
     nodes = torch.cat([half[0] for half in halves])
     log_weights = torch.cat([half[1] for half in halves]) - math.log(2)
@@ -181,18 +181,18 @@ def s_curve(
 def swiss_roll(
     *, noise: Noise = 0.2, size: Count = 10_000, held_out: Count = 2_500, seed: int = 0
 ) -> genloss.Data:
-    """A spiral of one and a half turns in the plane, blurred by Gaussian noise.
+    """A spiral of one and a half turns in the plane, with Gaussian noise.
 
     Formula: t (cos t, sin t) / 5, t uniform on [3π/2, 9π/2]; plus noise · N(0, I).
 
     Fields: `x` `[batch, 2]`. Truth: `log_density` (the integral over t by Gauss–Legendre quadrature).
 
     Options:
-        noise: standard deviation; 0.2 by default.
-        size, held_out: examples to train on and examples held out; 10,000 and 2,500 by default.
-        seed: of the drawing; 0 by default.
+        noise: standard deviation of the noise; 0.2 by default.
+        size, held_out: number of training and held-out examples; 10,000 and 2,500 by default.
+        seed: random seed; 0 by default.
 
-    Source: scikit-learn's make_swiss_roll without its second axis, scaled and blurred as by Grathwohl et
+    Source: scikit-learn's make_swiss_roll without its second axis, with the scale and noise of Grathwohl et
     al. 2018, FFJORD (arXiv:1810.01367).
     """
 
@@ -224,23 +224,23 @@ def moons_to_gaussians(
     held_out: Count = 2_500,
     seed: int = 0,
 ) -> genloss.Data:
-    """A ring of Gaussians, and two moons as the source that a flow is to carry there.
+    """A ring of Gaussians, with two moons as the source that a flow transports to it.
 
-    Formula: of the ring as of `gaussian_ring`; the source is spread · (m − 3/8) / s, where m is a point of
-    `two_moons` with that noise, and 3/8 and s are the mean and the standard deviation of m's coordinates,
-    both taken as one variable.
+    Formula: the ring as in `gaussian_ring`; the source is spread · (m − 3/8) / s, where m is a point of
+    `two_moons` with the given noise, and 3/8 and s are the mean and the standard deviation of m's
+    coordinates, pooled.
 
-    Fields: `x` `[batch, 2]`, of the ring; `source` `[batch, 2]`, of the moons, independent of it. Truth, of
-    the ring: `modes`, `mode_scale`, `log_density`.
+    Fields: `x` `[batch, 2]`, from the ring; `source` `[batch, 2]`, from the moons, independent of `x`. Truth,
+    for the ring: `modes`, `mode_scale`, `log_density`.
 
     Options:
-        noise: standard deviation around the moons, before they are scaled; 0.1 by default.
+        noise: standard deviation of the noise around the moons before scaling; 0.1 by default.
         spread: standard deviation of the source's coordinates; 7 by default.
-        modes: Gaussians on the ring; 8 by default.
-        radius: of the ring; 12 by default.
+        modes: number of Gaussians on the ring; 8 by default.
+        radius: radius of the ring; 12 by default.
         scale: standard deviation of each Gaussian; 1.5 by default.
-        size, held_out: examples to train on and examples held out; 10,000 and 2,500 by default.
-        seed: of the drawing; 0 by default.
+        size, held_out: number of training and held-out examples; 10,000 and 2,500 by default.
+        seed: random seed; 0 by default.
 
     Source: Tong et al. 2024, conditional flow matching (arXiv:2302.00482), with the scales of its code, which
     are those of De Bortoli et al. 2021, Diffusion Schrödinger Bridge (arXiv:2106.01357).
@@ -265,7 +265,7 @@ def moons_to_gaussians(
 
 
 def _draw_moons(count: int, noise: float, generator: torch.Generator) -> Tensor:
-    """Points of the two moons of radius 1 `[count, 2]`, in float64."""
+    """Draw points of the two moons of radius 1 `[count, 2]`, in float64."""
     t = math.pi * torch.rand(count, generator=generator, dtype=torch.float64)
     lower = torch.randint(2, (count,), generator=generator).bool()
     return _blurred(_moons(t, lower), noise, generator)
@@ -305,7 +305,7 @@ def _blurred(points: Tensor, scale: float, generator: torch.Generator) -> Tensor
 
 
 def _data(*, held_out: Tensor, train: Tensor, truth: dict[str, object]) -> genloss.Data:
-    # Every generator draws the held-out points first: they stay the same when the training set grows.
+    # The held-out points are always drawn first, so that they do not depend on the training set's size.
     return genloss.Data(
         genloss.DataSpec((2,), "points", size=len(train)),
         train={"x": train.float()},
@@ -315,10 +315,10 @@ def _data(*, held_out: Tensor, train: Tensor, truth: dict[str, object]) -> genlo
 
 
 def _quadrature(low: float, high: float, *, length: float, scale: float) -> tuple[Tensor, Tensor]:
-    """Nodes and logarithms of the weights that average over t uniform on [low, high].
+    """Return nodes and log-weights that average over t uniform on [low, high].
 
-    Panels of sixteen Gauss–Legendre nodes, each spanning at most four standard deviations of the noise along
-    a curve of that `length`: over such a panel a Gaussian is integrated to the last digits of float64.
+    Uses panels of sixteen Gauss–Legendre nodes, each spanning at most four standard deviations of the noise
+    along a curve of the given `length`: a Gaussian is then integrated to float64 precision.
     """
     panels = math.ceil(length / (4 * scale))
     nodes, weights = np.polynomial.legendre.leggauss(16)

@@ -1,4 +1,4 @@
-"""Text as windows of characters or bytes: Python's own documentation, and a user's file."""
+"""Text as windows of characters or bytes: Python's documentation, and the user's own file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from genloss_builtin.datasets._tokens import (
     windows,
 )
 
-HINT = "convert it to UTF-8, or say `level: byte` to model its bytes as they are"
+HINT = "convert it to UTF-8, or set `level: byte` to model its bytes"
 
 
 @genloss.dataset
@@ -40,21 +40,21 @@ def python_docs(
     held_out: Share = 0.1,
     stride: Stride | None = None,
 ) -> genloss.Data:
-    """Some 460,000 characters of Python's documentation, which ship with every CPython.
+    """About 460,000 characters of Python's documentation, which ships with every CPython.
 
-    Fields: `x` `[batch, length]`, tokens. They are windows of the topics of Python's `help()`, in the order
-    of their names, a blank line between two topics.
+    Fields: `x` `[batch, length]`, tokens: windows of the topics of Python's `help()`, sorted by name and
+    separated by blank lines.
 
-    The text is that of the Python that runs genloss: another version has another text, another digest and
-    perhaps another vocabulary, so compare likelihoods within one version only. Some topics repeat
-    paragraphs of others, so a few held-out passages also stand in the training part.
+    The text is that of the running Python: other versions have another text, another digest and possibly
+    another vocabulary, so compare likelihoods within one version only. Some topics repeat paragraphs of
+    others, so a few held-out passages also occur in the training part.
 
     Options:
-        length: tokens in a window; 128 by default.
-        level: what a token is: "character" (those of the whole text are the vocabulary), or "byte" of
-            UTF-8 (vocabulary 256); "character" by default.
-        held_out: share of the text, at its end, that is not trained on; 0.1 by default.
-        stride: tokens from the beginning of a training window to that of the next; `length` by default.
+        length: tokens per window; 128 by default.
+        level: what a token is: "character" (the vocabulary is the characters of the whole text), or "byte"
+            of UTF-8 (vocabulary 256); "character" by default.
+        held_out: share of the text to hold out, at its end; 0.1 by default.
+        stride: tokens from the start of one training window to the start of the next; `length` by default.
 
     Source: `pydoc_data.topics` of CPython's standard library (Python Software Foundation License).
 
@@ -83,24 +83,24 @@ def text(
     held_out: Share = 0.1,
     stride: Stride | None = None,
 ) -> genloss.Data:
-    """A text file of yours.
+    """The user's own text file.
 
-    Fields: `x` `[batch, length]`, tokens. The file is read as it is, its line ends too; of its characters,
-    a byte order mark is left out.
+    Fields: `x` `[batch, length]`, tokens. The file is read verbatim, including line endings; a byte order
+    mark is not among its characters.
 
-    A large file is mapped, not read as a whole: leave it as it is while it is trained on. Only where it has
-    characters beyond ASCII are they kept in memory, in one, two or four bytes each.
+    A large file is memory-mapped: do not change it during training. Only a file with non-ASCII characters is
+    kept in memory, in one, two or four bytes per character.
 
     Options:
-        path: of the file, relative to the experiment; UTF-8 for characters, anything for bytes.
-        length: tokens in a window; 128 by default.
-        level: what a token is: "character" (those of the whole file are the vocabulary), or "byte"
+        path: the file, relative to the experiment; UTF-8 for characters, anything for bytes.
+        length: tokens per window; 128 by default.
+        level: what a token is: "character" (the vocabulary is the characters of the whole file), or "byte"
             (vocabulary 256); "character" by default.
-        held_out: share of the file, at its end, that is not trained on; 0.1 by default.
-        stride: tokens from the beginning of a training window to that of the next; `length` by default.
+        held_out: share of the file to hold out, at its end; 0.1 by default.
+        stride: tokens from the start of one training window to the start of the next; `length` by default.
 
     Raises:
-        RequestError: the file cannot be read, is no UTF-8 text, or a part of it is shorter than a window.
+        RequestError: the file cannot be read, is not UTF-8 text, or a part of it is shorter than a window.
     """
     content = _read(path)
     tokens = from_bytes(content) if level == "byte" else _characters(content, path.name)
@@ -117,7 +117,7 @@ def _read(path: Path) -> Bytes:
     except OSError as error:
         raise RequestError(f"`{path.name}` cannot be read: {error.strerror}") from error
     if content is None:
-        raise RequestError(f"`{path.name}` is empty", hint="give a file with some text in it")
+        raise RequestError(f"`{path.name}` is empty", hint="give a file that contains text")
     return content
 
 
@@ -130,21 +130,21 @@ def _characters(content: Bytes, name: str) -> Tokens:
         tokens = from_pieces(lambda: _decoded(content, mark, name))
     if present[0]:
         at = content.tobytes().index(0)
-        raise RequestError(f"`{name}` is no text: byte {at:,} is zero", hint=HINT)
+        raise RequestError(f"`{name}` is not text: byte {at:,} is zero", hint=HINT)
     return tokens
 
 
 def _decoded(content: Bytes, start: int, name: str) -> Iterator[str]:
-    """The text in pieces, from a byte on."""
+    """Yield the text in pieces, starting at a byte offset."""
     while start < len(content):
         end = start + PIECE
-        for _ in range(3):  # a character has at most three bytes behind its first one
+        for _ in range(3):  # a character has at most three continuation bytes
             if end < len(content) and content[end] & 0xC0 == 0x80:
                 end -= 1
         try:
             yield content[start:end].tobytes().decode()
         except UnicodeDecodeError as error:
             raise RequestError(
-                f"`{name}` is no UTF-8 text: {error.reason} at byte {start + error.start:,}", hint=HINT
+                f"`{name}` is not UTF-8 text: {error.reason} at byte {start + error.start:,}", hint=HINT
             ) from error
         start = end

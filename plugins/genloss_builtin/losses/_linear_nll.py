@@ -1,7 +1,7 @@
-"""−log p of tokens under softmax(hidden · weightᵀ), some tokens at a time, their logits in one buffer.
+"""−log p of tokens under softmax(hidden · weightᵀ), in chunks of tokens whose logits share one buffer.
 
-The gradient computes the logits again. It is an `autograd.Function` too, so that both directions work in
-place under `torch.func` as well.
+The gradient recomputes the logits. It is an `autograd.Function` too, so that both passes can work in place
+under `torch.func` as well.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 _LOGITS = 2**22
-"""As many logits a chunk may have whatever the number of features is: 16 MiB of them in float32."""
+"""Number of logits a chunk may always have, whatever the number of features: 16 MiB in float32."""
 
 
 def linear_nll(hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """`[tokens, features]`, `[vocabulary, features]` and `[tokens]` to `[tokens]`, in nats.
+    """Map `[tokens, features]`, `[vocabulary, features]` and `[tokens]` to `[tokens]`, in nats.
 
-    Can be differentiated once. Computes in float32 at least, since gradients of the weight are added up from
-    chunk to chunk.
+    Can be differentiated once. Computes at least in float32, since gradients of the weight are accumulated
+    over chunks.
     """
     dtype = torch.promote_types(hidden.dtype, torch.float32)
     nll: Tensor = _LinearNLL.apply(hidden.to(dtype), weight.to(dtype), targets, smoothing)  # type: ignore[no-untyped-call]
@@ -29,8 +29,8 @@ def linear_nll(hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float
 
 
 def _chunks(hidden: Tensor, weight: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Which tokens, and their logits, which the next ones' overwrite."""
-    # No fewer tokens than features: logits, not the weight, are then most of what a chunk reads and writes.
+    """Yield the tokens of each chunk and their logits, which the next chunk overwrites."""
+    # At least as many tokens as features, so that the logits, not the weight, dominate memory traffic.
     size = max(hidden.shape[1], _LOGITS // len(weight))
     size = max(1, min(size, math.ceil(len(hidden) / 4)))
     buffer = hidden.new_empty(size, len(weight))
@@ -84,11 +84,11 @@ class _Gradient(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Sequence[Any], output: tuple[Tensor, Tensor]) -> None:
-        """Keeps nothing: there is no second derivative."""
+        """Save nothing: second derivatives are not supported."""
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> None:
-        raise NotImplementedError("`linear_categorical_nll` can be differentiated once")
+        raise NotImplementedError("`linear_categorical_nll` can be differentiated only once")
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[Any], *given: Any) -> tuple[tuple[Tensor, ...], tuple[int, int]]:
@@ -97,7 +97,7 @@ class _Gradient(torch.autograd.Function):
 
 
 def _one_by_one(function: Any, size: int, in_dims: Sequence[Any], given: Sequence[Any]) -> list[Any]:
-    """The function of each example under vmap, which so needs no more memory than for one."""
+    """Apply the function to one example of vmap at a time, so that it needs no more memory than for one."""
     axes = list(zip(given, in_dims, strict=True))
     return [
         function.apply(*(value if axis is None else value.select(axis, i) for value, axis in axes))

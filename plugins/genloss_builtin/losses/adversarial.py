@@ -1,7 +1,7 @@
-"""Adversarial losses of one example's logits; each half is a loss of its own.
+"""Adversarial losses of each example's logits, with separate losses for discriminator and generator.
 
-Discriminators give raw, unbounded logits. Where one gives a logit a patch, the patches are averaged after
-the loss.
+Discriminators return raw, unbounded logits. If there is one logit per patch, the loss is averaged over the
+patches.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ def minimax_discriminator(
     *,
     label_smoothing: Annotated[float, Ge(0), Le(1)] = 0.0,
 ) -> Float[Tensor, "batch"]:
-    """Cross-entropy of telling real from generated; its optimum is 2 ln 2 − 2 JSD(real, generated).
+    """Cross-entropy of classifying real and generated examples; optimum 2 ln 2 − 2 JSD(real, generated).
 
-    Equals `torch.nn.BCELoss` on sigmoid outputs, real against 1 plus fake against 0, without its overflow.
-    Smoothing is one-sided: only the real label 1 becomes 1 − ε.
+    Equals `torch.nn.BCELoss` on sigmoid outputs, with labels 1 for real and 0 for generated examples, but
+    cannot overflow. Smoothing is one-sided: only the real label 1 becomes 1 − ε.
 
     Formula:
         −log D(x) − log(1 − D(x̃)) = softplus(−r) + softplus(f), D = σ(logit);
         smoothed: softplus(−r) + ε r + softplus(f)
 
     Quantities:
-        real_logits: `[batch, *patches]`, r: the discriminator's raw logits of the data.
-        fake_logits: `[batch, *patches]`, f: of generated examples.
+        real_logits: `[batch, *patches]`, r: the discriminator's raw logits for the data.
+        fake_logits: `[batch, *patches]`, f: those for generated examples.
 
     Options:
-        label_smoothing: ε, default 0 (Goodfellow et al.), a probability; Salimans et al. have 0.1.
+        label_smoothing: ε, default 0 (Goodfellow et al.), a probability; Salimans et al. use 0.1.
 
     Source:
         Goodfellow et al. 2014, arXiv:1406.2661; smoothing: Salimans et al. 2016, arXiv:1606.03498.
@@ -59,13 +59,13 @@ def minimax_discriminator(
 
 @genloss.loss(family="adversarial", unit="nats", source="Goodfellow et al. 2014, arXiv:1406.2661")
 def minimax_generator(fake_logits: Float[Tensor, "batch *patches"]) -> Float[Tensor, "batch"]:
-    """The generator's side of the zero-sum game; saturates where the discriminator wins.
+    """The generator's loss in the zero-sum game; saturates when the discriminator wins.
 
     Formula:
         log(1 − D(x̃)) = −softplus(f)
 
     Quantities:
-        fake_logits: `[batch, *patches]`, f: the discriminator's raw logits of generated examples.
+        fake_logits: `[batch, *patches]`, f: the discriminator's raw logits for generated examples.
 
     Source:
         Goodfellow et al. 2014, arXiv:1406.2661, equation 1.
@@ -83,13 +83,13 @@ def minimax_generator(fake_logits: Float[Tensor, "batch *patches"]) -> Float[Ten
 
 @genloss.loss(family="adversarial", unit="nats", source="Goodfellow et al. 2014, arXiv:1406.2661")
 def non_saturating_generator(fake_logits: Float[Tensor, "batch *patches"]) -> Float[Tensor, "batch"]:
-    """The generator maximises log D instead, whose gradient is strong where the discriminator wins.
+    """The generator maximises log D instead, whose gradient stays large when the discriminator wins.
 
     Formula:
         −log D(x̃) = softplus(−f)
 
     Quantities:
-        fake_logits: `[batch, *patches]`, f: the discriminator's raw logits of generated examples.
+        fake_logits: `[batch, *patches]`, f: the discriminator's raw logits for generated examples.
 
     Source:
         Goodfellow et al. 2014, arXiv:1406.2661, section 3.
@@ -119,8 +119,8 @@ def least_squares_discriminator(
         ½ [(r − b)² + (f − a)²]
 
     Quantities:
-        real_logits: `[batch, *patches]`, r: the discriminator's raw logits of the data.
-        fake_logits: `[batch, *patches]`, f: of generated examples.
+        real_logits: `[batch, *patches]`, r: the discriminator's raw logits for the data.
+        fake_logits: `[batch, *patches]`, f: those for generated examples.
 
     Options:
         a: default 0, in the logits' unit: the label of generated examples.
@@ -148,10 +148,10 @@ def least_squares_generator(
         ½ (f − c)²
 
     Quantities:
-        fake_logits: `[batch, *patches]`, f: the discriminator's raw logits of generated examples.
+        fake_logits: `[batch, *patches]`, f: the discriminator's raw logits for generated examples.
 
     Options:
-        c: default 1, in the logits' unit: what the discriminator is to say of generated examples.
+        c: default 1, in the logits' unit: the target logit for generated examples.
 
     Source:
         Mao et al. 2017, arXiv:1611.04076, equation 2; c as in its 0-1 coding, equation 9.
@@ -169,14 +169,14 @@ def least_squares_generator(
 def hinge_discriminator(
     real_logits: Float[Tensor, "batch *patches"], fake_logits: Float[Tensor, "batch *patches"]
 ) -> Float[Tensor, "batch"]:
-    """A margin of 1 on each side, as a support vector machine has it.
+    """A margin of 1 on each side, as in a support vector machine.
 
     Formula:
         max(0, 1 − r) + max(0, 1 + f)
 
     Quantities:
-        real_logits: `[batch, *patches]`, r: the discriminator's raw logits of the data.
-        fake_logits: `[batch, *patches]`, f: of generated examples.
+        real_logits: `[batch, *patches]`, r: the discriminator's raw logits for the data.
+        fake_logits: `[batch, *patches]`, f: those for generated examples.
 
     Source:
         Lim & Ye 2017, arXiv:1705.02894.
@@ -192,13 +192,13 @@ def hinge_discriminator(
 
 @genloss.loss(family="adversarial", unit="1", source="Lim & Ye 2017, arXiv:1705.02894")
 def hinge_generator(fake_logits: Float[Tensor, "batch *patches"]) -> Float[Tensor, "batch"]:
-    """The generator's side of the hinge loss; linear, without a margin.
+    """The generator's loss for the hinge discriminator; linear, without a margin.
 
     Formula:
         −f
 
     Quantities:
-        fake_logits: `[batch, *patches]`, f: the discriminator's raw logits of generated examples.
+        fake_logits: `[batch, *patches]`, f: the discriminator's raw logits for generated examples.
 
     Source:
         Lim & Ye 2017, arXiv:1705.02894.
@@ -216,16 +216,16 @@ def hinge_generator(fake_logits: Float[Tensor, "batch *patches"]) -> Float[Tenso
 def wasserstein_discriminator(
     real_logits: Float[Tensor, "batch *patches"], fake_logits: Float[Tensor, "batch *patches"]
 ) -> Float[Tensor, "batch"]:
-    """Minus the critic's estimate of the Wasserstein-1 distance, if the critic is 1-Lipschitz.
+    """Negative estimate of the Wasserstein-1 distance by the critic, if the critic is 1-Lipschitz.
 
-    It is unbounded without a constraint on the critic, such as `gradient_penalty`.
+    Unbounded without a constraint on the critic, such as `gradient_penalty`.
 
     Formula:
         f − r
 
     Quantities:
-        real_logits: `[batch, *patches]`, r: the critic's values of the data.
-        fake_logits: `[batch, *patches]`, f: of generated examples.
+        real_logits: `[batch, *patches]`, r: the critic's values for the data.
+        fake_logits: `[batch, *patches]`, f: those for generated examples.
 
     Source:
         Arjovsky et al. 2017, arXiv:1701.07875.
@@ -241,13 +241,13 @@ def wasserstein_discriminator(
 
 @genloss.loss(family="adversarial", unit="1", source="Arjovsky et al. 2017, arXiv:1701.07875")
 def wasserstein_generator(fake_logits: Float[Tensor, "batch *patches"]) -> Float[Tensor, "batch"]:
-    """What the generator can move of the critic's estimate of the Wasserstein-1 distance.
+    """The part of the critic's estimate of the Wasserstein-1 distance that depends on the generator.
 
     Formula:
         −f
 
     Quantities:
-        fake_logits: `[batch, *patches]`, f: the critic's values of generated examples.
+        fake_logits: `[batch, *patches]`, f: the critic's values for generated examples.
 
     Source:
         Arjovsky et al. 2017, arXiv:1701.07875.

@@ -1,4 +1,4 @@
-"""Negative log-likelihoods of tokens and classes, and what keeps their logits in bounds."""
+"""Negative log-likelihoods of tokens and classes, and a penalty that bounds their logits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from genloss_builtin.losses._linear_nll import linear_nll
 from genloss_builtin.losses._reduce import Reduce, reduce_event
 
 _IGNORED = torch.iinfo(torch.int64).min
-"""cross_entropy gives 0 for this target, whatever the logits there: a number that no data holds."""
+"""Target for which cross_entropy returns 0, whatever the logits; a value that does not occur in data."""
 
 
 @genloss.loss(family="likelihood", unit="nats", source="Szegedy et al. 2016, arXiv:1512.00567")
@@ -27,7 +27,7 @@ def categorical_nll(
     label_smoothing: Annotated[float, Ge(0), Le(1)] = 0.0,
     reduce: Reduce = "sum",
 ) -> Float[Tensor, "batch"]:
-    """Cross-entropy of the next token, or of a class.
+    """Cross-entropy of tokens, or of a class.
 
     With label smoothing ε the target is (1 − ε)·onehot + ε/V, as in `torch.nn.functional.cross_entropy`;
     it is a log-density only at ε = 0.
@@ -37,21 +37,21 @@ def categorical_nll(
 
     Quantities:
         logits: `[batch, *positions, vocabulary]`, unnormalised log-probabilities; `[batch, vocabulary]`
-            for one class an example.
-        targets: `[batch, *positions]`, what came, in 0 … V − 1; anything where the mask is 0.
+            for one class per example.
+        targets: `[batch, *positions]`, the observed classes, in 0 … V − 1; arbitrary where the mask is 0.
         mask: `[batch, *positions]`, m, bool or float: which positions count, or with what
-            weight; all where there is none.
+            weight; all of them if not given.
 
     Options:
         label_smoothing: ε, default 0, a probability.
         reduce: default sum, over the positions; mean divides by Σ_t m_t instead, in nats per token.
-            An example without any position that counts has the value 0.
+            An example whose positions are all masked has the value 0.
 
     Source:
         Maximum likelihood; label smoothing: Szegedy et al. 2016, arXiv:1512.00567.
 
     Example:
-        Uniform logits give ln V a token, here 3 ln 4.
+        Uniform logits give ln V per token, here 3 ln 4.
 
         >>> import torch
         >>> from genloss_builtin.losses.categorical import categorical_nll
@@ -75,7 +75,7 @@ def categorical_nll(
     family="likelihood",
     unit="nats",
     source="Szegedy et al. 2016, arXiv:1512.00567",
-    exempt={"gradgradcheck": "the gradient is computed in place, so that it needs little memory"},
+    exempt={"gradgradcheck": "the gradient is computed in place to save memory"},
 )
 def linear_categorical_nll(
     hidden: Float[Tensor, "batch *positions features"],
@@ -86,23 +86,23 @@ def linear_categorical_nll(
     label_smoothing: Annotated[float, Ge(0), Le(1)] = 0.0,
     reduce: Reduce = "sum",
 ) -> Float[Tensor, "batch"]:
-    """`categorical_nll` of a linear layer's output, which never holds the logits of all positions.
+    """`categorical_nll` of a linear layer's output, without storing the logits of all positions at once.
 
-    Value and gradients are those of `categorical_nll`. Logits are held for as many positions at a time as
-    there are features, or 4 million of them if that is more, and never for more than a quarter of the
-    positions; the gradient computes them again, so there is one matrix product more. It can be
-    differentiated once.
+    Value and gradients are those of `categorical_nll`. Logits are stored for as many positions at a time as
+    there are features, or 4 million logits if that is more, and never for more than a quarter of the
+    positions; the gradient recomputes them, at the cost of one more matrix product. It can be differentiated
+    once.
 
-    `torch.nn.functional.linear_cross_entropy` is not called: in chunks, which torch 2.13 brought, it has no
-    label smoothing and does not work under `torch.func`.
+    `torch.nn.functional.linear_cross_entropy` is not used: its chunked form, new in torch 2.13, has no label
+    smoothing and does not work under `torch.func`.
 
     Formula:
         `categorical_nll` with logits = hidden · output_weightᵀ
 
     Quantities:
-        hidden: `[batch, *positions, features]`, what goes into the output layer.
-        output_weight: `[vocabulary, features]`, the layer's weight; it has no bias.
-        targets: `[batch, *positions]`, what came, in 0 … V − 1; anything where the mask is 0.
+        hidden: `[batch, *positions, features]`, the input of the output layer.
+        output_weight: `[vocabulary, features]`, the weight of the output layer, which has no bias.
+        targets: `[batch, *positions]`, the observed classes, in 0 … V − 1; arbitrary where the mask is 0.
         mask: `[batch, *positions]`, as in `categorical_nll`.
 
     Options:
@@ -110,11 +110,11 @@ def linear_categorical_nll(
         reduce: default sum, over the positions; or mean, as in `categorical_nll`.
 
     Source:
-        Maximum likelihood; label smoothing: Szegedy et al. 2016, arXiv:1512.00567; in chunks: Hsu et al.
-        2024, arXiv:2410.10989.
+        Maximum likelihood; label smoothing: Szegedy et al. 2016, arXiv:1512.00567; chunks: Hsu et al. 2024,
+        arXiv:2410.10989.
 
     Example:
-        Logits of 0 and ln 3 give the second word ¾: ln 4/3.
+        Logits of 0 and ln 3 give the second token probability ¾: ln 4/3.
 
         >>> import torch
         >>> from genloss_builtin.losses.categorical import linear_categorical_nll
@@ -134,7 +134,7 @@ def linear_categorical_nll(
 
 
 def _reduce_positions(nll: Tensor, mask: Tensor | None, reduce: Reduce) -> Tensor:
-    """`[batch, *positions]` to `[batch]`, of the positions that count."""
+    """Reduce `[batch, *positions]` to `[batch]` over the unmasked positions."""
     if mask is None:
         return reduce_event(nll, reduce)
     mask = mask.to(nll.dtype)
@@ -149,7 +149,7 @@ def _reduce_positions(nll: Tensor, mask: Tensor | None, reduce: Reduce) -> Tenso
 def z_loss(
     logits: Float[Tensor, "batch *positions vocabulary"], *, reduce: Reduce = "sum"
 ) -> Float[Tensor, "batch"]:
-    """Keeps the softmax's normaliser near 1: the square of its logarithm.
+    """Squared logarithm of the softmax's normaliser, which keeps the normaliser near 1.
 
     PaLM adds it to the cross-entropy with a weight of 1e-4.
 

@@ -1,4 +1,4 @@
-"""Losses of diffusion, score and flow-matching models: regressions on what noise and data prescribe."""
+"""Losses of diffusion, score and flow-matching models: regressions on targets from noise and data."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def denoising(
     sigma_data: Annotated[float, Gt(0)] = 0.5,
     reduce: Reduce = "sum",
 ) -> Float[Tensor, "batch"]:
-    """Squared error of what a diffusion model predicts, weighted by the signal-to-noise ratio.
+    """Squared error of a diffusion model's prediction, weighted by the signal-to-noise ratio.
 
-    A weighting other than uniform is one of the error of x₀, whatever the model predicts: its weight is
-    divided by f, since ‖Δε‖² = SNR ‖Δx₀‖² and ‖Δv‖² = (SNR + 1) ‖Δx₀‖². How often each SNR is drawn is the
-    model's, and part of the papers' weightings too.
+    Weightings other than uniform apply to the error of x₀, whatever the model predicts: the weight is
+    divided by f, since ‖Δε‖² = SNR ‖Δx₀‖² and ‖Δv‖² = (SNR + 1) ‖Δx₀‖². The distribution of the SNR, which
+    is also part of the papers' weightings, is determined by the model.
 
     Formula:
         w ‖prediction − target‖²;
@@ -40,22 +40,22 @@ def denoising(
         min_snr: w₀ = min(SNR, γ); edm: w₀ = SNR + 1/σ_data²; debiased: w₀ = √SNR
 
     Quantities:
-        prediction: `[batch, *event]`, what the network gives.
-        target: `[batch, *event]`, what it should give.
+        prediction: `[batch, *event]`, the network's output.
+        target: `[batch, *event]`, its target.
         snr: `[batch]`, SNR = α²/σ², greater than 0.
         parameterization: what both are: "epsilon" (the noise), "x0" (the data) or "v" (α ε − σ x₀).
 
     Options:
         weighting: default uniform (DDPM's, in the model's own parameterization); min_snr, edm or debiased.
-        gamma: γ of min_snr, default 5.0, an SNR.
-        sigma_data: of edm, default 0.5, the data's standard deviation, in its unit.
+        gamma: γ for min_snr, default 5.0, an SNR.
+        sigma_data: σ_data for edm, default 0.5, the data's standard deviation, in the data's unit.
         reduce: default sum, over the event; or mean.
 
     Source:
         Ho et al. 2020, arXiv:2006.11239, equation 14; v: Salimans & Ho 2022, arXiv:2202.00512; min_snr: Hang
-        et al. 2023, arXiv:2303.09556; edm: Karras et al. 2022, arXiv:2206.00364, whose weight of the error of
+        et al. 2023, arXiv:2303.09556; edm: Karras et al. 2022, arXiv:2206.00364, whose weight of the error in
         x₀ is (σ² + σ_data²) / (σ σ_data)² at the noise level σ = SNR^−½; debiased: Yu et al. 2024,
-        arXiv:2310.08442, who weigh the error of ε by SNR^−½.
+        arXiv:2310.08442, who weight the error of ε by SNR^−½.
 
     Example:
         An error of 2 in ε at an SNR of 10: 5/10 · 2².
@@ -75,7 +75,7 @@ def denoising(
     if weighting == "uniform":
         return error
     if parameterization == "epsilon":
-        # Divided beforehand: the weight is then 1 to the last bit where it is SNR / SNR, and its slope 0.
+        # Dividing analytically makes the weight exactly 1, with slope 0, where it would be SNR / SNR.
         if weighting == "min_snr":
             return (gamma / snr).clamp_max(1) * error
         return (1 + sigma_data**-2 / snr if weighting == "edm" else snr.rsqrt()) * error
@@ -96,18 +96,18 @@ def denoising_score_matching(
     *,
     reduce: Reduce = "sum",
 ) -> Float[Tensor, "batch"]:
-    """Squared error of the estimated score of noisy data, weighted so that all noise levels count alike.
+    """Squared error of the estimated score of noisy data, weighted so that all noise levels count equally.
 
-    Song & Ermon have a factor ½ as well, and Vincent has it without the weight σ². The least value is not 0:
-    for Gaussian data of variance s² it is s²/(s² + σ²) a dimension.
+    Song & Ermon also have a factor ½, and Vincent has no weight σ². The minimum is not 0: for Gaussian data
+    of variance s² it is s²/(s² + σ²) per dimension.
 
     Formula:
         σ² ‖s + ε/σ‖² = ‖σ s + ε‖²
 
     Quantities:
-        score: `[batch, *event]`, s: estimated ∇ log p of the noisy data.
-        noise: `[batch, *event]`, ε: the standard normal noise in it.
-        sigma: `[batch]`, σ: the noise's standard deviation, greater than 0, in the data's unit.
+        score: `[batch, *event]`, s: the estimated ∇ log p of the noisy data.
+        noise: `[batch, *event]`, ε: the standard normal noise in the noisy data.
+        sigma: `[batch]`, σ: the standard deviation of the noise, greater than 0, in the data's unit.
 
     Options:
         reduce: default sum, over the event; or mean.
@@ -135,17 +135,17 @@ def flow_matching(
     *,
     reduce: Reduce = "sum",
 ) -> Float[Tensor, "batch"]:
-    """Squared error of the velocity that carries noise to data.
+    """Squared error of the velocity that transports noise to data.
 
-    The least value is not 0: between independent N(0, 1) and N(m, s²) it is s π/2 a dimension. A coupling of
-    noise and data lowers it; that is the model's.
+    The minimum is not 0: between independent N(0, 1) and N(m, s²) it is s π/2 per dimension. A coupling of
+    noise and data, which is an option of the model, lowers it.
 
     Formula:
         ‖v − u‖²
 
     Quantities:
-        velocity: `[batch, *event]`, v: what the network gives at a point of the path.
-        velocity_target: `[batch, *event]`, u: the path's own.
+        velocity: `[batch, *event]`, v: the network's output at a point of the path.
+        velocity_target: `[batch, *event]`, u: the velocity of the path.
 
     Options:
         reduce: default sum, over the event; or mean.

@@ -1,4 +1,4 @@
-"""Distances between two samples by a kernel: maximum mean discrepancy."""
+"""Kernel distances between two samples: maximum mean discrepancy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Kernel = Literal["rbf", "imq", "energy"]
     family="divergence",
     unit="1",
     source="Gretton et al. 2012",
-    exempt={"gradgradcheck": "torch does not differentiate the gradient of torch.cdist"},
+    exempt={"gradgradcheck": "torch cannot differentiate the gradient of torch.cdist"},
 )
 def mmd(
     x: Float[Tensor, "batch *event"],
@@ -31,11 +31,12 @@ def mmd(
 ) -> Float[Tensor, ""]:
     """Squared maximum mean discrepancy (MMD²) of two samples.
 
-    Between codes and the prior, `bind: {x: z, y: z_prior}`, it is the penalty of WAE-MMD and InfoVAE; between
-    data and generated examples, that of a moment-matching network. Batch-coupled: all pairs are compared.
+    Between codes and the prior, with `bind: {x: z, y: z_prior}`, it is the penalty of WAE-MMD and InfoVAE;
+    between data and generated examples, the loss of a moment-matching network. Batch-coupled: all pairs are
+    compared.
 
     Formula:
-        mean k(x_i, x_j) + mean k(y_i, y_j) − 2 mean k(x_i, y_j), with d = ‖a − b‖, D numbers an example:
+        mean k(x_i, x_j) + mean k(y_i, y_j) − 2 mean k(x_i, y_j), with d = ‖a − b‖, D elements per example:
         rbf: k(a, b) = Σ_s exp(−d²/2s²);
         imq: k(a, b) = Σ_s C_s / (C_s + d²), C_s = 2 D s²;
         energy: k(a, b) = −d, which makes it the energy distance;
@@ -43,15 +44,15 @@ def mmd(
 
     Quantities:
         x: `[batch, *event]`, a sample.
-        y: `[other, *event]`, a sample of the other distribution; it may have another size.
+        y: `[other, *event]`, a sample of the other distribution, possibly of another size.
 
     Options:
         kernel: default rbf; imq (WAE) or energy.
-        scales: s, default [1.0], in the unit of x: one kernel for each, added up; energy has none.
+        scales: s, default [1.0], in the unit of x: the sum over one kernel per scale; not used by energy.
         unbiased: default false, which is never negative and 0 for equal samples; true may be negative.
 
     Raises:
-        genloss.GenlossError: `unbiased` with a sample of one.
+        genloss.GenlossError: `unbiased` with a sample of size one.
 
     Source:
         Gretton et al. 2012, A Kernel Two-Sample Test, JMLR 13, equation 5, unbiased: lemma 6; imq as in
@@ -74,25 +75,26 @@ def mmd(
 
 
 def _mean_kernel(x: Tensor, kernel: Kernel, scales: tuple[float, ...], unbiased: bool) -> Tensor:
-    """The mean over the pairs of one sample."""
+    """Return the mean over all pairs of one sample."""
     pairs = _kernel(x, x, kernel, scales)
     if not unbiased:
         return pairs.mean()
     n = len(x)
     if n < 2:
         raise genloss.GenlossError(
-            "loss `mmd` with `unbiased: true` got a sample of one", hint="a batch needs two examples or more"
+            "loss `mmd` with `unbiased: true` got a sample of size one",
+            hint="use batches of at least two examples",
         )
     return (pairs.sum() - pairs.diagonal().sum()) / (n * (n - 1))
 
 
 def _kernel(a: Tensor, b: Tensor, kernel: Kernel, scales: tuple[float, ...]) -> Tensor:
-    """The kernel of each row of a with each of b, less what it is of equal rows.
+    """Return the kernel between the rows of a and b, minus its value for equal rows.
 
-    That constant falls out of the sum of the three means; with it, samples that lie close together would
-    differ by the rounding of 1.
+    The constant cancels in the sum of the three means; keeping it would add rounding errors of 1 to the
+    difference between samples that are close together.
     """
-    # Without the shortcut by a matrix product, equal rows have the distance 0; there its gradient is 0.
+    # Without the matrix-product shortcut, equal rows have distance exactly 0, with gradient 0.
     distance = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
     if kernel == "energy":
         return -distance

@@ -1,4 +1,4 @@
-"""Kullback-Leibler divergences of a posterior from its prior, in nats. β is a term's weight, no option."""
+"""Kullback-Leibler divergences of a posterior from its prior, in nats. β is the term's weight."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def gaussian_kl(
 ) -> Float[Tensor, "batch"]:
     """KL(q‖p) of two diagonal Gaussians; the prior is N(0, I) unless the model offers another.
 
-    Free bits are given to each latent dimension of each example. Kingma et al. 2016 bound the mean of KL_j
-    over the batch instead, max(λ, mean KL_j). That couples the examples and has no value for one of them;
-    ours has, and is never less.
+    Free bits apply to each latent dimension of each example. Kingma et al. 2016 bound the batch mean of KL_j
+    instead, max(λ, mean KL_j), which couples the examples and is not defined for a single one; the value here
+    is defined, and never smaller.
 
     Formula:
         Σ_j max(λ, KL_j),
@@ -37,11 +37,11 @@ def gaussian_kl(
     Quantities:
         mu: `[batch, *latent]`, the posterior's mean.
         logvar: `[batch, *latent]`, its log variance.
-        prior_mu: `[batch, *latent]`, mu_p: the prior's mean; 0 where there is none.
-        prior_logvar: `[batch, *latent]`, logvar_p: its log variance; 0 where there is none.
+        prior_mu: `[batch, *latent]`, mu_p: the prior's mean; 0 if not given.
+        prior_logvar: `[batch, *latent]`, logvar_p: its log variance; 0 if not given.
 
     Options:
-        free_bits: λ, default 0, in nats a latent dimension.
+        free_bits: λ, default 0, in nats per latent dimension.
 
     Source:
         Kingma & Welling 2014, arXiv:1312.6114, appendix B; free bits: Kingma et al. 2016, arXiv:1606.04934.
@@ -58,8 +58,8 @@ def gaussian_kl(
     log_ratio = logvar
     if prior_logvar is not None:
         log_ratio = logvar - prior_logvar
-        # Divided before it is squared, by a number that is never 0: equal means are 0 apart however small the
-        # variance is.
+        # Divide before squaring, by a number that is never 0, so that equal means have distance 0 however
+        # small the variance.
         greatest = math.log(torch.finfo(mu.dtype).max) - 1
         distance = distance * (prior_logvar / -2).clamp_max(greatest).exp()
     kl = 0.5 * (expm1_residual(log_ratio) + distance.square())
@@ -77,15 +77,15 @@ def categorical_kl(
         Σ p (log p − log q), p = softmax(posterior_logits), q = softmax(prior_logits)
 
     Quantities:
-        posterior_logits: `[batch, *variables, classes]`, of the posterior p of each latent variable; −∞ for
-            a class that it leaves out.
-        prior_logits: `[batch, *variables, classes]`, of the prior q; uniform where there is none.
+        posterior_logits: `[batch, *variables, classes]`, logits of the posterior p of each latent variable;
+            −∞ for a class of probability 0.
+        prior_logits: `[batch, *variables, classes]`, logits of the prior q; uniform if not given.
 
     Source:
         Kullback & Leibler 1951.
 
     Example:
-        A posterior that is sure, against two equal classes: ln 2.
+        A posterior with all mass on one class, against two equally likely classes: ln 2.
 
         >>> import torch
         >>> from genloss_builtin.losses.divergence import categorical_kl
@@ -93,12 +93,12 @@ def categorical_kl(
         tensor([0.6931])
     """
     classes = posterior_logits.shape[-1]
-    # Logarithms of p and q, relative to uniform ones: near 0 where the logits are.
+    # Logarithms of p and q relative to the uniform distribution: near 0 where the logits are.
     log_p = log_of_share(posterior_logits, -1)
     log_q = torch.zeros_like(log_p) if prior_logits is None else log_of_share(prior_logits, -1)
     p, q = log_p.exp() / classes, log_q.exp() / classes
-    # Σ p log(p/q) = Σ p (exp(t) − 1 − t), t = log(q/p), since both add up to 1: no term is negative, so none
-    # cancels another. Where p is 0 that is q.
+    # Σ p log(p/q) = Σ p (exp(t) − 1 − t), t = log(q/p), since both sum to 1: no term is negative, so terms do
+    # not cancel. Where p is 0, the term is q.
     t = (log_q - log_p).masked_fill(p == 0, 1.0)
     near = t.abs() < 0.5
     terms = torch.where(near, p * expm1_residual(t.masked_fill(~near, 0.0)), q - p - p * t)
@@ -107,7 +107,7 @@ def categorical_kl(
 
 @genloss.loss(family="divergence", unit="nats", source="Kingma & Welling 2014, arXiv:1312.6114")
 def monte_carlo_kl(log_qz: Float[Tensor, "batch"], log_pz: Float[Tensor, "batch"]) -> Float[Tensor, "batch"]:
-    """KL(q‖p) estimated from one sample z of the posterior, for densities without a closed form.
+    """KL(q‖p) estimated from one sample z of the posterior, if there is no closed form.
 
     Unbiased; a single value may be negative.
 
@@ -115,7 +115,7 @@ def monte_carlo_kl(log_qz: Float[Tensor, "batch"], log_pz: Float[Tensor, "batch"
         log q(z|x) − log p(z)
 
     Quantities:
-        log_qz: `[batch]`, log-density of z under the posterior that it was drawn from.
+        log_qz: `[batch]`, log-density of z under the posterior it was drawn from.
         log_pz: `[batch]`, log-density of z under the prior.
 
     Source:
@@ -138,11 +138,10 @@ def capacity_kl(
     gamma: Annotated[float, Ge(0)] = 30.0,
     capacity: Annotated[float, Ge(0)] = 0.0,
 ) -> Float[Tensor, "batch"]:
-    """Draws the KL divergence to a capacity, which as a rule rises on a schedule.
+    """Distance of the KL divergence from a capacity, which is usually increased on a schedule.
 
-    The distance is each example's own, as in the paper; that of the batch's mean KL, which many programs
-    take, is never more. The paper trains with γ = 1000 and a capacity that
-    rises to 25 nats.
+    The distance is taken for each example, as in the paper; that of the batch's mean KL, which many
+    implementations use, is never larger. The paper trains with γ = 1000 and a capacity that rises to 25 nats.
 
     Formula:
         γ |KL − C|, KL as in `gaussian_kl` with the prior N(0, I)
@@ -153,7 +152,7 @@ def capacity_kl(
 
     Options:
         gamma: γ, default 30, the weight of the distance.
-        capacity: C, default 0, in nats an example.
+        capacity: C, default 0, in nats per example.
 
     Source:
         Burgess et al. 2018, arXiv:1804.03599.

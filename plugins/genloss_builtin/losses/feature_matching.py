@@ -1,4 +1,4 @@
-"""Losses that compare what the discriminator's layers see in the data and in generated examples."""
+"""Losses that compare the discriminator's features of the data and of generated examples."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def feature_matching(
     *,
     norm: Literal["l1", "l2"] = "l2",
 ) -> Float[Tensor, ""]:
-    """Distance of the discriminator's mean features of the data from those of generated examples.
+    """Distance between the discriminator's mean features of the data and of generated examples.
 
-    Batch-coupled: the means are over the batch. The paper has one layer; several are added up.
+    Batch-coupled: the means are over the batch. The paper uses one layer; several are summed.
 
     Formula:
         l2: Σ_layers ‖mean h(x) − mean h(x̃)‖₂²; l1: Σ_layers ‖mean h(x) − mean h(x̃)‖₁
@@ -30,7 +30,7 @@ def feature_matching(
         fake_features: list of `[batch, ...]`, h(x̃): the same layers for generated examples.
 
     Options:
-        norm: default l2, the paper's, which is squared; or l1.
+        norm: default l2, squared as in the paper; or l1.
 
     Source:
         Salimans et al. 2016, arXiv:1606.03498, section 3.1.

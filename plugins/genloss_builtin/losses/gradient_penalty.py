@@ -1,4 +1,4 @@
-"""Penalties on the gradient of the discriminator's logit by its input."""
+"""Penalties on the gradient of the discriminator's logit with respect to its input."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def gradient_penalty(
     target: Annotated[float, Ge(0)] = 1.0,
     one_sided: bool = False,
 ) -> Float[Tensor, "batch"]:
-    """Draws the norm of the discriminator's gradient to a target, between data and generated examples.
+    """Squared distance of the discriminator's gradient norm from a target, between real and fake examples.
 
-    One norm an example. The paper's λ = 10 is the term's weight.
+    One norm per example. The paper's λ = 10 is the term's weight.
 
     Formula:
         (‖∇‖₂ − target)²; one-sided: max(0, ‖∇‖₂ − target)²
 
     Quantities:
-        interpolated_gradient: `[batch, *event]`, ∇: of the discriminator's logit by its input, at a point
-            drawn between a real and a generated example, with one ε an example.
+        interpolated_gradient: `[batch, *event]`, ∇: the gradient of the discriminator's logit with respect to
+            its input, at a random point between a real and a generated example, with one ε per example.
 
     Options:
         target: default 1, in logits per unit of the data.
-        one_sided: default false; true leaves norms below the target alone.
+        one_sided: default false; true does not penalise norms below the target.
 
     Source:
         Gulrajani et al. 2017, arXiv:1704.00028; one-sided: Petzka et al. 2018, arXiv:1709.08894.
@@ -60,7 +60,8 @@ def r1(real_gradient: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch"]:
         ½ ‖∇‖²
 
     Quantities:
-        real_gradient: `[batch, *event]`, ∇: of the discriminator's logit by its input, at the data.
+        real_gradient: `[batch, *event]`, ∇: the gradient of the discriminator's logit with respect to its
+            input, at the data.
 
     Source:
         Mescheder et al. 2018, arXiv:1801.04406, equation 9.
@@ -82,7 +83,8 @@ def r2(fake_gradient: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch"]:
         ½ ‖∇‖²
 
     Quantities:
-        fake_gradient: `[batch, *event]`, ∇: of the discriminator's logit by its input, at generated examples.
+        fake_gradient: `[batch, *event]`, ∇: the gradient of the discriminator's logit with respect to its
+            input, at generated examples.
 
     Source:
         Mescheder et al. 2018, arXiv:1801.04406, equation 10.

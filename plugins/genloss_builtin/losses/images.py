@@ -1,4 +1,4 @@
-"""Reconstruction losses that need images: what they measure lies between neighbouring pixels."""
+"""Reconstruction losses for images, which compare neighbouring pixels."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from genloss_builtin.losses._reduce import reduce_event
     unit="1",
     source="Wang et al. 2004",
     exempt={
-        "options": "`data_range` is for data whose range is not known; it changes nothing where it is",
-        "magnitudes": "torchmetrics gives the similarity, and float32 has no distances below 1e-7 beside 1",
+        "options": "`data_range` is for data of unknown range; it has no effect if the range is known",
+        "magnitudes": "torchmetrics returns the similarity, and float32 cannot resolve 1e-7 next to 1",
     },
 )
 def ssim_distance(
@@ -32,9 +32,9 @@ def ssim_distance(
 ) -> Float[Tensor, "batch"]:
     """One minus the structural similarity of two images, averaged over channels and pixels.
 
-    Calls torchmetrics, which mirrors the image at its borders and averages over all pixels; Wang et al.'s own
-    code leaves out the windows that cross the border. So images of 6 × 6 pixels and more, 8 × 8 ones among
-    them, can be compared at the default kernel; a smaller one sees more of their detail.
+    Calls torchmetrics, which reflects the image at its borders and averages over all pixels; Wang et al.'s
+    own code leaves out windows that cross the border. So images of at least 6 × 6 pixels can be compared with
+    the default kernel; a smaller kernel resolves more detail.
 
     Formula:
         1 − mean [(2 μ_x μ_x̂ + C₁)(2 σ_xx̂ + C₂)] / [(μ_x² + μ_x̂² + C₁)(σ_x² + σ_x̂² + C₂)],
@@ -43,16 +43,16 @@ def ssim_distance(
     Quantities:
         x: `[batch, channels, height, width]`, the data.
         x_hat: `[batch, channels, height, width]`, x̂: its reconstruction.
-        x_range: a number, L as the data knows it: greatest less least possible value of a pixel.
+        x_range: a number, L as declared by the data: the largest minus the smallest possible pixel value.
 
     Options:
-        data_range: default none, in the data's unit: L, where the data does not know it.
+        data_range: default none, in the data's unit: L, if the data does not declare it.
         kernel_size: default 11, in pixels: the window's side. Its σ is 1.5 pixels at 11, as in the paper, and
-            in proportion below.
+            proportionally smaller below.
 
     Raises:
-        genloss.GenlossError: L is not known, or `data_range` is another than the data's; or the image is too
-            small to be mirrored: it needs more pixels a side than half of the kernel.
+        genloss.GenlossError: L is not known, or `data_range` differs from the data's; or the image is too
+            small to be reflected: each side must be longer than half the kernel.
 
     Source:
         Wang et al. 2004, Image quality assessment: from error visibility to structural similarity.
@@ -76,10 +76,10 @@ def ssim_distance(
             f"loss `ssim_distance` with `kernel_size` {kernel_size} got images of {height} × {width} pixels",
             hint=f"set `kernel_size: {2 * side - 1}`"
             if side > 1
-            else "images need two pixels a side or more",
+            else "use images of at least two pixels per side",
         )
-    # torchmetrics derives a Gaussian window's side, 2⌊3.5σ + ½⌋ + 1, from its σ. Its own mean leaves out the
-    # border in older versions, hence the mean taken here.
+    # torchmetrics derives a Gaussian window's side, 2⌊3.5σ + ½⌋ + 1, from its σ. The mean is taken here since
+    # that of older versions leaves out the border.
     _, similarity = structural_similarity_index_measure(
         x_hat,
         x,
@@ -92,16 +92,16 @@ def ssim_distance(
 
 
 def _dynamic_range(of_data: float | None, given: float | None) -> float:
-    """L, by what the data and the option say."""
+    """Return L, from the data and the option."""
     known = of_data is not None and math.isfinite(of_data)
     if given is None and not known:
         raise genloss.GenlossError(
             "loss `ssim_distance` does not know the range of the data",
-            hint="set `data_range` to greatest less least possible value: 1 for pixels in [0, 1]",
+            hint="set `data_range` to the largest minus the smallest possible value: 1 for pixels in [0, 1]",
         )
     if given is not None and known and not math.isclose(given, of_data or 0.0, rel_tol=1e-6):
         raise genloss.GenlossError(
-            f"loss `ssim_distance` got `data_range` {given:g}, and the data has a range of {of_data:g}",
+            f"loss `ssim_distance` got `data_range` {given:g}, but the data has a range of {of_data:g}",
             hint="leave `data_range` out",
         )
     return of_data if given is None and of_data is not None else given or 1.0
@@ -118,7 +118,7 @@ def total_variation(x_hat: Float[Tensor, "batch channels height width"]) -> Floa
         x_hat: `[batch, channels, height, width]`, x̂: the reconstruction.
 
     Source:
-        Rudin, Osher & Fatemi 1992, who have the isotropic form; the anisotropic one: Esedoḡlu & Osher 2004.
+        Rudin, Osher & Fatemi 1992 for the isotropic form; Esedoḡlu & Osher 2004 for the anisotropic one.
 
     Example:
         A step of height 1 along an edge of 3 pixels.

@@ -1,4 +1,4 @@
-"""Negative log-densities, in nats, summed over the event: −log p(x); of tokens and classes: `categorical`."""
+"""Negative log-densities −log p(x) in nats, summed over the event; for tokens and classes see `categorical`."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def gaussian_nll(
     *,
     variance: Annotated[float, Gt(0)] = 1.0,
 ) -> Float[Tensor, "batch"]:
-    """Negative log-density of a Gaussian decoder, constants included.
+    """Negative log-density of a Gaussian decoder, including constants.
 
-    `torch.nn.functional.gaussian_nll_loss` is not called: it reads the host and replaces variances below
-    1e-6. Here the least variance is the root of the dtype's smallest normal number, 1e-19 in float32.
+    `torch.nn.functional.gaussian_nll_loss` is not used: it synchronises with the host and replaces variances
+    below 1e-6. Here the minimum is the square root of the dtype's smallest normal number, 1e-19 in float32.
 
     Formula:
         ½ Σ [log 2πσ² + (x − x̂)² / σ²], σ² = variance · exp(x_logvar)
@@ -36,10 +36,10 @@ def gaussian_nll(
     Quantities:
         x: `[batch, *event]`, the data.
         x_hat: `[batch, *event]`, x̂: the mean of the Gaussian.
-        x_logvar: `[batch, *event]`, its log variance; 0 where there is none.
+        x_logvar: `[batch, *event]`, its log variance; 0 if not given.
 
     Options:
-        variance: default 1, in the data's unit squared; a factor of exp(x_logvar) where there is one.
+        variance: default 1, in the data's unit squared; multiplies exp(x_logvar) if that is given.
 
     Source:
         Kingma & Welling 2014, arXiv:1312.6114, appendix C.2.
@@ -64,7 +64,7 @@ def laplace_nll(
     *,
     scale: Annotated[float, Gt(0)] = 1.0,
 ) -> Float[Tensor, "batch"]:
-    """Negative log-density of a Laplace decoder: the absolute error with its constants.
+    """Negative log-density of a Laplace decoder: the absolute error plus constants.
 
     Formula:
         Σ [log 2b + |x − x̂| / b]
@@ -97,7 +97,7 @@ def bernoulli_nll(
 ) -> Float[Tensor, "batch"]:
     """Binary cross-entropy of a Bernoulli decoder, from its logits.
 
-    A log-probability where x is 0 or 1; for values between, see `continuous_bernoulli_nll`.
+    A negative log-probability if x is 0 or 1; for values in between, see `continuous_bernoulli_nll`.
 
     Formula:
         Σ [softplus(l) − x l]
@@ -110,7 +110,7 @@ def bernoulli_nll(
         Kingma & Welling 2014, arXiv:1312.6114, appendix C.1.
 
     Example:
-        Logits of 0 give ln 2 a dimension, here 2 ln 2.
+        Logits of 0 give ln 2 per dimension, here 2 ln 2.
 
         >>> import torch
         >>> from genloss_builtin.losses.likelihood import bernoulli_nll
@@ -126,7 +126,7 @@ def continuous_bernoulli_nll(
 ) -> Float[Tensor, "batch"]:
     """Negative log-density of a continuous Bernoulli decoder, for data in [0, 1].
 
-    The normaliser is written in the logits. `torch.distributions.ContinuousBernoulli` is not called: it
+    The normaliser is computed from the logits. `torch.distributions.ContinuousBernoulli` is not used: it
     clamps probabilities, which costs 0.6 nats and the normaliser's gradient at a logit of 30 in float32.
 
     Formula:
@@ -147,9 +147,9 @@ def continuous_bernoulli_nll(
         >>> continuous_bernoulli_nll(x=torch.ones(1, 1), x_logits=torch.tensor([[3.0]]).log())
         tensor([-0.4995])
     """
-    # Near 0, l (½ − x) + log(sinh(h) / h) with h = l/2, by its series: the quotient is 0/0 at 0, and log 2 is
-    # in both parts of the formula. Each branch sees only its own numbers, so that neither puts a NaN into the
-    # other's gradient.
+    # Near 0, use l (½ − x) + log(sinh(h) / h) with h = l/2, by its series: the quotient is 0/0 at 0, and the
+    # log 2 of both parts of the formula cancels. Each branch sees only its own elements, so that neither puts
+    # a NaN into the other's gradient.
     near = x_logits.abs() < 0.2
     far = x_logits.masked_fill(near, 1.0)
     small = x_logits.masked_fill(~near, 0.0)
@@ -170,14 +170,14 @@ def normalizing_flow_nll(
         −log N(z; 0, I) − log |det ∂z/∂x|
 
     Quantities:
-        z: `[batch, *latent]`, the image of x under the flow, with as many numbers as x.
+        z: `[batch, *latent]`, the image of x under the flow, with as many elements as x.
         logdet: `[batch]`, log |det ∂z/∂x|.
 
     Source:
         Dinh et al. 2017, arXiv:1605.08803.
 
     Example:
-        The identity at 0: ½ log 2π a dimension, here log 2π.
+        The identity at 0: ½ log 2π per dimension, here log 2π.
 
         >>> import torch
         >>> from genloss_builtin.losses.likelihood import normalizing_flow_nll

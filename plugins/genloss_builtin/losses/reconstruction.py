@@ -1,4 +1,4 @@
-"""Distances of a reconstruction from the data, element by element or as a whole; of images: `images`."""
+"""Distances between the data and its reconstruction, element-wise or as a whole; see `images` for images."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def squared_error(
 def absolute_error(
     x: Float[Tensor, "batch *event"], x_hat: Float[Tensor, "batch *event"], *, reduce: Reduce = "sum"
 ) -> Float[Tensor, "batch"]:
-    """Absolute error, whose best constant is the median; with `reduce: mean`, `torch.nn.L1Loss`.
+    """Absolute error, minimised by the median; with `reduce: mean`, the loss of `torch.nn.L1Loss`.
 
     Formula:
         Σ |x − x̂|
@@ -82,7 +82,7 @@ def huber(
     """Quadratic for small errors, linear for large ones.
 
     Formula:
-        Σ h(x − x̂), h(d) = ½ d² where |d| ≤ δ, else δ (|d| − ½ δ)
+        Σ h(x − x̂), h(d) = ½ d² if |d| ≤ δ, else δ (|d| − ½ δ)
 
     Quantities:
         x: `[batch, *event]`, the data.
@@ -114,7 +114,7 @@ def charbonnier(
     epsilon: Annotated[float, Gt(0)] = 1e-3,
     reduce: Reduce = "sum",
 ) -> Float[Tensor, "batch"]:
-    """A smooth absolute error; ε a dimension where nothing is wrong.
+    """A smooth absolute error, which is ε per dimension for a perfect reconstruction.
 
     Formula:
         Σ √((x − x̂)² + ε²)
@@ -144,7 +144,7 @@ def charbonnier(
 def log_cosh(
     x: Float[Tensor, "batch *event"], x_hat: Float[Tensor, "batch *event"], *, reduce: Reduce = "sum"
 ) -> Float[Tensor, "batch"]:
-    """Logarithm of the hyperbolic cosine of the error: ½ d² for small ones, |d| − ln 2 for large ones.
+    """Logarithm of the hyperbolic cosine of the error: ½ d² for small errors, |d| − ln 2 for large ones.
 
     Formula:
         Σ log cosh(d), d = x − x̂
@@ -174,9 +174,9 @@ def log_cosh(
 def cosine_distance(
     x: Float[Tensor, "batch *event"], x_hat: Float[Tensor, "batch *event"]
 ) -> Float[Tensor, "batch"]:
-    """One minus the cosine of the angle between the data and its reconstruction, each taken as one vector.
+    """One minus the cosine of the angle between the data and its reconstruction, each flattened to a vector.
 
-    A zero vector is at distance 1 from every other. There is no `reduce`: an angle is one number an example.
+    A zero vector has distance 1 from every other. There is no `reduce`, since there is one angle per example.
 
     Formula:
         1 − ⟨x, x̂⟩ / (‖x‖ ‖x̂‖) = ½ ‖x/‖x‖ − x̂/‖x̂‖‖²
@@ -186,7 +186,7 @@ def cosine_distance(
         x_hat: `[batch, *event]`, x̂: its reconstruction.
 
     Source:
-        Cosine similarity, `torch.nn.functional.cosine_similarity`, which takes vectors below 1e-8 for zero.
+        Cosine similarity, `torch.nn.functional.cosine_similarity`, which treats norms below 1e-8 as 1e-8.
 
     Example:
         An angle of 60°.
@@ -198,13 +198,14 @@ def cosine_distance(
     """
     directions, zeros = [], []
     for vector in (rows(x), rows(x_hat)):
-        # Its length does not matter; with the greatest element at 1, its square neither over- nor underflows.
+        # The length does not matter; with the largest element at 1, squares neither over- nor underflow.
         greatest = vector.abs().amax(1, keepdim=True).detach()
         zero = greatest == 0
         scaled = vector / greatest.masked_fill(zero, 1.0)
         norm = torch.linalg.vector_norm(scaled, dim=1, keepdim=True)
         directions.append(scaled / norm.masked_fill(zero, 1.0))
         zeros.append(zero.squeeze(1).to(vector.dtype))
-    # 1 − cos would lose the digits of small angles. A zero vector is half as far from a unit one as it shall.
+    # 1 − cos would lose the digits of small angles. For a zero vector, the distance so far is half of what it
+    # should be.
     distance: Tensor = (directions[0] - directions[1]).square().sum(1) + zeros[0] + zeros[1]
     return 0.5 * distance

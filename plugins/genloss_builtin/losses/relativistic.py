@@ -1,7 +1,7 @@
-"""Relativistic adversarial losses: real and generated examples are told apart by comparing their logits.
+"""Relativistic adversarial losses, which compare the logits of real and generated examples.
 
-Each half is a loss of its own. Discriminators give raw, unbounded logits; where one gives a logit a patch,
-the patches are averaged after the loss.
+Discriminator and generator have separate losses. Discriminators return raw, unbounded logits; if there is one
+logit per patch, the loss is averaged over the patches.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ Form = Literal["logistic", "hinge", "least_squares"]
 def relativistic_discriminator(
     real_logits: Float[Tensor, "batch *patches"], fake_logits: Float[Tensor, "batch *patches"]
 ) -> Float[Tensor, "batch"]:
-    """Asks that each real example looks more real than the generated one at the same place of the batch.
+    """Requires each real example to look more real than the generated one at the same index of the batch.
 
     Formula:
         −log σ(r − f) = softplus(−(r − f))
 
     Quantities:
-        real_logits: `[batch, *patches]`, r: the discriminator's raw logits of the data.
-        fake_logits: `[batch, *patches]`, f: of generated examples, paired with r by index.
+        real_logits: `[batch, *patches]`, r: the discriminator's raw logits for the data.
+        fake_logits: `[batch, *patches]`, f: those for generated examples, paired with r by index.
 
     Source:
         Jolicoeur-Martineau 2019, arXiv:1807.00734; with R1 and R2 penalties: Huang et al. 2024,
@@ -50,14 +50,14 @@ def relativistic_discriminator(
 def relativistic_generator(
     real_logits: Float[Tensor, "batch *patches"], fake_logits: Float[Tensor, "batch *patches"]
 ) -> Float[Tensor, "batch"]:
-    """`relativistic_discriminator` with real and generated examples in each other's place.
+    """`relativistic_discriminator` with real and generated examples swapped.
 
     Formula:
         −log σ(f − r) = softplus(−(f − r))
 
     Quantities:
         real_logits: `[batch, *patches]`, r, as in `relativistic_discriminator`.
-        fake_logits: `[batch, *patches]`, f, as there.
+        fake_logits: `[batch, *patches]`, f, likewise.
 
     Source:
         Jolicoeur-Martineau 2019, arXiv:1807.00734.
@@ -80,7 +80,7 @@ def relativistic_average_discriminator(
     *,
     form: Form = "logistic",
 ) -> Float[Tensor, ""]:
-    """Asks that real examples look more real than the average generated one, and the other way round.
+    """Requires real examples to look more real than the average generated one, and vice versa.
 
     The sum of two means, without a factor ½. Batch-coupled: logits are compared with means over the batch.
 
@@ -91,8 +91,8 @@ def relativistic_average_discriminator(
         least_squares: mean (u − 1)² + mean (v + 1)²
 
     Quantities:
-        real_logits: `[batch, *patches]`, r: the discriminator's raw logits of the data.
-        fake_logits: `[batch, *patches]`, f: of generated examples.
+        real_logits: `[batch, *patches]`, r: the discriminator's raw logits for the data.
+        fake_logits: `[batch, *patches]`, f: those for generated examples.
 
     Options:
         form: default logistic (RaSGAN); hinge (RaHingeGAN) or least_squares (RaLSGAN).
@@ -118,16 +118,16 @@ def relativistic_average_generator(
     *,
     form: Form = "logistic",
 ) -> Float[Tensor, ""]:
-    """`relativistic_average_discriminator` with real and generated examples in each other's place.
+    """`relativistic_average_discriminator` with real and generated examples swapped.
 
-    Batch-coupled, as that one.
+    Batch-coupled, too.
 
     Formula:
-        as for `relativistic_average_discriminator`, with u = f − mean r, v = r − mean f
+        as in `relativistic_average_discriminator`, with u = f − mean r, v = r − mean f
 
     Quantities:
         real_logits: `[batch, *patches]`, r, as in `relativistic_average_discriminator`.
-        fake_logits: `[batch, *patches]`, f, as there.
+        fake_logits: `[batch, *patches]`, f, likewise.
 
     Options:
         form: default logistic; hinge or least_squares.
@@ -149,7 +149,7 @@ def relativistic_average_generator(
 
 
 def _relativistic_average(higher: Tensor, lower: Tensor, form: Form) -> Tensor:
-    """`higher` are the logits that should lie above the mean of `lower`, which should lie below theirs."""
+    """Require the logits `higher` to be above the mean of `lower`, and those of `lower` below theirs."""
     u = higher - lower.mean(0)
     v = lower - higher.mean(0)
     if form == "hinge":

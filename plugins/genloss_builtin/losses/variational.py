@@ -1,4 +1,4 @@
-"""Objectives of a variational autoencoder that go beyond a likelihood and a divergence, in nats."""
+"""Objectives of a variational autoencoder beyond a likelihood plus a divergence, in nats."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from genloss_builtin.losses._reduce import rows
 
 @genloss.loss(family="divergence", unit="nats", source="Burda et al. 2016, arXiv:1509.00519")
 def iwae(log_weights: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch"]:
-    """The importance-weighted bound on −log p(x); a whole objective, without a likelihood or KL beside it.
+    """The importance-weighted bound on −log p(x); a complete objective, used without a likelihood or KL term.
 
-    In expectation never below −log p(x), and closer the more samples there are. With one sample it is the
-    negative ELBO.
+    In expectation never below −log p(x), and tighter with more samples. With one sample it is the negative
+    ELBO.
 
     Formula:
         −log (1/K) Σ_k w_k, w_k = p(x, z_k) / q(z_k|x)
 
     Quantities:
-        log_weights: `[batch, samples]`, log p(x, z_k) − log q(z_k|x) of K samples of the posterior.
+        log_weights: `[batch, samples]`, log p(x, z_k) − log q(z_k|x) for K samples of the posterior.
 
     Source:
         Burda et al. 2016, arXiv:1509.00519.
@@ -54,12 +54,12 @@ def total_correlation(
     beta: Annotated[float, Ge(0)] = 6.0,
     gamma: Annotated[float, Ge(0)] = 1.0,
 ) -> Float[Tensor, ""]:
-    """The β-TCVAE's divergence: index-code mutual information, total correlation, and KL of each dimension.
+    """The β-TCVAE's divergence: index-code mutual information, total correlation, and dimension-wise KL.
 
-    The posterior is a diagonal Gaussian and the prior N(0, I). The aggregate posterior q(z) is estimated
-    from the batch by the paper's minibatch weighting: biased, and with one example a batch without meaning.
+    The posterior is a diagonal Gaussian and the prior N(0, I). The aggregate posterior q(z) is estimated from
+    the batch by the paper's minibatch weighting, which is biased, and meaningless for a batch of one example.
     Batch-coupled: every example is compared with all posteriors of the batch. With α = β = γ = 1 it is the
-    mean over the batch of `monte_carlo_kl`, since the estimates cancel.
+    batch mean of `monte_carlo_kl`, since the estimates cancel.
 
     Formula:
         mean_i [α (log q(z_i|x_i) − log q(z_i)) + β (log q(z_i) − Σ_d log q(z_id)) + γ Σ_d (log q(z_id) −
@@ -70,19 +70,19 @@ def total_correlation(
         z: `[batch, *latent]`, a sample of each posterior.
         mu: `[batch, *latent]`, the posteriors' means.
         logvar: `[batch, *latent]`, their log variances.
-        dataset_size: N, examples in the training set; M is the batch's size.
+        dataset_size: N, the number of training examples; M is the batch size.
 
     Options:
         alpha: α, default 1, the weight of the mutual information.
         beta: β, default 6, the weight of the total correlation.
-        gamma: γ, default 1, the weight of the dimensions' KL.
+        gamma: γ, default 1, the weight of the dimension-wise KL.
 
     Source:
         Chen et al. 2018, arXiv:1802.04942.
 
     Example:
-        Posteriors that all are the prior: the estimates are log N of the mutual information, log N of the
-        total correlation of two dimensions, −2 log N of their KL; here (1 + 6 − 2) ln 4.
+        All posteriors equal to the prior: the estimates are log N for the mutual information, log N for the
+        total correlation of two dimensions, −2 log N for their KL; here (1 + 6 − 2) ln 4.
 
         >>> import torch
         >>> from genloss_builtin.losses.variational import total_correlation
@@ -91,7 +91,7 @@ def total_correlation(
         tensor(6.9315)
     """
     z, mu, logvar = rows(z), rows(mu), rows(logvar)
-    # [i, j, dimension]: of z_i under the posterior of x_j.
+    # [i, j, dimension]: log-density of z_i under the posterior of x_j.
     log_q = log_density(z[:, None], mu[None], logvar[None])
     log_nm = math.log(dataset_size * len(z))
     joint = log_q.sum(2)

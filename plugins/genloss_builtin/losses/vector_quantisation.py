@@ -1,4 +1,4 @@
-"""Losses of a discrete bottleneck that draw codes and the encoder's output together, each side on its own."""
+"""Losses of a discrete bottleneck that move codes and encoder output towards each other, one side each."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from genloss_builtin.losses._reduce import Reduce, reduce_event
 def codebook(
     z_e: Float[Tensor, "batch *event"], z_q: Float[Tensor, "batch *event"], *, reduce: Reduce = "sum"
 ) -> Float[Tensor, "batch"]:
-    """Draws the chosen codes to the encoder's output.
+    """Moves the selected codes towards the encoder's output.
 
     Formula:
         ‖sg[z_e] − z_q‖², where sg stops the gradient
 
     Quantities:
-        z_e: `[batch, *event]`, the encoder's output; it gets no gradient.
-        z_q: `[batch, *event]`, its nearest codes, before straight-through.
+        z_e: `[batch, *event]`, the encoder's output; receives no gradient.
+        z_q: `[batch, *event]`, its nearest codes, before the straight-through estimator.
 
     Options:
         reduce: default sum, over positions and dimensions; or mean.
@@ -52,14 +52,14 @@ def codebook(
 def commitment(
     z_e: Float[Tensor, "batch *event"], z_q: Float[Tensor, "batch *event"], *, reduce: Reduce = "sum"
 ) -> Float[Tensor, "batch"]:
-    """Draws the encoder's output to the chosen codes. The paper's β = 0.25 is the term's weight.
+    """Moves the encoder's output towards the selected codes. The paper's β = 0.25 is the term's weight.
 
     Formula:
         ‖z_e − sg[z_q]‖², where sg stops the gradient
 
     Quantities:
         z_e: `[batch, *event]`, the encoder's output.
-        z_q: `[batch, *event]`, its nearest codes, before straight-through; they get no gradient.
+        z_q: `[batch, *event]`, its nearest codes, before the straight-through estimator; receive no gradient.
 
     Options:
         reduce: default sum, as in `codebook`; or mean.

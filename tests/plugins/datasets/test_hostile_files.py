@@ -141,7 +141,7 @@ def test_damaged_files(tmp_path, name):
 )
 def test_what_is_no_regular_file_is_not_opened(tmp_path, name):
     os.mkfifo(tmp_path / name)
-    with pytest.raises(RequestError, match="is no regular file, but a pipe, a socket or a device"):
+    with pytest.raises(RequestError, match="is not a regular file, but a pipe, a socket or a device"):
         read(tmp_path / name)
     (tmp_path / name).unlink()
     (tmp_path / name).symlink_to(tmp_path / name)
@@ -149,14 +149,14 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path, name):
         read(tmp_path / name)
     (tmp_path / name).unlink()
     (tmp_path / name).symlink_to("nowhere")
-    with pytest.raises(RequestError, match=f"`.*{name}` is a link to what is not there"):
+    with pytest.raises(RequestError, match=f"`.*{name}` is a broken link"):
         read(tmp_path / name)
 
 
 def test_paths_that_the_system_refuses(tmp_path):
     with pytest.raises(RequestError, match="File name too long"):
         text(path=tmp_path / ("a" * 300))
-    with pytest.raises(RequestError, match="there is no file"):
+    with pytest.raises(RequestError, match=r"no file .* found"):
         text(path=tmp_path / "a\0b")
     with pytest.raises(RequestError, match="File name too long"):
         image_folder(path=tmp_path / ("a" * 300))

@@ -171,33 +171,43 @@ OF_TWO_SIZES = [encoded(0), encoded(0, size=(7, 7))]
     ("columns", "options", "message", "hint"),
     [
         ({"text": ROWS}, {"column": "txt"}, r"`data\.parquet` has no column `txt`", "did you mean `text`?"),
-        ({"n": [1, 2]}, {"column": "n"}, "column `n` .* holds no text, but .*int64", "a column of strings"),
-        ({"image": IMAGES}, {"column": "image"}, "holds no text, but .*binary", "`kind: image`"),
+        (
+            {"n": [1, 2]},
+            {"column": "n"},
+            "column `n` .* does not hold text, but .*int64",
+            "a column of strings",
+        ),
+        ({"image": IMAGES}, {"column": "image"}, "does not hold text, but .*binary", "`kind: image`"),
         ({"text": ["a"]}, {"column": "text"}, "training part .* has 3 tokens", "a smaller `length`"),
-        ({"text": ROWS}, {"column": "text", "labels": "text"}, "`labels` is an option for images", "leave"),
-        ({"text": ROWS}, {"column": "text", "kind": "image"}, "holds no images, but .*string", "PNG or JPEG"),
-        ({"n": [1]}, {"column": "n", "kind": "image"}, "holds no images, but .*int64", "PNG or JPEG"),
-        ({"image": [b"PNG?"]}, {"column": "image", "kind": "image"}, "in row 0 .* cannot be read", "mend"),
+        ({"text": ROWS}, {"column": "text", "labels": "text"}, "`labels` is only for images", "leave"),
+        (
+            {"text": ROWS},
+            {"column": "text", "kind": "image"},
+            "does not hold images, but .*string",
+            "PNG or JPEG",
+        ),
+        ({"n": [1]}, {"column": "n", "kind": "image"}, "does not hold images, but .*int64", "PNG or JPEG"),
+        ({"image": [b"PNG?"]}, {"column": "image", "kind": "image"}, "in row 0 .* cannot be read", "repair"),
         (
             {"image": [*IMAGES, None]},
             {"column": "image", "kind": "image"},
-            "in row 4 .* there is none",
-            "mend",
+            "in row 4 .* it is missing",
+            "repair",
         ),
         ({"image": OF_TWO_SIZES}, {"column": "image", "kind": "image"}, "differ in shape", "one size"),
         (
             {"image": IMAGES},
             {"column": "image", "kind": "image", "held_out": 0.1},
-            "gives 0 held-out examples",
+            "has 0 held-out examples",
             "more",
         ),
         (
             {"image": IMAGES, "name": list("abcd")},
             {"column": "image", "kind": "image", "labels": "name"},
-            "`name` .* holds no labels",
+            "`name` .* does not hold labels",
             "labels are integers",
         ),
-        ({"text": ROWS}, {"column": "text", "split": "train"}, "`split` is an option for", "one part"),
+        ({"text": ROWS}, {"column": "text", "split": "train"}, "`split` is only for", "no splits"),
         ({"text": ROWS}, {"column": "text", "held_out": "test"}, "names the split `test`", "share"),
         ({"text": ROWS}, {"column": "text", "repository": "a/b"}, "either `path` or `repository`", "Hub"),
     ],
@@ -220,10 +230,10 @@ def test_damaged_files(tmp_path, name, content):
 
 
 def test_missing_and_foreign_files(tmp_path):
-    with pytest.raises(RequestError, match="there is no file"):
+    with pytest.raises(RequestError, match=r"no file .* found"):
         huggingface(path=tmp_path / "data.parquet", column="text")
     (tmp_path / "data.txt").write_text("text")
-    with pytest.raises(RequestError, match=r"`data\.txt` is none of \.parquet, \.csv") as raised:
+    with pytest.raises(RequestError, match=r"`data\.txt` is not one of \.parquet, \.csv") as raised:
         huggingface(path=tmp_path / "data.txt", column="text")
     assert "Parquet" in raised.value.hint
     with pytest.raises(RequestError, match="either `path` or `repository`"):

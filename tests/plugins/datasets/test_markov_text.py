@@ -123,8 +123,8 @@ def test_the_seed_decides_and_held_out_windows_stay_when_the_training_set_grows(
 @pytest.mark.parametrize(
     ("options", "message", "hint"),
     [
-        ({"letters": 26, "order": 3}, "26 letters have 17,576 contexts of 3, and at most 4,096", "fewer"),
-        ({"order": 4, "length": 4}, "a window of 4 letters is not longer than a context of 4", "greater"),
+        ({"letters": 26, "order": 3}, "26 letters have 17,576 contexts of 3; at most 4,096", "fewer"),
+        ({"order": 4, "length": 4}, "a window of 4 letters is not longer than a context of 4", "larger"),
     ],
 )
 def test_sources_that_cannot_be(options, message, hint):

@@ -116,13 +116,18 @@ def test_the_file_is_only_read(store):
 @pytest.mark.parametrize(
     ("content", "options", "message", "hint"),
     [
-        (b"", {}, r"`text\.txt` is empty", "some text"),
-        (b"caf\xe9 " * 50, {}, r"no UTF-8 text: invalid continuation byte at byte 3", "`level: byte`"),
-        (b"\x89PNG\r\n", {}, r"no UTF-8 text: invalid start byte at byte 0", "`level: byte`"),
-        ("a".encode("utf-16"), {}, "no UTF-8 text", "convert it to UTF-8"),
-        (b"ELF" + bytes(300), {}, "no text: byte 3 is zero", "`level: byte`"),
-        (b"abc" * 3, {}, r"training part of `text\.txt` has 8 tokens, and a window has 128", "longer text"),
-        (b"abc" * 50, {}, "held-out part .* has 15 tokens", "smaller `length`, or another `held_out`"),
+        (b"", {}, r"`text\.txt` is empty", "contains text"),
+        (b"caf\xe9 " * 50, {}, r"not UTF-8 text: invalid continuation byte at byte 3", "`level: byte`"),
+        (b"\x89PNG\r\n", {}, r"not UTF-8 text: invalid start byte at byte 0", "`level: byte`"),
+        ("a".encode("utf-16"), {}, "not UTF-8 text", "convert it to UTF-8"),
+        (b"ELF" + bytes(300), {}, "not text: byte 3 is zero", "`level: byte`"),
+        (
+            b"abc" * 3,
+            {},
+            r"training part of `text\.txt` has 8 tokens, fewer than a window of 128",
+            "longer text",
+        ),
+        (b"abc" * 50, {}, "held-out part .* has 15 tokens", "smaller `length`, or change `held_out`"),
         (b"abc" * 50, {"held_out": 0.9, "length": 20}, "training part .* has 15 tokens", "`held_out`"),
     ],
     ids=["empty", "latin-1", "png", "utf-16", "binary", "tiny", "short-held-out", "short-training"],
@@ -134,7 +139,7 @@ def test_files_that_cannot_be_used(store, content, options, message, hint):
 
 
 def test_no_file_and_a_folder(tmp_path):
-    with pytest.raises(RequestError, match="there is no file") as raised:
+    with pytest.raises(RequestError, match=r"no file .* found") as raised:
         text(path=tmp_path / "missing.txt")
     assert "relative to the experiment" in raised.value.hint
     with pytest.raises(RequestError, match="is a folder"):

@@ -70,7 +70,7 @@ def test_far_samples_keep_a_gradient_under_the_energy_kernel():
 
 
 def test_the_unbiased_estimate_needs_two_examples():
-    with pytest.raises(genloss.GenlossError, match="sample of one"):
+    with pytest.raises(genloss.GenlossError, match="sample of size one"):
         mmd(torch.zeros(1, 2), torch.zeros(3, 2), unbiased=True)
 
 

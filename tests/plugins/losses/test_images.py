@@ -87,7 +87,7 @@ def test_ssim_takes_the_range_of_the_data():
     assert "set `data_range`" in (caught.value.hint or "")
     with pytest.raises(genloss.GenlossError, match="does not know the range of the data"):
         image_losses.ssim_distance(x, -x, x_range=float("inf"))
-    with pytest.raises(genloss.GenlossError, match="`data_range` 1, and the data has a range of 2"):
+    with pytest.raises(genloss.GenlossError, match="`data_range` 1, but the data has a range of 2"):
         ssim_distance(x, -x, x_range=2.0)
 
 
