@@ -24,6 +24,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
 
 
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One worker more than there are cores for `-n auto`: tests of processes mostly wait."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else (os.cpu_count() or 1) + 1
+
+
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
     """Names a case of many bytes by its argument: the bytes say nothing, and all workers need one name."""
     return argname if isinstance(val, bytes) and len(val) > 16 else None

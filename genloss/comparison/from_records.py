@@ -56,9 +56,8 @@ def read_study(folder: StudyFolder) -> StudyRuns:
         metric = str(search.get("metric", ""))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise RecordError(f"`{folder.study}` is damaged: {error!r}") from error
-    versions = {name: direction.version for name, direction in directions.items()}
     references, notes = _references(folder)
-    runs = [replace(_result(folder, run, versions), study=name, data_digest=digest) for run in planned]
+    runs = [replace(_result(folder, run), study=name, data_digest=digest) for run in planned]
     return StudyRuns(
         name=name,
         created=created,
@@ -92,7 +91,7 @@ def _references(folder: StudyFolder) -> tuple[dict[str, float], tuple[str, ...]]
         return {}, (f"the references are not known, as {error.message}",)
 
 
-def _result(folder: StudyFolder, run: Run, versions: Mapping[str, str]) -> RunResult:
+def _result(folder: StudyFolder, run: Run) -> RunResult:
     own = folder.run(run.name)
     shipped = Cursor.read(own.shipped)
     try:
@@ -134,7 +133,6 @@ def _result(folder: StudyFolder, run: Run, versions: Mapping[str, str]) -> RunRe
         trial=run.objective.trial,
         configuration=configuration,
         code=run.code,
-        metric_versions=versions,
         skipped=record.skipped,
         run_id=shipped.run_id if shipped is not None and not shipped.deleted else None,
         folder=own,

@@ -74,7 +74,6 @@ class RunResult:
         configuration: all that was decided for it, as MLflow's params have it.
         code: digests of the code and the files that it used; see planning/provenance.py.
         data_digest: of the data that it was trained on.
-        metric_versions: of the metrics, by name.
         skipped: updates of each player that were skipped, as their gradients were not finite.
         run_id: MLflow's, if it is known.
         folder: where its record is, if it is here.
@@ -97,7 +96,6 @@ class RunResult:
     configuration: Mapping[str, str] = field(default_factory=dict)
     code: Mapping[str, str] = field(default_factory=dict)
     data_digest: str = ""
-    metric_versions: Mapping[str, str] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     run_id: str | None = None
     folder: RunFolder | None = None

@@ -266,7 +266,6 @@ def _study(
         key=lambda r: (seeds.get(r.seed, len(seeds)), r.seed if not seeds else 0, order[r.objective])
     )
     metrics, baseline = protocol.metrics, protocol.baseline
-    versions = {metric: direction.version for metric, direction in metrics.items()}
     return StudyRuns(
         name=name,
         created=created,
@@ -276,7 +275,7 @@ def _study(
         baseline=baseline if baseline in objectives else objectives[0],
         metrics=metrics,
         references=references,
-        runs=tuple(replace(result, study=name, metric_versions=versions) for result in results),
+        runs=tuple(replace(result, study=name) for result in results),
         notes=tuple(notes),
         metric=protocol.metric if protocol.metric in metrics else "",
     )

@@ -24,7 +24,10 @@ def test_all_that_is_compared_is_in_the_records(tmp_path: Path) -> None:
     run = found.runs[1]
     assert (run.status, run.seed, run.study) == ("FINISHED", 0, "gan-losses")
     assert run.metrics == {"frechet_distance": 4.0, "recall": 0.2}
-    assert run.metric_versions == {"frechet_distance": "2", "recall": "1"}
+    assert {name: metric.version for name, metric in found.metrics.items()} == {
+        "frechet_distance": "2",
+        "recall": "1",
+    }
     assert run.sets == sets
     assert run.configuration["generator.b.loss"] == "b_loss"
     assert run.data_digest == "0123456789abcdef" * 4

@@ -138,6 +138,7 @@ def assert_not_all_shipped(done: Done) -> None:
     assert study.pending() > 0
 
 
+@pytest.mark.slow
 def test_the_tracker_alone_is_killed(here: Path) -> None:
     def kill() -> None:
         wait_for_rows(here)

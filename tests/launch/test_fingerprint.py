@@ -63,6 +63,7 @@ def test_it_is_the_same_again_and_differs_with_each_part(empty: Path) -> None:
     assert changed == ["plugin", "data", "configuration"]
 
 
+@pytest.mark.slow
 def test_a_plugin_that_is_edited_while_its_study_runs(here: Path) -> None:
     shutil.copy(FAULTY, "mine.py")
 

@@ -193,6 +193,7 @@ subprocess.run([sys.executable, "-c", "import sys; print('child'); print('error'
     assert sorted((tmp_path / "log").read_text().split()) == ["behind", "child", "error", "there"]
 
 
+@pytest.mark.slow
 @needs_fork
 def test_a_study_has_its_workers_from_the_server_that_was_started_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -89,6 +89,7 @@ class CtrlC(Silence):
         self.said.append(text)
 
 
+@pytest.mark.slow
 def test_a_study_that_is_interrupted_twice_ends_with_the_same_bits(here: Path, reference: RunFolder) -> None:
     with pytest.warns(UnfinishedWarning, match="1 of 1 runs"):
         first = genloss.run(noisy("slow"), display=CtrlC(10))
