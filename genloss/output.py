@@ -1,4 +1,4 @@
-"""Standard output and error that end nothing when nobody can take them.
+"""Standard output and error that never fail, even without a reader.
 
 Whoever reads them may go away (`| head -1`, a `tee` that dies, a terminal that is closed), and the disk
 beneath may be full. What is trained goes on, and so does a command to its end and its exit code.
@@ -38,7 +38,7 @@ class Patient(io.FileIO):
 
 
 def protect() -> None:
-    """Let nothing that this process prints fail, whoever prints it."""
+    """Make printing in this process never fail."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         # Not what somebody has put in their place.
@@ -58,7 +58,7 @@ def protect() -> None:
 
 
 def unwritten() -> OSError | None:
-    """Why not all of standard output was written, if that is so and somebody wanted to read it."""
+    """The error because of which not all of standard output was written, unless nobody was reading it."""
     sys.stdout.flush()
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     return raw.error if isinstance(raw, Patient) else None

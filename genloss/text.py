@@ -86,7 +86,7 @@ def rounded(value: float) -> str:
 
 
 def file_size(count: int) -> str:
-    """So many bytes: `512 bytes`, `1.4 kB`, `230 MB`."""
+    """A number of bytes: `512 bytes`, `1.4 kB`, `230 MB`."""
     if count < 1000:
         return f"{count} bytes"
     amount, unit = float(count), "bytes"
@@ -98,7 +98,7 @@ def file_size(count: int) -> str:
 
 
 def age(seconds: float) -> str:
-    """So much time, in its largest unit: `40 s`, `3 h`, `12 days`."""
+    """A duration in its largest unit: `40 s`, `3 h`, `12 days`."""
     for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{int(seconds // length)} {unit}"

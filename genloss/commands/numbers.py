@@ -44,7 +44,7 @@ def print_numbers(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None
 
 
 def broken(heading: str, size: int) -> list[str]:
-    """A heading in lines of at most so many characters, broken after `_` and at spaces where it can be."""
+    """A heading wrapped to a width, broken after `_` and at spaces where possible."""
     lines: list[str] = []
     for part in re.findall(r"[^_ ]+[_ ]?|[_ ]", heading):
         if lines and len((lines[-1] + part).rstrip()) <= size:

@@ -81,7 +81,7 @@ def _sizes(planned: Plan) -> Iterator[str]:
 
 
 def _print_pairs(console: Console, pairs: Sequence[tuple[str, str]], indent: int = 0) -> None:
-    """Names and what is said of them, which is wrapped beside the names."""
+    """Names with their descriptions, which wrap next to the names."""
     column = indent + 2 + max(len(name) for name, _ in pairs)
     for name, text in pairs:
         lines = textwrap.wrap(

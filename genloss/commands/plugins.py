@@ -53,7 +53,7 @@ def _row(plugin: Plugin) -> list[str]:
 
 
 def _more(plugin: Plugin) -> Iterator[str]:
-    """What is to be said about it besides its row."""
+    """Remarks about it besides its row."""
     if plugin.error:
         yield f"\n{plugin.name} is broken: {plugin.error}"
     if plugin.hint:

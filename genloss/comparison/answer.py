@@ -12,7 +12,7 @@ from genloss.record.events import Status
 from genloss.text import count_of, joined, needed, number, p_value, spread
 
 MOST = 3
-"""So many objectives are named in a row."""
+"""The largest number of objectives named in a list."""
 
 
 def answer(comparison: Numbers) -> tuple[str, ...]:

@@ -193,7 +193,7 @@ def compare_runs(
 
 
 def _skipped(runs: Iterable[RunResult]) -> list[str]:
-    """What is to be told of updates that were skipped."""
+    """Notes about updates that were skipped."""
     counts: dict[tuple[str, str], list[int]] = {}
     for run in runs:
         for player, count in run.skipped.items():

@@ -74,7 +74,7 @@ def read_study(folder: StudyFolder) -> StudyRuns:
 
 
 def _planned(folder: StudyFolder, content: Mapping[str, Any]) -> Run:
-    """What is to be trained: as its own folder has it, with a trial's values; else as study.json has it."""
+    """The planned run from its own folder, with a trial's values, or else from study.json."""
     try:
         return Run.model_validate_json(folder.run(content["name"]).run.read_text(encoding="utf-8"))
     except (OSError, ValueError):

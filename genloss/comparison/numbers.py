@@ -56,7 +56,7 @@ class Numbers:
         return bool(self.runs) and all(run.trial is not None for run in self.runs)
 
     def only(self, objectives: Sequence[str]) -> Self:
-        """The numbers of some objectives alone, of which nothing is compared."""
+        """The numbers of some objectives only, without comparisons."""
         runs = tuple(run for run in self.runs if run.objective in objectives)
         baseline = objectives[0] if objectives else self.baseline
         return replace(
@@ -71,7 +71,7 @@ class Numbers:
         return [run for run in self.of(objective) if run.status == Status.FINISHED]
 
     def unfinished(self) -> list[RunResult]:
-        """The runs that have an end to come to; those that a search pruned have come to theirs."""
+        """The runs that have not finished; runs that a search pruned count as finished."""
         return [run for run in self.runs if not Status(run.status).is_done]
 
     def failures(self) -> list[list[RunResult]]:

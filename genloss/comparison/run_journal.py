@@ -51,7 +51,7 @@ class RunJournal:
 
     @classmethod
     def read(cls, path: Path, planned: int) -> RunJournal:
-        """As much of a journal as can be read, of a run that was to have so many steps."""
+        """Read as much of a journal as possible; `planned` is the number of steps of the run."""
         reading = cls()
         with suppress(RecordError, OSError, EOFError):  # what cannot be read is among the runs that failed
             blocks = reading._blocks(path)

@@ -272,12 +272,12 @@ def probability_of_winning(wins: int, ties: int, seeds: int) -> tuple[float, flo
 
 
 def least_seeds(comparisons: int) -> int:
-    """So many seeds the exact test needs to decide one of so many comparisons: m·2/2ⁿ ≤ 0.05."""
+    """The number of seeds with which the exact test can be significant in m comparisons: m·2/2ⁿ ≤ 0.05."""
     return max(2, math.ceil(math.log2(2 * max(comparisons, 1) / LEVEL)))
 
 
 def attained_level(seeds: int, comparisons: int) -> float:
-    """The largest p-value that decides one of so many comparisons; sign flips give multiples of 2/2ⁿ."""
+    """The largest significant p-value in m comparisons; sign flips give multiples of 2/2ⁿ."""
     level = LEVEL / max(comparisons, 1)
     steps = 2 ** min(seeds - 1, 52)
     return float(math.floor(level * steps) / steps)

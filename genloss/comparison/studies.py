@@ -49,7 +49,7 @@ class StudyRuns:
 
 
 def updates(configuration: Mapping[str, str], steps: int) -> dict[str, int]:
-    """How often each player was updated in so many steps.
+    """The number of updates of each player after a number of steps.
 
     Args:
         configuration: of the run, as MLflow's params have it.

@@ -17,7 +17,7 @@ from genloss.text import NONE, count_of, duration, memory, needed, number, p_val
 
 BETTER, WORSE = "▲", "▼"
 DIFFERS = 1.25
-"""Times and memory are shown where the largest is so many times the smallest."""
+"""Times and memory are shown if the largest is this many times the smallest."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from genloss.record.events import Status
 from genloss.text import count_of
 
 FRESH_SEEDS = 8
-"""So many decide five comparisons; see statistics.py."""
+"""Enough for five comparisons; see statistics.py."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Values with their places: what an experiment is before anybody knows what it means."""
+"""Values with their places in the source, before they are interpreted."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Frozen(BaseModel):
 
 
 class Ramp(Frozen):
-    """From one value to another in so many steps, and constant thereafter.
+    """From one value to another over a number of steps, and constant afterwards.
 
     Attributes:
         start: value at step 0.

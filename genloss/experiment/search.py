@@ -31,7 +31,7 @@ EXAMPLE = "as in `{training.optimizer.lr: {log_uniform: [1e-4, 1e-2]}}`"
 
 
 def read_search(node: Node, path: str) -> Search | None:
-    """What is to be chosen; None where nothing is.
+    """The values to choose, or None.
 
     Raises:
         ExperimentError: it says what no search can say.

@@ -222,7 +222,7 @@ class Attempt:
         return trainer
 
     def _columns(self, trainer: Trainer) -> list[Column]:
-        """What each step records; the journal is told."""
+        """The columns that each step records, declared in the journal."""
         columns = trainer.columns()
         if not self._record.columns:
             self._journal.event(ColumnsDeclared(columns=tuple(columns)))
@@ -249,7 +249,7 @@ class Attempt:
         return bool(self._drift) or (self._device.type != "cpu" and not self._training.deterministic)
 
     def _due(self, trainer: Trainer, recorder: Recorder) -> dict[int, list[Callable[[], None]]]:
-        """What is to be done once so many steps are done."""
+        """Actions due after each step."""
         steps = self._training.steps
         due: dict[int, list[Callable[[], None]]] = {}
         every = self._training.checkpoint_every or max(1, steps // 10)
@@ -366,7 +366,7 @@ class Attempt:
             self._warn(said)
 
     def _artifact(self, name: str) -> None:
-        """Tell the journal of an artifact, which is on the disk by then."""
+        """Sync an artifact to disk and add it to the journal."""
         files.sync(self._folder.artifacts / name)
         to = str(Path(name).parent).removeprefix(".")
         self._journal.event(ArtifactWritten(path=f"artifacts/{name}", to=to))

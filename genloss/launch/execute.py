@@ -53,7 +53,7 @@ def execute(
 
 
 def read_run(folder: RunFolder) -> Run:
-    """What is to be trained.
+    """The run to train.
 
     Raises:
         RecordError: run.json is missing or damaged.

@@ -1,4 +1,4 @@
-"""How a run's failure is told: in its journal, with its traceback and a line that reproduces it."""
+"""Recording how a run failed: in its journal, with its traceback and a command that reproduces it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def close(folder: RunFolder, run: Run, outcome: Outcome, trace: str = "") -> Out
 
 
 def conclude(journal: Journal, outcome: Outcome, **more: Any) -> Outcome:
-    """Write how a run ended; what the journal does not take is left to whoever gets the outcome."""
+    """Write how a run ended; if the journal cannot be written, the outcome says so."""
     try:
         journal.event(Ended(status=outcome.status, message=outcome.message, hint=outcome.hint, **more))
         journal.sync()

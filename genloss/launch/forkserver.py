@@ -29,7 +29,7 @@ from genloss.training.devices import guess, requested, shares
 FORKS = sys.platform == "linux"
 
 NUMBER = struct.Struct("q")
-"""What a fork server tells of a worker: its process's id, and in the end its exit code."""
+"""What a fork server reports of a worker: its process id, and finally its exit code."""
 
 
 class Process(Protocol):
@@ -242,7 +242,7 @@ def serve(number: int, work: Callable[[int], None]) -> None:
 
 
 def settings(threads: int) -> dict[str, str]:
-    """The variables of a worker that has so many threads."""
+    """The environment variables of a worker with this many threads."""
     return {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
 
 

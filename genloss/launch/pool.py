@@ -26,13 +26,13 @@ DETERMINISTIC = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 """What cuBLAS wants to be told before it is loaded, to give the same bits twice."""
 
 STARTING_SECONDS = 60.0
-"""What a process may take to import torch before `training.timeout` counts."""
+"""How long a process may take to import torch before `training.timeout` counts."""
 
 STOPPING_SECONDS = 10.0
-"""What a run that is interrupted may take to come to the end of its step."""
+"""How long an interrupted run may take to finish its step."""
 
 ENDING_SECONDS = 10.0
-"""What a process may take to end once its pipe is closed."""
+"""How long a process may take to end once its pipe is closed."""
 
 LAST_WORDS = 4000
 """Bytes of a dead worker's output that are kept as its run's traceback."""
@@ -103,7 +103,7 @@ class Worker:
                 self.connection.send_bytes(b'{"stop": true}')
 
     def answer(self, *, pruned: bool) -> None:
-        """Tell its run whether it is ended after the evaluation that it has told of."""
+        """Tell its run whether it is pruned after the evaluation that it reported."""
         if self.connection is not None:
             with suppress(OSError):
                 self.connection.send_bytes(json.dumps({"pruned": pruned}).encode())
@@ -117,7 +117,7 @@ class Worker:
             self._leaving[0].kill()
 
     def retire(self) -> None:
-        """Close its pipe, upon which the process ends; once it has, the next run gets another one."""
+        """Close its pipe, which ends the process; the next run gets a new one."""
         if self.connection is not None:
             self.connection.close()
         if self._process is not None:

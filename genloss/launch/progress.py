@@ -1,4 +1,4 @@
-"""Who is told how a study goes on."""
+"""Displays of the progress of a study."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNWRITABLE = (OSError, ValueError)
 
 
 class Display(Protocol):
-    """Who is told how a study goes on."""
+    """Displays of the progress of a study."""
 
     def began(self, study: Study) -> None:
         """The workers are being started."""

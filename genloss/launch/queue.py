@@ -37,9 +37,9 @@ class Queue:
         """Record how a run ended."""
 
     def is_prunable(self, _run: Run, /) -> bool:
-        """Return whether the run is to wait after each evaluation until it is told whether it goes on."""
+        """Return whether the run waits after each evaluation until it is told to continue."""
         return False
 
     def is_pruned(self, _run: Run, _step: int, _numbers: Mapping[str, float], /) -> bool:
-        """Return whether a run that has been evaluated is to be ended."""
+        """Return whether a run is pruned after this evaluation."""
         return False

@@ -71,7 +71,7 @@ def _track(folder: StudyFolder, uri: str) -> None:
 def wait_for_workers(
     folder: StudyFolder, names: Iterable[str], note: Callable[[str], None], give_up: Callable[[], bool]
 ) -> None:
-    """Wait until nobody trains these runs any more; who does not end in time is ended.
+    """Wait until no process trains these runs; kill those that do not end in time.
 
     Raises:
         RecordError: a process still trains there, and is not ours to end.
@@ -98,7 +98,7 @@ def _trained(runs: Iterable[RunFolder]) -> list[RunFolder]:
 
 
 def _wait(runs: list[RunFolder], seconds: float, give_up: Callable[[], bool]) -> list[RunFolder]:
-    """Those of the folders in which somebody still trains after so many seconds."""
+    """The folders in which a process still trains after this many seconds."""
     deadline = time.monotonic() + seconds
     while (runs := _trained(runs)) and time.monotonic() < deadline and not give_up():
         time.sleep(0.1)

@@ -136,7 +136,7 @@ class Scheduler:
             self._queue.again(run)
 
     def _check_silence(self, pool: Pool) -> None:
-        """End the runs of which nothing has been heard for too long."""
+        """End runs that have not reported for too long."""
         for worker in pool.workers:
             if worker.run is None:
                 continue

@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def work(number: int) -> None:
-    """Train the runs that it is told of by the pipe of this descriptor, until that is closed."""
+    """Train the runs requested through the pipe of this descriptor, until it is closed."""
     faulthandler.enable()
     output.protect()
     # Ctrl-C is the launcher's affair: it tells its workers.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ALWAYS = ("samples", "held_out", "train", "model", "truth", "cache")
 TOLD = 2**30
-"""Bytes from which on it is told that a metric takes a part of the data as one tensor."""
+"""Warn about a metric that takes a part of the data as one tensor of at least this many bytes."""
 
 LABELS = ("held_out_labels", "train_labels")
 

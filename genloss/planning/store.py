@@ -1,4 +1,4 @@
-"""The store that an experiment is to be recorded in, looked at before anything is trained."""
+"""Checks of the MLflow store before training starts."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def next_point(
 def is_pruned(
     space: Mapping[str, Range], trials: Sequence[Trial], number: int, *, higher_is_better: bool
 ) -> bool:
-    """Return whether a trial that runs is to be ended, by the rule of the median.
+    """Return whether a running trial is pruned by the median rule.
 
     That is: its best number so far is worse than the median of what the finished trials had at the same step;
     or it has none but NaN.

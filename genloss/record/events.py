@@ -44,7 +44,7 @@ SILENT = "the worker died without reporting a status"
 
 @dataclass(frozen=True)
 class Column:
-    """One value per step: its MLflow key; recorded every so many steps."""
+    """A recorded value: its MLflow key, and the interval in steps at which it is recorded."""
 
     key: str
     every: int = 1

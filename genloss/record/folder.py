@@ -395,7 +395,7 @@ def digest(report: bytes) -> str:
 
 
 def _ignored_by_git(root: Path) -> None:
-    """Keep records out of the repository that they lie in, unless somebody has said otherwise there."""
+    """Make git ignore the records, unless there is a .gitignore already."""
     if not (root / ".gitignore").exists():
         (root / ".gitignore").write_text("*\n", encoding="utf-8")
 

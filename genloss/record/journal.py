@@ -206,7 +206,7 @@ def identity(path: Path) -> str | None:
 
 
 def sync(path: Path) -> int:
-    """Wait until what a journal has now is on the disk, whoever writes it; return its size.
+    """Sync a journal to disk, whichever process writes it; return its size.
 
     Raises:
         RecordError: the disk does not take it.

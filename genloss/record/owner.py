@@ -81,7 +81,7 @@ def this_process() -> Owner:
 
 
 def read(path: Path) -> Owner | None:
-    """Whom a lock file names; nobody where there is none, or its last owner ended in order."""
+    """The owner named by a lock file; None if there is no file, or its last owner ended normally."""
     try:
         said = Fields(read_json(path))
         return Owner(said.text("host"), said.count("process", least=1, most=2**31 - 1), said.text("started"))

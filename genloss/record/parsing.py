@@ -1,4 +1,4 @@
-"""Reading JSON that may be damaged, or written by anybody: what is not as expected is a RecordError."""
+"""Reading untrusted JSON: anything unexpected is a RecordError."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ class Recorder:
         self._wait(BLOCKS - 1)
 
     def _wait(self, most: int) -> None:
-        """Wait until the writer has at most so many blocks; raises what went wrong there."""
+        """Wait until the writer has at most this many blocks; raise its error, if it has one."""
         while len(self._handed) > most:
             self._handed[0].result()
             self._handed.popleft()

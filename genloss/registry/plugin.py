@@ -1,4 +1,4 @@
-"""A plugin, loaded so that a broken one harms nobody.
+"""Plugins, loaded so that a broken one affects nothing else.
 
 Each plugin gets a pluggy manager of its own. One that cannot be loaded is reported with its distribution,
 version and cause, and offers nothing. What a plugin prints or warns of is kept from the output, and reported.

@@ -57,7 +57,7 @@ class Said:
         return cls(spaced(markdown(comparison)), f"{' '.join(comparison.answer())}\n\n{TOO_LONG}")
 
     def within(self, longest: int) -> str:
-        """As much as so many characters can hold, made harmless."""
+        """The text cut to a number of characters, and sanitized."""
         for text in map(harmless, (self.whole, self.short)):
             if len(text) <= longest:
                 return text

@@ -1,4 +1,4 @@
-"""MLflow's server as a child process, for as long as somebody looks at it."""
+"""MLflow's server as a child process, for as long as it is used."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class RunShipping:
         return not self._refused and not (self._target.pending and not self._is_deleted)
 
     def left(self) -> int:
-        """Bytes of the journal that are to be shipped; what a crash tore off counts, too."""
+        """Bytes of the journal left to ship, including a torn-off end."""
         try:
             size = self.folder.journal.stat().st_size
         except FileNotFoundError:
@@ -373,6 +373,6 @@ class RunShipping:
 
 
 def tell(line: str) -> None:
-    """A line for whoever reads the tracker's log."""
+    """Write a line to the tracker's log."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()

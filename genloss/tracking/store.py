@@ -180,7 +180,7 @@ def download(run_id: str, artifact: str, uri: str) -> Path:
 
 
 def settle(uri: str) -> None:
-    """Brings an SQLite store's log into its file, unless somebody reads it: a copy of that is whole then."""
+    """Checkpoint an SQLite store's log into its file, unless it is in use, so that a copy is complete."""
     path = address.path_of(uri)
     if path is not None and _is_there(path):
         with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=1.0)) as connection:
@@ -206,7 +206,7 @@ def _status(error: MlflowException) -> int:
 
 
 def trouble(error: Exception) -> str:
-    """What is wrong with a store, said of its address: that it does not answer, or lets nobody in."""
+    """What is wrong with a store, as the end of a sentence about its address."""
     if isinstance(error, probe.Refused):
         return str(error)
     if isinstance(error, MlflowException) and (status := _status(error)) in (401, 403):
@@ -215,7 +215,7 @@ def trouble(error: Exception) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Why a call failed, in a few words; MLflow's message tells of each layer between it and the socket."""
+    """Why a call failed, in a few words; MLflow's own messages describe every layer down to the socket."""
     inner: BaseException | None = error
     while inner is not None:
         if isinstance(inner, OSError) and inner.strerror:

@@ -1,4 +1,4 @@
-"""The MLflow run that a record is shipped to: how it is found or made, and what is said to it.
+"""The MLflow run that a record is shipped to: finding or creating it, and writing to it.
 
 All of it may be said twice: a run is found by its tags before it is made, an image by its name before it is
 logged, and the rest overwrites itself.
@@ -35,7 +35,7 @@ SHORTENED = " (the whole is in the artifact config.yaml)"
 """What a param ends with that was too long."""
 
 MOST_REJECTIONS = 100
-"""Of so many things the run's tag says why they are not in MLflow."""
+"""The maximum number of rejected items that the run's tag explains."""
 
 REJECTED = "genloss.rejected"
 FAILED_NOTE = "**Failed**"
@@ -273,7 +273,7 @@ class Target:
         return f"{FAILED_NOTE}\n\n{fenced(message)}{self._reproduce()}"
 
     def _is_ours(self, tags: Mapping[str, str]) -> bool:
-        """Return whether the run's note is the one that its failure left, and nobody has edited it."""
+        """Return whether the run's note is the unedited one that its failure left."""
         return MESSAGE in tags and tags.get(MLFLOW_RUN_NOTE) == self._note(tags[MESSAGE])
 
     def _reproduce(self) -> str:

@@ -61,7 +61,7 @@ LAST_WORDS_SECONDS = 30.0
 """How long a worker whose launcher has died may take to say how its run ended."""
 
 MOST_NOTES = 20
-"""Of what goes wrong with a study's runs, so much is told on standard output; the log has all of it."""
+"""The number of problems with a study's runs that are reported; the log has all of them."""
 
 
 @dataclass

@@ -37,7 +37,7 @@ LATE = ("non_finite_values", "cost/seconds", "cost/peak_memory")
 """Metrics that a run gets when it ends, if at all."""
 
 MOST_GROUPS, SHOWN_GROUPS = 30, "FIRST_20_RUNS"
-"""Of more groups, only so many are drawn at first: of a sweep or a search the best."""
+"""The number of groups drawn at first; of a sweep or a search, the best ones."""
 
 LOADED = 100
 """Runs that the front end loads at first: of more, a group's mean is over those that are loaded."""
@@ -296,7 +296,7 @@ def _picture(key: str, step: int) -> dict[str, Any]:
 
 
 def _runs(experiment: Mapping[str, Any]) -> int:
-    """How many runs there are to be."""
+    """The planned number of runs."""
     return len(experiment["objectives"]) * len(experiment["seeds"])
 
 

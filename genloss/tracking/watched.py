@@ -1,4 +1,4 @@
-"""Runs a command until standard input ends: with whoever started it, however that came to its end.
+"""Run a command until standard input ends, that is, until its parent ends for whatever reason.
 
     python watched.py COMMAND…
 

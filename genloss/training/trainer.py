@@ -195,7 +195,7 @@ class Trainer:
             modes.set(training=training)
 
     def train(self, recorder: Recorder, due: Mapping[int, Sequence[Callable[[], None]]]) -> None:
-        """Train to the last step; `due` is what to do once so many steps are done.
+        """Train to the last step; `due` maps a number of finished steps to an action.
 
         What is due at the step that it begins with is done first.
 

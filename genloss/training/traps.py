@@ -36,7 +36,7 @@ FACTOR = 10
 
 
 def of_parameters(model: Model) -> Iterator[Finding]:
-    """Parameters that nobody trains, and parts whose mode is not that of what they are for."""
+    """Parameters that no player trains, and modules whose mode does not fit their use."""
     owned = {parameter for module in model.players().values() for parameter in module.parameters()}
     left = [name for name, p in model.named_parameters() if p.requires_grad and p not in owned]
     if left:

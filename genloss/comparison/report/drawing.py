@@ -258,7 +258,7 @@ GAP = 16.0
 def stacked(
     drawings: Sequence[tuple[str, Drawing]], columns: int, legend: Drawing | None = None
 ) -> list[tuple[float, float, Drawing]]:
-    """Drawings with titles in rows of so many, each with its place; a legend below."""
+    """Drawings with titles in rows of `columns`, each with its place, and a legend below."""
     placed: list[tuple[float, float, Drawing]] = []
     y = GAP
     for first in range(0, len(drawings), columns):

@@ -34,7 +34,7 @@ class Scale:
             return (np.log(at) - low) / (high - low)
 
     def ticks(self, most: int = 6) -> list[float]:
-        """At most so many round values, at least one of them."""
+        """Between one and `most` round values."""
         return self._decades(most) if self.log else self._round(most)
 
     def _round(self, most: int) -> list[float]:
