@@ -1,1 +1,1 @@
-"""What `import genloss` offers for results: compare, load, history."""
+"""The API for results: compare, load, history."""

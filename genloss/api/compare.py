@@ -1,4 +1,4 @@
-"""`genloss.compare`: finds studies, reads them, checks that they can be compared, and compares them."""
+"""`genloss.compare`: find studies, read them, check that they are comparable, and compare them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run left: `genloss.load`, its trained model, and `genloss.history`, its values."""
+"""`genloss.load` and `genloss.history`: the trained model of a run, and its recorded values."""
 
 from __future__ import annotations
 

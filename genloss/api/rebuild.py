@@ -1,4 +1,4 @@
-"""A model built again for weights that were recorded: those that it once began from need not be there."""
+"""Rebuilding a model for recorded weights, without the weights it was initialized from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: one file a command, each imported when it is used."""
+"""The command line: one file per command, imported when it is used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`genloss check`: does a plugin's loss, model, dataset or metric do what its contract says?"""
+"""`genloss check`: test losses, models, datasets and metrics against their contracts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`genloss compare`: which objective is better, and how sure that is."""
+"""`genloss compare`: which objective is better, and how certain that is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a study is shown while it is trained: live lines on a terminal, plain lines elsewhere."""
+"""The display of a running study: live lines on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`genloss list`: what the catalogue has."""
+"""`genloss list`: list the catalogue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`genloss new`: begin a plugin."""
+"""`genloss new`: create a plugin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table of numbers that loses none of them, however narrow the terminal is."""
+"""Tables of numbers that stay complete on narrow terminals."""
 
 from __future__ import annotations
 

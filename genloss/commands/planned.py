@@ -1,4 +1,4 @@
-"""A plan as a person reads it: what was written, not each default."""
+"""A plan in readable form: what was written, without the defaults."""
 
 from __future__ import annotations
 

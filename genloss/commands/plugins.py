@@ -1,4 +1,4 @@
-"""`genloss plugins`: which plugins there are."""
+"""`genloss plugins`: list the plugins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a study's results are printed."""
+"""Printing a study's results."""
 
 from __future__ import annotations
 

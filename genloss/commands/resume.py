@@ -1,4 +1,4 @@
-"""`genloss resume`: finish what is missing of a study."""
+"""`genloss resume`: finish a study."""
 
 from __future__ import annotations
 

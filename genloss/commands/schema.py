@@ -1,4 +1,4 @@
-"""`genloss schema`: what an experiment can say, for editors."""
+"""`genloss schema`: the JSON schema of experiments, for editors."""
 
 from __future__ import annotations
 

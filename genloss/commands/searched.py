@@ -1,4 +1,4 @@
-"""A search as a person reads it: what it will choose from, and what it has found."""
+"""A search in readable form: its search space, and its results."""
 
 from __future__ import annotations
 

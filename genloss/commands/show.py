@@ -1,4 +1,4 @@
-"""`genloss show`: all about one loss, model, dataset or metric."""
+"""`genloss show`: describe a loss, model, dataset or metric."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`genloss sync`: ship to MLflow what it has not got."""
+"""`genloss sync`: send missing records to MLflow."""
 
 from __future__ import annotations
 

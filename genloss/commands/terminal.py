@@ -1,4 +1,4 @@
-"""What people see: results on stdout, everything else on stderr, readable without colour."""
+"""Terminal output: results on stdout, everything else on stderr, readable without colour."""
 
 from __future__ import annotations
 

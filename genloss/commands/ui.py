@@ -1,4 +1,4 @@
-"""`genloss ui`: look at a study in MLflow."""
+"""`genloss ui`: open a study in MLflow."""
 
 from __future__ import annotations
 

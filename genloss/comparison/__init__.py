@@ -1,1 +1,1 @@
-"""What a study's records say when its objectives are compared."""
+"""Comparing the objectives of a study: statistics, answer, tables, data frames and report."""

@@ -1,4 +1,4 @@
-"""The answer of a comparison in two sentences; where there are trials of a search, in two more on these."""
+"""The answer of a comparison in two sentences, plus two on the trials of a search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a report has its curves, pictures and texts from: a study's records, or MLflow."""
+"""The curves, pictures and texts of a report, from a study's records or from MLflow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study's runs from its records."""
+"""Reading a study's runs from its records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers of a comparison: runs, summaries and differences; what presents them lies above."""
+"""The numbers of a comparison: runs, summaries and differences, without their presentation."""
 
 from __future__ import annotations
 

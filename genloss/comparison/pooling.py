@@ -1,4 +1,4 @@
-"""Joining the runs of several studies, within one protocol."""
+"""Pooling the runs of several studies with the same protocol."""
 
 from __future__ import annotations
 

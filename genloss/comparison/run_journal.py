@@ -1,4 +1,4 @@
-"""What a run's journal says that a report shows."""
+"""What a report shows of a run's journal: evaluations, samples, and averaged loss curves."""
 
 from __future__ import annotations
 

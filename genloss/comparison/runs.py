@@ -1,4 +1,4 @@
-"""What is compared: runs with their metrics, and what they cost."""
+"""The runs of a comparison, with their metrics and costs."""
 
 from __future__ import annotations
 

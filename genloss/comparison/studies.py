@@ -1,4 +1,4 @@
-"""What a study gives to a comparison, wherever it was read."""
+"""The runs of a study, wherever they were read from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A comparison as tables: for the terminal, as Markdown for the experiment's note, as HTML for notebooks."""
+"""A comparison as tables: for the terminal, as Markdown, and as HTML for notebooks."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From the YAML file to a frozen Experiment and its runs; everything that can be checked beforehand."""
+"""The language: from the YAML file to a frozen Experiment."""

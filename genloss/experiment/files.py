@@ -1,4 +1,4 @@
-"""Files that an experiment names."""
+"""Files named by an experiment."""
 
 from __future__ import annotations
 

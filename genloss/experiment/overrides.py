@@ -1,4 +1,4 @@
-"""Values that replace others: `--set key.path=VALUE`, and an objective's `with`.
+"""Overrides of values: `--set key.path=VALUE`, and an objective's `with`.
 
 What is laid over keeps its own place, so that a mistake in it names the `--set` or the `with`.
 """

@@ -1,4 +1,4 @@
-"""Reading values of given types, with messages for people who do not know Python's types."""
+"""Readers of typed values, with messages for people who do not know Python's types."""
 
 from __future__ import annotations
 

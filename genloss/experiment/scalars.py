@@ -1,4 +1,4 @@
-"""What a plain scalar of YAML is: a number, a boolean, null or text."""
+"""Plain scalars of YAML: numbers, booleans, null and text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Experiment: what the YAML means, resolved, validated and frozen. Workers read it back from JSON."""
+"""The Experiment: the YAML's meaning, resolved, validated and frozen. Workers read it back from JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An experiment as it was written: in a YAML file, or in a mapping."""
+"""An experiment as written, in a YAML file or in a mapping."""
 
 from __future__ import annotations
 

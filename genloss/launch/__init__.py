@@ -1,1 +1,1 @@
-"""Training a study on this machine: its folder, its worker processes, its interruption, its end."""
+"""Running a study on this machine: processes, devices, search, interruption and resume."""

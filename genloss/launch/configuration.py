@@ -1,4 +1,4 @@
-"""What a run was trained by, among its artifacts."""
+"""The resolved configuration of a run, as an artifact."""
 
 from __future__ import annotations
 

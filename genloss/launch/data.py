@@ -1,4 +1,4 @@
-"""The data of a run, loaded once a process."""
+"""The data of a run, loaded once per process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study was made with: user, command and packages."""
+"""The environment of a study: user, command and packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What decides a study's numbers: taken when it begins, and compared when it is resumed."""
+"""Fingerprints of everything that decides a study's numbers, compared when it is resumed."""
 
 from __future__ import annotations
 

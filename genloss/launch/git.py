@@ -1,4 +1,4 @@
-"""The state of the repository that an experiment lies in: commit, branch, and what is in no commit."""
+"""The state of the experiment's git repository: commit, branch, and uncommitted changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study of a project that was moved or copied: what lay in the working folder is looked for in this one."""
+"""Resuming a study of a project that was moved or copied: finding its files in the new place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study's folder holds before anything is trained."""
+"""Writing a study's folder before training."""
 
 from __future__ import annotations
 

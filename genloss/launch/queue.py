@@ -1,4 +1,4 @@
-"""The runs of a study that wait for a worker."""
+"""The queue of runs that wait for a worker."""
 
 from __future__ import annotations
 

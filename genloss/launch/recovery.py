@@ -1,4 +1,4 @@
-"""What a launcher that died left behind: told, closed in MLflow, and put in order before a study goes on."""
+"""Recovering from a launcher that died: report it, close its runs in MLflow, repair its folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a perfect model would get from a study's metrics, computed while it is trained."""
+"""Computing the references of a study's metrics while it trains."""
 
 from __future__ import annotations
 

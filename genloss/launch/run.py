@@ -1,4 +1,4 @@
-"""A study: all runs of one `genloss run`, from its experiment to its results."""
+"""Running a study, from its experiment to its results."""
 
 from __future__ import annotations
 

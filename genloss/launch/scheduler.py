@@ -1,4 +1,4 @@
-"""Training a study's runs side by side in worker processes, until nothing is left or something ends it."""
+"""Scheduling a study's runs on worker processes, until all are done or something stops it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM, noted instead of raised."""
+"""SIGINT and SIGTERM, recorded instead of raised."""
 
 from __future__ import annotations
 

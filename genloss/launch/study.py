@@ -1,4 +1,4 @@
-"""A study that is being trained, as the scheduler, its workers and its display share it."""
+"""A running study, as shared by the scheduler, its workers and its display."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How child processes of a study are started."""
+"""Starting child processes of a study."""
 
 from __future__ import annotations
 

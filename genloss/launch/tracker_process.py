@@ -1,4 +1,4 @@
-"""The tracker's process, as the launcher sees it."""
+"""The tracker's process, seen from the launcher."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Planning: an experiment checked against the catalogue, tried in small, and laid out as runs."""
+"""Planning: an experiment checked against the catalogue, tried on a few examples, and laid out as runs."""

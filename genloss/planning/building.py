@@ -1,4 +1,4 @@
-"""Building models and losses to look at them, before anything is trained."""
+"""Building models and losses for inspection, on the meta device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All that can be known before anything is trained, checked against catalogue, data and models."""
+"""Static checks of an experiment against the catalogue, the data and the models."""
 
 from __future__ import annotations
 

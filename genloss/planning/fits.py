@@ -1,4 +1,4 @@
-"""Whether training and its samples fit into the memory of the devices; told before anything is trained."""
+"""Checks that training and sampling fit into the memory of the devices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What models offer to losses: each is built for the data, where that is possible without memory."""
+"""The interfaces of models: the quantities that they offer to each player."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metrics of an evaluation, checked against what model and data offer to them."""
+"""Checks of the metrics of an evaluation against what the model and the data offer."""
 
 from __future__ import annotations
 

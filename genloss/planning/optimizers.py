@@ -1,4 +1,4 @@
-"""Optimizers, checked against torch before anything is trained."""
+"""Checks of optimizers against torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of losses, models, datasets and metrics, checked against what their signatures say."""
+"""Checks of options against the signatures of losses, models, datasets and metrics."""
 
 from __future__ import annotations
 

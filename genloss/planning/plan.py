@@ -1,4 +1,4 @@
-"""A plan: an experiment that has been checked, with its data and devices; and its runs."""
+"""A plan: a checked experiment with its data and devices, and its runs."""
 
 from __future__ import annotations
 

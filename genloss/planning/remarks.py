@@ -1,4 +1,4 @@
-"""Remarks: what an experiment may say, and its author probably did not mean."""
+"""Remarks: settings that are valid but probably not intended."""
 
 from __future__ import annotations
 

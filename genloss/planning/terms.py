@@ -1,4 +1,4 @@
-"""The terms of an objective, checked against the losses and against what the model offers."""
+"""Checks of an objective's terms against the losses and the model's quantities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trials of a search: from chosen values to an objective, and what can be checked of them beforehand."""
+"""Trials of a search: turning chosen values into objectives, and checking them beforehand."""
 
 from __future__ import annotations
 

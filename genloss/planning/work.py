@@ -1,4 +1,4 @@
-"""The work of a step and its memory: counted, not timed, so that a busy machine changes nothing."""
+"""The work and memory of a training step: counted, not timed, so that load does not matter."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A run's record on disk: the whole truth, from which MLflow is filled. Knows no MLflow."""
+"""A run's record on disk, the source of everything in MLflow. Knows no MLflow."""

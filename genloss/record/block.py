@@ -1,4 +1,4 @@
-"""A block of rows that the training fills on the device and the host reads."""
+"""A block of rows, filled on the device by training and read on the host."""
 
 from __future__ import annotations
 

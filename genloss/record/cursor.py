@@ -1,4 +1,4 @@
-"""How far MLflow has a run: a small file in the run's folder, which MLflow need not be asked for."""
+"""How much of a run MLflow has: a small file in the run's folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a study and its runs lie on disk.
+"""The folders of studies and runs.
 
 .genloss/<study>/study.json            the experiment, its runs, where it is shown
                 /report.html           the comparison of its runs; its plots are in plots/

@@ -1,4 +1,4 @@
-"""The studies that a working folder keeps, and removing them."""
+"""Listing and removing the studies of a working directory."""
 
 from __future__ import annotations
 

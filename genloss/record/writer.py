@@ -1,4 +1,4 @@
-"""What becomes of a block of values once the host has it."""
+"""Checking and writing blocks of values once they are on the host."""
 
 from __future__ import annotations
 

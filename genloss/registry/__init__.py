@@ -1,1 +1,1 @@
-"""The registry: plugins, found and loaded, and the catalogue of what they offer."""
+"""The registry: finding and loading plugins, and the catalogue of what they offer."""

@@ -1,4 +1,4 @@
-"""The catalogue: all losses, models, datasets and metrics that the plugins offer."""
+"""The catalogue: all losses, models, datasets and metrics offered by plugins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The code of a plugin, read without running it: a file, and what it imports from beside it."""
+"""The source code of a plugin, read without running it: a file and the local modules that it imports."""
 
 from __future__ import annotations
 

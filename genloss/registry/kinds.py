@@ -1,4 +1,4 @@
-"""The kinds of things that plugins offer."""
+"""The kinds of definitions that plugins offer."""
 
 from __future__ import annotations
 

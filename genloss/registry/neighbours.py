@@ -1,4 +1,4 @@
-"""Running a plugin file so that it imports what lies beside it.
+"""Running a plugin file with imports of the modules next to it.
 
 Its folder comes first for its own `import` statements and for those of its neighbours, and for nobody else's:
 Python's import path stays as it is, and two plugins in two folders may each have a `utils.py`. Nothing is

@@ -1,4 +1,4 @@
-"""Whose code an error comes from: the plugin's definition, and the line in the plugin's own files."""
+"""Finding the definition responsible for an error, and the line in the plugin's own files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which code may be run that a record, a mailed folder or MLflow brings along: what this user has run before.
+"""Which recorded code may be run: only what this user has run before.
 
 The digest of each plugin file that a user names, by `--plugin`, `plugins:` or `plugins=`, is kept in the
 user's own state folder. Code of another digest is never run because data say so. That cannot be forged by a

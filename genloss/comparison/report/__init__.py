@@ -1,4 +1,4 @@
-"""The report: a comparison as one HTML page that needs nothing else, and its plots as pictures."""
+"""The report: a comparison as one self-contained HTML page, and its plots as pictures."""
 
 from __future__ import annotations
 

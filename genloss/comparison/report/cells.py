@@ -1,4 +1,4 @@
-"""The tables of the page, and the keys of its plots."""
+"""The tables of the page, and the legends of its plots."""
 
 from __future__ import annotations
 

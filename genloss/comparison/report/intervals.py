@@ -1,4 +1,4 @@
-"""A metric's interval of each objective, and the differences to the baseline: one row per objective."""
+"""Plots of each objective's interval and of the differences to the baseline, one row per objective."""
 
 from __future__ import annotations
 

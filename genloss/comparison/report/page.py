@@ -1,4 +1,4 @@
-"""What stands on the page: a comparison in the template's words."""
+"""The content of the page, as the template uses it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of all objectives side by side, at equal steps and with one seed; bounded in size."""
+"""Samples of all objectives side by side, at the same steps and with the same seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Axes: from values to places, and the ticks between."""
+"""Axis scales: from values to positions, and their ticks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page says of decisions, and of what went wrong."""
+"""Sentences of the page about conclusions and failures."""
 
 from __future__ import annotations
 
