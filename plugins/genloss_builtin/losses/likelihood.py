@@ -1,4 +1,4 @@
-"""Negative log-densities −log p(x) in nats, summed over the event; for tokens and classes see `categorical`."""
+"""Negative log-densities −log p(x) in nats, summed over the event; see `categorical` for discrete data."""
 
 from __future__ import annotations
 
