@@ -241,7 +241,7 @@ def test_data_of_one_class_and_the_features_of_a_classifier(tmp_path: Path) -> N
     }
     with pytest.raises(RequestError, match="all labels are the same") as caught:
         plan(experiment)
-    assert caught.value.hint == "say `features: data`"
+    assert caught.value.hint == "set `features: data`"
     assert plan(experiment, overrides=["evaluation.metrics=[{frechet_distance: {features: data}}]"])
 
 

@@ -1,7 +1,7 @@
-"""The space in which examples are compared: the data's own, or the features of a small classifier.
+"""The space in which examples are compared: the data space, or the features of a small classifier.
 
-The classifier is trained once on the training data and kept in a file, so that all runs of a study, and
-later studies of the same data, are measured alike.
+The classifier is trained once on the training data and cached in a file, so that all runs of a study, and
+later studies of the same data, use the same features.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ Features = Literal["auto", "classifier", "data"]
 `auto`: `classifier` for labelled images, else `data`."""
 
 RECIPE = 1
-"""Part of the file's name; to be raised, with the metrics' versions, when training gives other weights."""
+"""Part of the file name; increase it, with the metrics' versions, when training gives other weights."""
 
 
 AT_ONCE = 256
-"""Examples that are drawn by lot at a time."""
+"""Number of randomly sampled examples processed at a time."""
 
 
 class Classifier(nn.Module):
-    """A perceptron with two hidden layers; its features are the second one's 32 values before their ReLU.
+    """A perceptron with two hidden layers; its features are the second layer's 32 values before the ReLU.
 
-    The features are standardised: mean 0 and variance 1 over the training data. Their number is small since
+    The features are standardised: mean 0 and variance 1 over the training data. They are few, since
     covariances are estimated from a few hundred examples.
     """
 
@@ -64,20 +64,20 @@ class Classifier(nn.Module):
         }
         for name, size in sizes.items():
             self.register_buffer(name, torch.empty(size, device="meta", dtype=torch.float32))
-        # By way of the meta device no weight is drawn, and torch's generator stays as it is.
+        # Going through the meta device draws no weights, so torch's generator is not advanced.
         self.to_empty(device="cpu")
 
     def features(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch features"]:
-        """The standardised features."""
+        """Return the standardised features."""
         return (self._raw_features(x) - self.feature_mean) / self.feature_scale
 
     def forward(self, x: Float[Tensor, "batch *event"]) -> Float[Tensor, "batch classes"]:
-        """The logits of the classes."""
+        """Return the logits of the classes."""
         logits: Tensor = self.output(self._raw_features(x).relu())
         return logits
 
     def fit(self, x: genloss.Examples, classes: Tensor, *, steps: int = 1000) -> None:
-        """Trains from a fixed seed, on generators of its own, so that it gives the same weights again."""
+        """Train from a fixed seed with separate generators, so that the weights are reproducible."""
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
             for layer in (self.first, self.second, self.output):
@@ -85,7 +85,7 @@ class Classifier(nn.Module):
                 layer.bias.zero_()
             means = [(_plain(part).flatten(1).mean(0), len(part)) for part in x.batches()]
             self.input_mean.copy_(_weighted(means))
-            # One scale for all inputs: a pixel that hardly ever changes is not blown up.
+            # One scale for all inputs, so that a nearly constant pixel is not amplified.
             squares = [
                 ((_plain(part).flatten(1) - self.input_mean).square_().mean(), len(part))
                 for part in x.batches()
@@ -109,18 +109,18 @@ class Classifier(nn.Module):
 
 
 def _plain(x: Tensor) -> Tensor:
-    """Examples on the CPU, in float32, to be trained on wherever and however the caller evaluates."""
+    """Copy examples to the CPU in float32, for training whatever the caller's device and precision."""
     return x.detach().to("cpu", torch.float32, copy=True)
 
 
 def _weighted(parts: list[tuple[Tensor, int]]) -> Tensor:
-    """The mean over all examples, of the means of parts of so many."""
+    """Return the overall mean from the mean and the size of each part."""
     total = sum(count for _, count in parts)
     return torch.stack([mean * (count / total) for mean, count in parts]).sum(0)
 
 
 def _mean_and_deviation(parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation over all examples, which come in parts."""
+    """Return the mean and standard deviation over all examples, given in parts."""
     found = [(part.mean(0), part.std(0), len(part)) for part in parts]
     if len(found) == 1:
         return found[0][:2]
@@ -133,11 +133,11 @@ def _mean_and_deviation(parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 class Reference:
-    """Held-out examples in the space of features, computed when they are asked for.
+    """Held-out examples in feature space, computed on demand.
 
     Args:
-        examples: held-out.
-        features: of some of them, `[batch, features]`.
+        examples: held-out examples.
+        features: maps a batch of examples to features `[batch, features]`.
     """
 
     def __init__(self, examples: genloss.Examples, features: Callable[[Tensor], Tensor]) -> None:
@@ -149,18 +149,18 @@ class Reference:
         return len(self._examples)
 
     def batches(self) -> Iterator[Tensor]:
-        """All of them, a batch at a time."""
+        """Yield the features of all examples, one batch at a time."""
         return map(self._features, self._examples.batches())
 
     def some(self, count: int) -> Tensor:
-        """All of them, or so many drawn by lot, always the same ones, where all take more than 192 MiB."""
+        """Return all features, or `drawn(count)` if all would take more than 192 MiB."""
         if len(self) * self.size * 4 <= SMALL:
             parts = list(self.batches())
             return parts[0] if len(parts) == 1 else torch.cat(parts)
         return self.drawn(count)
 
     def drawn(self, count: int) -> Tensor:
-        """So many drawn by lot, always the same ones."""
+        """Return the features of `count` randomly sampled examples, always the same ones."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:count]
         return torch.cat([self._features(self._examples[part]) for part in torch.split(order, AT_ONCE)])
 
@@ -168,7 +168,7 @@ class Reference:
 def space(
     spec: genloss.DataSpec, train_labels: Tensor | None, features: Features
 ) -> Literal["classifier", "data"]:
-    """What `auto` means for the data."""
+    """Return the feature space to use, resolving `auto` for the data."""
     if features != "auto":
         return features
     return "classifier" if train_labels is not None and len(spec.event_shape) > 1 else "data"
@@ -177,10 +177,10 @@ def space(
 def check_features(
     spec: genloss.DataSpec, train_labels: Tensor | None = None, *, features: Features = "auto"
 ) -> None:
-    """Whether `embed` can do with the data.
+    """Check that `embed` can be used with the data.
 
     Raises:
-        RequestError: a classifier is asked for, and there are no labels of two or more classes.
+        RequestError: a classifier is requested, but there are no labels of at least two classes.
     """
     features = space(spec, train_labels, features)
     if features == "data":
@@ -188,15 +188,15 @@ def check_features(
     if train_labels is None:
         raise RequestError(
             "the features of a classifier need labels, which the data does not have",
-            hint="say `features: data`",
+            hint="set `features: data`",
         )
     if train_labels.is_floating_point():
         raise RequestError(
-            f"a classifier needs integer labels, got {train_labels.dtype}", hint="say `features: data`"
+            f"a classifier needs integer labels, got {train_labels.dtype}", hint="set `features: data`"
         )
     if len(torch.unique(train_labels)) < 2:
         raise RequestError(
-            "all labels are the same: there is nothing to classify", hint="say `features: data`"
+            "all labels are the same: there is nothing to classify", hint="set `features: data`"
         )
 
 
@@ -208,15 +208,15 @@ def embed(
     cache: Path,
     features: Features,
 ) -> tuple[Float[Tensor, "samples features"], Reference]:
-    """Samples and held-out examples in the space that `features` says, on the samples' device.
+    """Return samples and held-out examples in the space chosen by `features`, on the samples' device.
 
     Raises:
-        DefinitionError: samples that are not shaped as the data.
-        RequestError: a classifier is asked for, and there are no labels of two or more classes.
+        DefinitionError: the samples do not have the shape of the data.
+        RequestError: a classifier is requested, but there are no labels of at least two classes.
     """
     if samples.shape[1:] != held_out.shape[1:]:
         raise DefinitionError(
-            f"the model's samples have the shape {list(samples.shape[1:])}, the data's examples "
+            f"the model's samples have shape {list(samples.shape[1:])}, but the data's examples "
             f"{list(held_out.shape[1:])}"
         )
     if features == "auto":
@@ -232,7 +232,7 @@ def embed(
     if train_labels is None:
         raise RequestError(
             "the features of a classifier need labels, which the data does not have",
-            hint="say `features: data`",
+            hint="set `features: data`",
         )
     classifier = trained_classifier(train, train_labels, cache).to(samples.device)
 
@@ -244,18 +244,18 @@ def embed(
 
 
 def trained_classifier(x: genloss.Examples, labels: Tensor, cache: Path) -> Classifier:
-    """The classifier of this data, on the CPU: from its file in `cache`, or trained and written there.
+    """Return the classifier of the data, on the CPU: read from `cache`, or trained and written there.
 
-    Of several processes one trains and the others wait. A damaged file is replaced.
+    If several processes need it, one trains and the others wait. A damaged file is replaced.
 
     Raises:
-        RequestError: the labels are not integers of two or more classes.
+        RequestError: the labels are not integers of at least two classes.
     """
     if labels.is_floating_point() or labels.shape != (len(x),):
         raise RequestError(
-            f"a classifier needs one integer label an example, got {list(labels.shape)} of {labels.dtype} "
+            f"a classifier needs one integer label per example, got {list(labels.shape)} of {labels.dtype} "
             f"for {len(x)} examples",
-            hint="say `features: data`",
+            hint="set `features: data`",
         )
     content = hashlib.sha256(f"{x.digest} {digest({'label': labels})}".encode()).hexdigest()
     file = cache / f"classifier-{RECIPE}-{content[:32]}.safetensors"
@@ -263,7 +263,7 @@ def trained_classifier(x: genloss.Examples, labels: Tensor, cache: Path) -> Clas
     if classifier is None:
         cache.mkdir(parents=True, exist_ok=True)
         with file.with_suffix(".lock").open("w", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed, or the process dies
+            fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed or the process dies
             classifier = _read(file)
             if classifier is None:
                 classifier = _train(x, labels)
@@ -272,16 +272,16 @@ def trained_classifier(x: genloss.Examples, labels: Tensor, cache: Path) -> Clas
 
 
 def _train(x: genloss.Examples, labels: Tensor) -> Classifier:
-    # Always on the CPU, in float32 and with gradients, wherever and however the caller evaluates.
+    # Always on the CPU, in float32 and with gradients, whatever the caller uses.
     with torch.inference_mode(False), torch.enable_grad():
         names, classes = torch.unique(labels.detach().to("cpu", copy=True), return_inverse=True)
         if len(names) < 2:
             raise RequestError(
-                "all labels are the same: there is nothing to classify", hint="say `features: data`"
+                "all labels are the same: there is nothing to classify", hint="set `features: data`"
             )
         classifier = Classifier(math.prod(x.shape[1:]), len(names))
         threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # their number decides the order of sums, and so the last bits
+        torch.set_num_threads(1)  # the number of threads affects the order of sums, and so the last bits
         try:
             classifier.fit(x, classes)
         finally:
@@ -297,7 +297,7 @@ def _write(classifier: Classifier, file: Path) -> None:
 
 
 def _read(file: Path) -> Classifier | None:
-    """The classifier in that file; None if it is missing, damaged or changed."""
+    """Return the classifier in a file, or None if the file is missing, damaged or changed."""
     try:
         with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}

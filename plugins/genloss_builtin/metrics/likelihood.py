@@ -1,4 +1,4 @@
-"""The likelihood of held-out data, for models that have one."""
+"""The likelihood of held-out data, for models with a tractable one."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def negative_log_likelihood(
 ) -> dict[str, float]:
     """Mean negative log-likelihood of held-out data, per example and per dimension.
 
-    Formula: nll = −mean log p(x) in nats; bits_per_dimension = nll / (D ln 2), D elements an example: of
-    text, bits per token.
+    Formula: nll = −mean log p(x) in nats; bits_per_dimension = nll / (D ln 2), with D elements per example:
+    for text, bits per token.
 
-    Unit: nats (`nll`) and bits (`bits_per_dimension`). A density is one in the data's own unit: for images
-    whose 256 levels were scaled to [0, 1], the bits of the levels themselves are log₂ 255 = 7.99 more.
+    Unit: nats (`nll`) and bits (`bits_per_dimension`). A density is with respect to the data's own unit: for
+    images whose 256 levels are scaled to [0, 1], add log₂ 255 = 7.99 to get the bits of the levels.
     Direction: lower is better.
     Reference: the data's exact log-density in place of the model's: the entropy, up to sampling error.
 
     Options:
-        batch_size: held-out examples that are evaluated at once; 500 by default.
+        batch_size: number of held-out examples evaluated at once; 500 by default.
 
     Source: Theis et al. 2015, A note on the evaluation of generative models (arXiv:1511.01844).
 
     Raises:
-        DefinitionError: the model does not give one value an example.
+        DefinitionError: the model does not return one value per example.
     """
     sums = []
     with torch.no_grad():
@@ -49,8 +49,8 @@ def negative_log_likelihood(
             values = log_likelihood(batch)
             if values.shape != batch.shape[:1]:
                 raise DefinitionError(
-                    f"`log_likelihood` gave the shape {list(values.shape)} for {len(batch)} examples",
-                    hint="it gives one value an example, summed over the event's dimensions, in nats",
+                    f"`log_likelihood` returned shape {list(values.shape)} for {len(batch)} examples",
+                    hint="return one value per example, summed over the event's dimensions, in nats",
                 )
             sums.append(values.sum())
     nll = -math.fsum(torch.stack(sums).tolist()) / len(held_out)

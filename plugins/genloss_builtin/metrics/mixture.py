@@ -1,4 +1,4 @@
-"""What a generator catches of a mixture whose modes are known."""
+"""Coverage of a mixture with known modes."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def mixture_coverage(
     *,
     threshold: Annotated[float, Gt(0)] = 3.0,
 ) -> dict[str, float]:
-    """Number of modes that samples fall on, and share of the samples that fall on one.
+    """Number of modes captured by samples, and share of samples close to a mode.
 
-    Formula: a sample is of high quality if the nearest mode is nearer than threshold · σ, with σ the
-    standard deviation of a mode; a mode is captured if it is nearest to at least one such sample.
+    Formula: a sample is of high quality if its nearest mode is closer than threshold · σ, with σ the standard
+    deviation of a mode; a mode is captured if it is nearest to at least one such sample.
 
     Unit: modes, and a share. Direction: higher is better.
-    Reference: training data in place of samples; all modes, and in the plane a share of
+    Reference: training data in place of samples: all modes, and in the plane a share of
     1 − exp(−threshold²/2), which is 0.989 for 3.
 
     Options:

@@ -1,4 +1,4 @@
-"""How near held-out data comes back, for models that encode and decode."""
+"""Reconstruction error of held-out data, for models that encode and decode."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ def reconstruction_error(
     *,
     batch_size: Annotated[int, Ge(1)] = 500,
 ) -> dict[str, float]:
-    """Mean squared and mean absolute error of reconstructions of held-out data, whatever was trained with.
+    """Mean squared and mean absolute error of reconstructed held-out data, whatever the training loss.
 
     Formula: mean of (x − x̂)² and of |x − x̂|, over examples and elements.
 
     Unit: the data's own, squared for the first.
     Direction: lower is better.
-    Reference: none is known; how near a code of this length can come depends on the data.
+    Reference: none known; the error that a code of this length can reach depends on the data.
 
     Options:
-        batch_size: held-out examples that are reconstructed at once; 500 by default.
+        batch_size: number of held-out examples reconstructed at once; 500 by default.
 
     Source: the definitions.
 
     Raises:
-        RequestError: the data is tokens, between which there is no distance.
+        RequestError: the data is tokens, which have no distance.
     """
     if not held_out.dtype.is_floating_point:
         raise RequestError(
-            "`reconstruction_error` compares values, and this data is tokens",
-            hint="`negative_log_likelihood` is a metric for tokens",
+            "`reconstruction_error` compares values, but this data is tokens",
+            hint="use `negative_log_likelihood` for tokens",
         )
     squares, absolutes = [], []
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The cost of carrying the samples of a model to held-out data."""
+"""The cost of transporting a model's samples to held-out data."""
 
 from __future__ import annotations
 
@@ -20,20 +20,19 @@ def wasserstein_distance(
     *,
     size: Annotated[int, Ge(1)] = 1000,
 ) -> float:
-    """Exact 2-Wasserstein distance between as many samples and held-out examples, by Euclidean distances.
+    """Exact 2-Wasserstein distance between samples and held-out examples, with Euclidean distances.
 
-    Formula: √ min_π Σ_ij π_ij ‖xᵢ − yⱼ‖², over the plans π that move equal weights from the samples x to the
-    examples y.
+    Formula: √ min_π Σ_ij π_ij ‖xᵢ − yⱼ‖², over the plans π that transport equal weights from the samples x to
+    the examples y.
 
-    Unit: the data's own. Direction: lower is better; 0 where both are the same points.
-    Reference: training data against held-out data. It is far above 0, more so in many dimensions, since two
-    draws
-    of one distribution lie apart; more points lower it, slowly.
+    Unit: the data's own. Direction: lower is better; 0 if both are the same points.
+    Reference: training data against held-out data. It is far above 0, especially in many dimensions, since
+    two draws from one distribution differ; it decreases slowly with more points.
 
     Options:
-        size: the greatest number of points of either kind, 1,000 by default; the time grows with its cube,
-            which for 1,000 is a tenth of a second. Beyond it, held-out examples are drawn by lot, always
-            the same ones.
+        size: maximum number of points of either kind, 1,000 by default; the time grows with its cube and is
+            a tenth of a second for 1,000. Beyond it, held-out examples are sampled at random, always the
+            same ones.
 
     Source: Peyré & Cuturi 2019, Computational Optimal Transport (arXiv:1803.00567), sections 2.3 and 2.4;
     solved by POT.

@@ -1,6 +1,7 @@
-"""Distances between samples of the model and held-out data.
+"""Distances between the model's samples and held-out data.
 
-The reference is data that the model was not trained on, so that memorising the training set earns nothing.
+Samples are compared with data that the model was not trained on, so that memorising the training set does not
+help.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from genloss.errors import RequestError
 from genloss_builtin.metrics.features import Classifier, Features, Reference, check_features, embed, space
 
 BLOCK = 1024
-"""Rows of a distance matrix that are held at a time."""
+"""Number of rows of a distance matrix held at a time."""
 
 PIECE = 12 * 2**20
-"""Features, of all examples together, that are held in double precision at a time; they take 96 MiB."""
+"""Number of feature values held in double precision at a time, over all examples; they take 96 MiB."""
 
 ROOT = 25_000_000
-"""Entries of a covariance's root, which has as many rows as examples or features; they take 200 MB."""
+"""Maximum number of entries of a covariance's root, with one row per example or feature; they take 200 MB."""
 
 
 def check_covariances(
@@ -37,7 +38,7 @@ def check_covariances(
     *,
     features: Features = "auto",
 ) -> str | None:
-    """`check_features`, and a remark where a covariance would be singular."""
+    """Run `check_features`, and return a remark if a covariance would be singular."""
     check_features(spec, train_labels, features=features)
     size = Classifier.feature_size
     if space(spec, train_labels, features) == "data":
@@ -45,9 +46,9 @@ def check_covariances(
     if min(sample_count, held_out_count) > size:
         return None
     return (
-        f"{size} features need more than {size} samples and held-out examples for a covariance that is not "
-        f"singular, and there are {sample_count} and {held_out_count}: samples that are all alike may come "
-        "out nearer than the data's own"
+        f"{size} features need more than {size} samples and held-out examples for a non-singular covariance, "
+        f"but there are {sample_count} and {held_out_count}: identical samples may get a lower distance than "
+        "the data itself"
     )
 
 
@@ -63,22 +64,23 @@ def frechet_distance(
 ) -> float:
     """Fréchet distance between two Gaussians fitted to the features of samples and of held-out data.
 
-    Formula: ‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½), covariances with n − 1. Held-out data is read a part at a
-    time. Where a root of its covariance has more than 25 million entries, as with more than 5,000 examples of
-    more than 5,000 features, as many examples are drawn by lot as there are samples.
+    Formula: ‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½), with n − 1 in the covariances. Held-out data is read in
+    parts. If a root of its covariance has more than 25 million entries, as with more than 5,000 examples of
+    more than 5,000 features, as many examples as there are samples are drawn at random.
 
     Unit: of a feature, squared: 1 for the classifier's standardised features, the data's own for `data`.
-    Direction: lower is better; 0 where means and covariances agree.
+    Direction: lower is better; 0 if means and covariances agree.
     Reference: training data against held-out data. It is above 0, since a few hundred examples do not
-    determine a covariance; more samples lower it. With no more samples, or held-out examples, than features
-    a covariance is singular, and samples that are all alike may come out nearer than the data's own.
+    determine a covariance; it decreases with more samples. Unless there are more samples and held-out
+    examples than features, a covariance is singular, and identical samples may get a lower distance than
+    the data itself.
 
     Options:
         features: `classifier` (32 features of a small classifier, trained once on the data), `data` (the
             flattened examples), or `auto`: `classifier` for labelled images, else `data`.
 
-    Source: Heusel et al. 2017 (arXiv:1706.08500), there on Inception's features: values of different
-    features cannot be compared.
+    Source: Heusel et al. 2017 (arXiv:1706.08500), with Inception features; values for different features are
+    not comparable.
     """
     ours, theirs = embed(samples, held_out, train, train_labels, cache, features)
     _need(2, ours, theirs, "a covariance")
@@ -89,11 +91,11 @@ def frechet_distance(
 
 
 def _gaussian(parts: Iterable[Tensor], count: int) -> tuple[Tensor, Tensor]:
-    """The mean μ of examples `[batch, features]`, and an R with RᵀR = Σ; of no more rows than features.
+    """Return the mean μ of examples `[batch, features]`, and an R with RᵀR = Σ and at most `features` rows.
 
     Args:
-        parts: all examples, in one part or several.
-        count: how many there are.
+        parts: all examples, in one or more parts.
+        count: the number of examples.
     """
     seen, mean, root = 0, torch.zeros(()), torch.zeros(())
     pieces = (piece for part in parts for piece in torch.split(part, max(1, PIECE // part.shape[1])))
@@ -104,7 +106,7 @@ def _gaussian(parts: Iterable[Tensor], count: int) -> tuple[Tensor, Tensor]:
             return torch.full_like(centre, math.nan), torch.zeros(1, len(centre))
         rows = _shortened(x.sub_(centre).div_(math.sqrt(count - 1)))
         if seen:
-            # What the part's own mean adds to the scatter around the mean of all (Chan et al. 1983).
+            # The scatter between the part's mean and the running mean (Chan et al. 1983).
             apart = centre - mean
             between = apart * math.sqrt(seen * len(x) / (seen + len(x)) / (count - 1))
             rows = _shortened(torch.cat([root, rows, between[None]]))
@@ -114,7 +116,7 @@ def _gaussian(parts: Iterable[Tensor], count: int) -> tuple[Tensor, Tensor]:
 
 
 def _shortened(rows: Tensor) -> Tensor:
-    """An R with RᵀR = XᵀX, with fewer rows than X where that has more of them than columns."""
+    """Return an R with RᵀR = XᵀX and no more rows than columns or than X."""
     return torch.linalg.qr(rows, mode="r").R if len(rows) > rows.shape[1] else rows
 
 
@@ -122,7 +124,7 @@ def _frechet(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> float:
     means, roots = zip(one, other, strict=True)
     if not all(mean.isfinite().all() for mean in means):
         return math.nan
-    # tr (Σ₁Σ₂)^½ is the sum of the singular values of R₁R₂ᵀ: no square root of a singular matrix is taken.
+    # tr (Σ₁Σ₂)^½ is the sum of the singular values of R₁R₂ᵀ, which avoids the root of a singular matrix.
     cross = torch.linalg.svdvals(roots[0] @ roots[1].T).sum()
     variances = roots[0].square().sum() + roots[1].square().sum()
     distance = (means[0] - means[1]).square().sum() + variances - 2 * cross
@@ -142,22 +144,22 @@ def precision_recall(
     k: Annotated[int, Ge(1)] = 3,
     features: Features = "auto",
 ) -> dict[str, float]:
-    """Improved precision (are samples realistic?) and recall (is all of the data's variety there?).
+    """Improved precision (are samples realistic?) and recall (do they cover the variety of the data?).
 
-    Formula: a set's manifold is the union of balls around its points, each reaching to the point's k-th
-    nearest neighbour in the set. Precision: share of the samples in the manifold of held-out data. Recall:
-    share of held-out data in the manifold of the samples. Where the features of all held-out data take more
-    than 192 MiB, as many are drawn by lot as there are samples.
+    Formula: the manifold of a set is the union of balls around its points, each with the distance to the k-th
+    nearest neighbour in the set as radius. Precision: share of the samples in the manifold of held-out data.
+    Recall: share of held-out data in the manifold of the samples. If the features of all held-out data take
+    more than 192 MiB, as many examples as there are samples are drawn at random.
 
     Unit: share. Direction: higher is better.
-    Reference: training data against held-out data; below 1, since fresh points of the same distribution are
-    in k balls only on average. That average holds for any two set sizes, so they may differ here.
+    Reference: training data against held-out data; below 1, since a new point from the same distribution is
+    in k balls only on average. That average does not depend on the set sizes, so they may differ.
 
     Options:
-        k: which neighbour a ball reaches to; 3 by default.
+        k: the neighbour that defines a ball's radius; 3 by default.
         features: as for `frechet_distance`; `auto` by default.
 
-    Source: Kynkäänniemi et al. 2019 (arXiv:1904.06991), there on VGG-16's features.
+    Source: Kynkäänniemi et al. 2019 (arXiv:1904.06991), with VGG-16 features.
     """
     ours, theirs = embed(samples, held_out, train, train_labels, cache, features)
     _need(k + 1, ours, theirs, f"each point's neighbour number {k}")
@@ -166,7 +168,7 @@ def precision_recall(
 
 
 def _share_within(points: Tensor, reference: Tensor, k: int) -> float:
-    """Share of the points that lie in the manifold of the reference; one with NaN never does."""
+    """Return the share of the points in the manifold of the reference; points with NaN are never in it."""
     # A point is its own nearest neighbour, hence k + 1.
     radii = torch.cat(
         [block.topk(k + 1, largest=False).values[:, k] for block in _distances(reference, reference)]
@@ -189,17 +191,17 @@ def maximum_mean_discrepancy(
     """Unbiased estimate of the squared maximum mean discrepancy (MMD²) under a Gaussian kernel.
 
     Formula: mean_{i≠j} k(xᵢ, xⱼ) + mean_{i≠j} k(yᵢ, yⱼ) − 2 mean_{i,j} k(xᵢ, yⱼ), with
-    k(x, y) = exp(−‖x − y‖² / 2σ²). Held-out data is drawn by lot as for `precision_recall`.
+    k(x, y) = exp(−‖x − y‖² / 2σ²). Held-out data is subsampled as for `precision_recall`.
 
     Unit: 1, between 0 and 2 in expectation. Direction: lower is better.
-    Reference: training data against held-out data; around 0, and as often below it as above.
+    Reference: training data against held-out data; around 0, as often below as above.
 
     Options:
         bandwidth: σ, in the unit of the features; by default the median distance between the first 1,000
             held-out examples, which does not depend on the model.
         features: as for `frechet_distance`; `auto` by default.
 
-    Source: Gretton et al. 2012, A Kernel Two-Sample Test (JMLR 13), lemma 6; its median heuristic is over
+    Source: Gretton et al. 2012, A Kernel Two-Sample Test (JMLR 13), lemma 6, where the median heuristic uses
     both sets.
     """
     ours, theirs = embed(samples, held_out, train, train_labels, cache, features)
@@ -224,22 +226,22 @@ def _median_distance(x: Tensor) -> float:
     median = float(distances[first, second].median())
     if median == 0:
         raise RequestError(
-            "more than half of the held-out examples are equal, so their median distance is no bandwidth",
-            hint="give `bandwidth`",
+            "more than half of the held-out examples are equal: their median distance is 0, not a bandwidth",
+            hint="set `bandwidth`",
         )
     return median
 
 
 def _distances(x: Tensor, y: Tensor) -> Iterator[Tensor]:
-    """Euclidean distances of all rows of x, block by block, to those of y."""
+    """Yield the Euclidean distances between the rows of x and of y, one block of x at a time."""
     for block in torch.split(x, BLOCK):
-        # Without the shortcut by a matrix product, equal rows have the distance 0.
+        # Without the matrix-product shortcut, equal rows have distance exactly 0.
         yield torch.cdist(block, y, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _need(least: int, ours: Tensor, theirs: Reference, what: str) -> None:
     for count, name, hint in (
-        (len(ours), "samples", "raise `evaluation.samples`"),
+        (len(ours), "samples", "increase `evaluation.samples`"),
         (len(theirs), "held-out examples", "hold more data out"),
     ):
         if count < least:

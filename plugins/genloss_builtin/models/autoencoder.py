@@ -15,7 +15,7 @@ from genloss_builtin.models.networks import Network, Positive, decoder, encoder,
 
 
 class AutoencoderTurn(genloss.Turn["Autoencoder"]):
-    """What an autoencoder offers to losses."""
+    """Quantities that an autoencoder offers to losses."""
 
     @cached_property
     def z(self) -> Float[Tensor, "batch latent"]:
@@ -24,26 +24,27 @@ class AutoencoderTurn(genloss.Turn["Autoencoder"]):
 
     @cached_property
     def z_prior(self) -> Float[Tensor, "batch latent"]:
-        """A sample of N(0, I), which is what `sample` decodes."""
+        """A sample from N(0, I), as decoded by `sample`."""
         return normal(self.x, len(self.x), self.model.latent_dim)
 
     @cached_property
     def x_hat(self) -> Float[Tensor, "batch *event"]:
-        """Reconstruction of x."""
+        """The reconstruction of x."""
         return self.model.decode(self.z)
 
 
 class Autoencoder(genloss.Model):
-    """An encoder to a few numbers, and a decoder back.
+    """An encoder to a low-dimensional code, and a decoder back.
 
-    A plain autoencoder has no distribution of codes to draw from. `sample` decodes z ~ N(0, I), which looks
-    like data only if the objective brings the codes there, as a divergence between `z` and `z_prior` does.
+    A plain autoencoder has no distribution of codes to sample from. `sample` decodes z ~ N(0, I), which looks
+    like data only if the objective moves the codes there, for example by a divergence between `z` and
+    `z_prior`.
 
     Options:
         latent_dim: length of the code (16).
         network: "mlp", or "conv" for images ("mlp").
-        hidden: widths of the encoder's hidden layers, which the decoder has in reverse; with "conv" the
-            channels of layers that halve the image ([128, 128]).
+        hidden: widths of the encoder's hidden layers, reversed in the decoder; with "conv" the channels of
+            layers that halve the image ([128, 128]).
 
     Source:
         Hinton & Salakhutdinov 2006, "Reducing the Dimensionality of Data with Neural Networks".
@@ -71,20 +72,20 @@ class Autoencoder(genloss.Model):
         return {"network": self}
 
     def encode(self, x: Tensor) -> Tensor:
-        """Codes `[batch, latent]` of `[batch, *event]`."""
+        """Encode examples `[batch, *event]` as codes `[batch, latent]`."""
         z: Tensor = self.encoder(x)
         return z
 
     def decode(self, z: Tensor) -> Tensor:
-        """Reconstructions `[batch, *event]` of codes `[batch, latent]`."""
+        """Decode codes `[batch, latent]` to examples `[batch, *event]`."""
         x_hat: Tensor = self.decoder(z)
         return x_hat
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """What comes back of examples `[batch, *event]`, in their shape."""
+        """Return reconstructions of examples `[batch, *event]`, in the same shape."""
         return self.decode(self.encode(x))
 
     def sample(self, count: int) -> Tensor:
-        """Decoded codes z ~ N(0, I); see the class for what they are worth."""
+        """Decode codes z ~ N(0, I); see the class for their limitations."""
         with torch.no_grad():
             return self.decode(normal(next(self.parameters()), count, self.latent_dim))

@@ -1,4 +1,4 @@
-"""The autoregressive model: one element after the other, each from those before it."""
+"""The autoregressive model, which predicts each element from those before it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from genloss_builtin.models.networks import MADE, Network, Positive, pixel_cnn, 
 
 
 class AutoregressiveTurn(genloss.Turn["Autoregressive"]):
-    """What an autoregressive model offers to losses; a token is one colour of a pixel, or one of text."""
+    """Quantities that an autoregressive model offers to losses; a token is text, or one colour of a pixel."""
 
     @cached_property
     def targets(self) -> Int[Tensor, "batch tokens"]:
@@ -26,15 +26,15 @@ class AutoregressiveTurn(genloss.Turn["Autoregressive"]):
 
     @cached_property
     def logits(self) -> Float[Tensor, "batch tokens vocabulary"]:
-        """Logits of each token, given those before it."""
+        """Logits of each token given those before it."""
         return self.model.predict(self.targets)
 
 
 class Autoregressive(genloss.Model):
-    """p(x) as a product over the elements of x, each categorical, given those before it.
+    """p(x) as a product over the elements of x, each categorical given those before it.
 
-    Elements come in raster order, row by row, the colours of a pixel one after the other. Masked weights keep
-    each from seeing itself and what comes after it.
+    Elements are in raster order, row by row, with the colours of a pixel one after another. Masked weights
+    prevent each element from depending on itself and on later ones.
 
     Options:
         network: "mlp" (MADE), or "conv" (PixelCNN) for images ("mlp").
@@ -55,9 +55,9 @@ class Autoregressive(genloss.Model):
         super().__init__(data)
         if data.vocabulary is None or (data.kind != "tokens" and data.value_range is None):
             raise DefinitionError(
-                "`autoregressive` needs data with a known number of levels, and this data has no "
+                "`autoregressive` needs data with a known number of levels, but this data has no "
                 + ("`vocabulary`" if data.vocabulary is None else "`value_range`"),
-                hint="`gan` and `vae` model continuous data",
+                hint="use `gan` or `vae` for continuous data",
             )
         self.vocabulary = data.vocabulary
         self.value_range: tuple[float, float] = data.value_range or (0, data.vocabulary - 1)
@@ -77,7 +77,7 @@ class Autoregressive(genloss.Model):
         return {"network": self}
 
     def to_tokens(self, x: Tensor) -> Int[Tensor, "batch tokens"]:
-        """Data `[batch, *event]` as indices into the vocabulary, each value as the nearest level."""
+        """Map data `[batch, *event]` to indices into the vocabulary, rounding each value to a level."""
         if self.data.kind == "tokens":
             return x
         low, high = self.value_range
@@ -85,7 +85,7 @@ class Autoregressive(genloss.Model):
         return levels.movedim(1, -1).flatten(1)
 
     def to_data(self, tokens: Int[Tensor, "batch tokens"]) -> Tensor:
-        """The inverse of `to_tokens`, in the parameters' dtype; tokens of text stay as they are."""
+        """Invert `to_tokens`, in the parameters' dtype; text tokens are returned unchanged."""
         if self.data.kind == "tokens":
             return tokens
         low, high = self.value_range
@@ -93,11 +93,11 @@ class Autoregressive(genloss.Model):
         return levels * (high - low) / (self.vocabulary - 1) + low
 
     def predict(self, tokens: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch tokens vocabulary"]:
-        """Logits of each token, given those before it."""
+        """Logits of each token given those before it."""
         return self.logits(self.inputs(tokens))
 
     def inputs(self, tokens: Int[Tensor, "batch tokens"]) -> Tensor:
-        """What the network reads: levels from -1 to 1, as an image for "conv"; tokens of text one-hot."""
+        """Return the network's input: levels from -1 to 1, as an image for "conv"; text tokens one-hot."""
         if self.data.kind == "tokens":
             one_hot = tokens.unsqueeze(-1) == torch.arange(self.vocabulary, device=tokens.device)
             return one_hot.flatten(1).to(self._weight.dtype)
@@ -105,11 +105,11 @@ class Autoregressive(genloss.Model):
         return self._as_event(levels) if self.network == "conv" else levels
 
     def logits(self, inputs: Tensor) -> Float[Tensor, "batch tokens vocabulary"]:
-        """Logits of each token, from what the network reads."""
+        """Compute the logits of each token from the network's input."""
         out: Tensor = self.layers(inputs)
         if self.network == "mlp":
             return out.view(-1, self.tokens, self.vocabulary)
-        # From [batch, vocabulary · colours, height, width], the colours in turn.
+        # From [batch, vocabulary · colours, height, width], colours varying fastest.
         out = out.view(-1, self.vocabulary, *self.data.event_shape)
         return out.permute(0, 3, 4, 2, 1).flatten(1, 3)
 
@@ -118,12 +118,12 @@ class Autoregressive(genloss.Model):
         return next(self.parameters())
 
     def _as_event(self, tokens: Tensor) -> Tensor:
-        # The colours of a pixel follow one another in generation, and come first in an image.
+        # Colours are the last dimension in generation order, and the first in an image.
         first, *rest = self.data.event_shape
         return tokens.view(-1, *rest, first).movedim(-1, 1)
 
     def sample(self, count: int) -> Tensor:
-        """Examples drawn token by token, each from its distribution given those before it."""
+        """Draw examples token by token, each from its distribution given those before it."""
         tokens = torch.zeros(count, self.tokens, dtype=torch.long, device=self._weight.device)
         with torch.no_grad():
             for t in range(self.tokens):
@@ -132,7 +132,7 @@ class Autoregressive(genloss.Model):
         return self.to_data(tokens)
 
     def log_likelihood(self, x: Tensor) -> Float[Tensor, "batch"]:
-        """log p(x), exact, in nats: a probability, since x is discrete."""
+        """Compute the exact log p(x) in nats; p is a probability, since x is discrete."""
         with torch.no_grad():
             targets = self.to_tokens(x)
             log_p = self.predict(targets).log_softmax(-1)

@@ -20,9 +20,10 @@ Schedule = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def linear(t: Tensor) -> tuple[Tensor, Tensor]:
-    """α and σ of the schedule whose β rises linearly, from 0.1 to 20; log-SNR 9.1 … −10.1.
+    """Return α and σ of the schedule with β rising linearly from 0.1 to 20; log-SNR 9.1 … −10.1.
 
-    It is the limit of DDPM's, from 10⁻⁴ to 0.02 over 1,000 steps, and t = 0 is the first of those.
+    This is the continuous-time limit of DDPM's schedule, from 10⁻⁴ to 0.02 over 1,000 steps; t = 0 is its
+    first step.
 
     Source:
         Ho, Jain & Abbeel 2020, arXiv:2006.11239; the limit: Song et al. 2021, arXiv:2011.13456, appendix C.
@@ -34,7 +35,7 @@ def linear(t: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def cosine(t: Tensor) -> tuple[Tensor, Tensor]:
-    """α and σ as cosine and sine of an angle that is linear in t; log-SNR 10 … −10.
+    """Return α and σ as cosine and sine of an angle linear in t; log-SNR 10 … −10.
 
     Source:
         Nichol & Dhariwal 2021, arXiv:2102.09672; with a bounded log-SNR, Salimans & Ho 2022,
@@ -49,9 +50,9 @@ SCHEDULES: Mapping[str, Schedule] = {"linear": linear, "cosine": cosine}
 
 
 class DiffusionTurn(genloss.Turn["Diffusion"]):
-    """What a diffusion model offers to losses; one time and one noise for each example, drawn once a turn.
+    """Quantities that a diffusion model offers to losses; time and noise are drawn once per example and turn.
 
-    Bounded data is scaled to [−1, 1]; `noise`, `prediction`, `target` and `score` are in that scale.
+    Bounded data is scaled to [−1, 1]; `noise`, `prediction`, `target` and `score` are on that scale.
     """
 
     @cached_property
@@ -61,7 +62,7 @@ class DiffusionTurn(genloss.Turn["Diffusion"]):
 
     @cached_property
     def noise(self) -> Float[Tensor, "batch *event"]:
-        """ε, the noise that is mixed with the data, from N(0, I)."""
+        """ε ~ N(0, I), the noise added to the data."""
         return torch.randn_like(self.x)
 
     @cached_property
@@ -98,12 +99,12 @@ class DiffusionTurn(genloss.Turn["Diffusion"]):
 
     @cached_property
     def prediction(self) -> Float[Tensor, "batch *event"]:
-        """What the network gives for the noisy data and t."""
+        """The network's output for the noisy data and t."""
         return self.model.predict(self._noisy, self.t)
 
     @cached_property
     def target(self) -> Float[Tensor, "batch *event"]:
-        """What the network should give: ε, x₀, or v = αε − σx₀."""
+        """The target of the network's output: ε, x₀, or v = αε − σx₀."""
         alpha, sigma = self._mixing
         return self.model.target(self._scaled, self.noise, alpha, sigma).detach()
 
@@ -114,7 +115,7 @@ class DiffusionTurn(genloss.Turn["Diffusion"]):
 
     @cached_property
     def score(self) -> Float[Tensor, "batch *event"]:
-        """Estimated gradient of the noisy data's log-density: −ε/σ, of the estimated ε."""
+        """Estimated gradient of the noisy data's log-density: −ε/σ with the estimated ε."""
         alpha, sigma = self._mixing
         return -self.model.epsilon(self._noisy, self.prediction, alpha, sigma) / sigma
 
@@ -125,25 +126,25 @@ class DiffusionTurn(genloss.Turn["Diffusion"]):
 
 
 class Diffusion(genloss.Model):
-    """A network that is trained to take Gaussian noise away, little by little.
+    """A network trained to remove Gaussian noise step by step.
 
-    At the time t in [0, 1] the noisy data is αx + σε with ε ~ N(0, I) and α² + σ² = 1 (variance
-    preserving). From noise at t = 1 the samplers go to t = 0 in equal steps, and then to the network's
-    estimate of the mean. Time is continuous, so that the number of steps is chosen when sampling.
+    At time t in [0, 1] the noisy data is αx + σε with ε ~ N(0, I) and α² + σ² = 1 (variance preserving).
+    Samplers go from noise at t = 1 to t = 0 in equal steps, and then to the network's estimate of the mean.
+    Time is continuous, so that the number of steps can be chosen when sampling.
 
-    Bounded data is scaled to [−1, 1], and estimates are clipped to that in sampling; other data stays as it
-    is, and should have a variance of about 1.
+    Bounded data is scaled to [−1, 1], and estimates are clipped to that range in sampling; other data is not
+    scaled and should have a variance of about 1.
 
     Options:
         parameterization: what the network predicts: the noise ("epsilon"), the data ("x0"), or
             v = αε − σx₀ ("epsilon").
         schedule: how α and σ change with t, "linear" or "cosine" ("cosine").
-        sampler: "ddpm", which draws new noise in each step, of the posterior's variance given the data, or
-            "ddim", which draws none ("ddpm").
-        sampling_steps: evaluations of the network for a sample (100).
+        sampler: "ddpm", which draws new noise in each step, with the variance of the posterior given the
+            data, or "ddim", which draws none ("ddpm").
+        sampling_steps: network evaluations per sample (100).
         network: "mlp", or "conv" for images, a U-Net ("mlp").
-        hidden: widths of the hidden layers; with "conv" the channels at each resolution, which halves from
-            one to the next ([128, 128]).
+        hidden: widths of the hidden layers; with "conv" the channels at each resolution, each half of the
+            previous one ([128, 128]).
 
     Source:
         Ho, Jain & Abbeel 2020, "Denoising Diffusion Probabilistic Models", arXiv:2006.11239; continuous time:
@@ -179,12 +180,12 @@ class Diffusion(genloss.Model):
         return {"network": self.network}
 
     def predict(self, noisy: Tensor, t: Float[Tensor, "batch"]) -> Tensor:
-        """What the network gives for noisy data `[batch, *event]`, scaled, at the times t."""
+        """Return the network's output for scaled noisy data `[batch, *event]` at the times t."""
         prediction: Tensor = self.network(noisy, t)
         return prediction
 
     def target(self, x: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """What the network should give, for scaled data."""
+        """Return the target of the network's output, for scaled data."""
         if self.parameterization == "epsilon":
             return noise
         if self.parameterization == "x0":
@@ -192,7 +193,7 @@ class Diffusion(genloss.Model):
         return alpha * noise - sigma * x
 
     def epsilon(self, noisy: Tensor, prediction: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """The estimate of the noise that follows from what the network gives."""
+        """Return the estimate of the noise implied by the network's output."""
         if self.parameterization == "epsilon":
             return prediction
         if self.parameterization == "x0":
@@ -200,7 +201,7 @@ class Diffusion(genloss.Model):
         return sigma * noisy + alpha * prediction
 
     def x0(self, noisy: Tensor, prediction: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """The estimate of the scaled data that follows from what the network gives."""
+        """Return the estimate of the scaled data implied by the network's output."""
         if self.parameterization == "epsilon":
             return (noisy - sigma * prediction) / alpha
         if self.parameterization == "x0":
@@ -208,16 +209,16 @@ class Diffusion(genloss.Model):
         return alpha * noisy - sigma * prediction
 
     def sample(self, count: int) -> Tensor:
-        """What the sampler makes of noise; see the class."""
+        """Generate examples from noise; see the class."""
         with torch.no_grad():
             return self.denoise(normal(next(self.parameters()), count, *self.data.event_shape))
 
     def denoise(self, noise: Tensor) -> Tensor:
-        """Examples of noise `[batch, *event]` from N(0, I); without more of it, if the sampler is DDIM."""
+        """Turn noise `[batch, *event]` from N(0, I) into examples; DDIM draws no further noise."""
         x = noise
         times = torch.linspace(1, 0, self.sampling_steps, device=x.device, dtype=x.dtype)
         alphas, sigmas = self.schedule(times)
-        # After t = 0 comes the estimate itself: α = 1, σ = 0.
+        # The step after t = 0 is the estimate itself: α = 1, σ = 0.
         next_alphas = torch.cat([alphas[1:], torch.ones_like(alphas[:1])])
         next_sigmas = torch.cat([sigmas[1:], torch.zeros_like(sigmas[:1])])
         for t, alpha, sigma, next_alpha, next_sigma in zip(
@@ -229,7 +230,7 @@ class Diffusion(genloss.Model):
             if self.sampler == "ddim":
                 x = next_alpha * x_hat + next_sigma * epsilon
             else:
-                # Part of the noise stays and part is drawn anew, so that x has the process's posterior.
+                # Keep part of the noise and redraw the rest, so that x follows the posterior of the process.
                 stays = (alpha / next_alpha) * next_sigma.square() / sigma
                 anew = (next_sigma.square() - stays.square()).sqrt()
                 x = next_alpha * x_hat + stays * epsilon + anew * torch.randn_like(x)

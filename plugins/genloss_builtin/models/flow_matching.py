@@ -1,4 +1,4 @@
-"""The flow matching model: a velocity that carries noise, or examples of a source, to data."""
+"""The flow matching model: a velocity field that transports noise, or source examples, to data."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from genloss_builtin.models.time_networks import (
 
 
 class FlowMatchingTurn(genloss.Turn["FlowMatching"]):
-    """What flow matching offers to losses; one time and one noise for each example, drawn once a turn.
+    """Quantities that flow matching offers to losses; time and noise are drawn once per example and turn.
 
-    Bounded data is scaled to [−1, 1]; `noise`, `velocity` and `velocity_target` are in that scale.
+    Bounded data is scaled to [−1, 1]; `noise`, `velocity` and `velocity_target` are on that scale.
     """
 
     @cached_property
@@ -36,7 +36,7 @@ class FlowMatchingTurn(genloss.Turn["FlowMatching"]):
 
     @cached_property
     def noise(self) -> Float[Tensor, "batch *event"]:
-        """x₀ from N(0, I), where the path to the data begins; or the data's `source`, where it has one."""
+        """x₀ ~ N(0, I), where the path to the data begins; or the data's `source`, if it has one."""
         if self.model.data.source:
             source = self.model.scale.enter(self.batch["source"])
             noise = source[torch.randperm(len(source), device=source.device)]
@@ -56,46 +56,46 @@ class FlowMatchingTurn(genloss.Turn["FlowMatching"]):
 
     @cached_property
     def velocity(self) -> Float[Tensor, "batch *event"]:
-        """What the network gives for the point of the path at t."""
+        """The network's output for the point of the path at t."""
         return self.model.velocity(self._on_path, self.t)
 
     @cached_property
     def velocity_target(self) -> Float[Tensor, "batch *event"]:
-        """The path's velocity x − x₀; its mean, given the point and t, is the velocity of the flow."""
+        """The path's velocity x − x₀; its mean given the point and t is the velocity of the flow."""
         return self._scaled - self.noise
 
     @cached_property
     def x_hat(self) -> Float[Tensor, "batch *event"]:
-        """Estimated mean of the data (with the path's own noise, if σ > 0) given its point, in data space."""
+        """Estimated mean of the data (plus the path's noise if σ > 0) given the point, in data space."""
         remaining = per_example(1 - self.t, self.x)
         return self.model.scale.leave(self._on_path + remaining * self.velocity)
 
 
 class FlowMatching(genloss.Model):
-    """A velocity field that carries N(0, I) at t = 0 to the data at t = 1, along straight paths on average.
+    """A velocity field that transports N(0, I) at t = 0 to the data at t = 1, the mean of straight paths.
 
-    A path leads from the noise x₀ to the data x at constant speed, through (1 − t) x₀ + t x. Where the data
-    has a field `source`, its examples are carried to the data in the place of noise, and samples are made of
-    held-out ones, by `sample_from`.
+    A path leads from the noise x₀ to the data x at constant speed, through (1 − t) x₀ + t x. If the data has
+    a field `source`, its examples take the place of noise, and `sample_from` generates samples from held-out
+    source examples.
 
-    With independent coupling any noise goes to any example. With `optimal_transport` each batch is paired
-    anew so that the sum of the squared lengths is least, which makes the flow's own paths straighter. POT
-    solves that exactly, on the CPU: a batch's distances go there and its pairing comes back, in each turn.
+    With independent coupling, any noise can be paired with any example. With `optimal_transport`, each batch
+    is paired so that the sum of squared distances is minimal, which makes the flow's paths straighter. POT
+    solves this exactly on the CPU, so every turn copies a batch's distances to the CPU and the pairing back.
 
-    Bounded data is scaled to [−1, 1], and samples are clipped to that; other data stays as it is, and
+    Bounded data is scaled to [−1, 1], and samples are clipped to that range; other data is not scaled and
     should have a variance of about 1.
 
     Options:
         coupling: "independent" or "optimal_transport" ("independent").
-        sampler: "euler", or "midpoint", which evaluates the network twice in a step ("midpoint").
-        sampling_steps: equal steps from t = 0 to t = 1 (50).
+        sampler: "euler", or "midpoint", which evaluates the network twice per step ("midpoint").
+        sampling_steps: number of equal steps from t = 0 to t = 1 (50).
         sigma: standard deviation of Gaussian noise around the path, the σ of conditional flow matching; the
-            flow then ends at data with that noise (0).
-        network: "mlp", which adds an embedding of the time in each hidden layer; "plain_mlp", whose input is
-            the example and the time side by side; or "conv" for images, a U-Net ("mlp").
-        hidden: widths of the hidden layers; with "conv" the channels at each resolution, which halves from
-            one to the next ([128, 128]).
-        activation: between the layers: "silu", "selu", "relu", "gelu" or "tanh" ("silu").
+            flow then ends at the data plus that noise (0).
+        network: "mlp", which adds a time embedding in each hidden layer; "plain_mlp", whose input is the
+            concatenation of the example and the time; or "conv" for images, a U-Net ("mlp").
+        hidden: widths of the hidden layers; with "conv" the channels at each resolution, each half of the
+            previous one ([128, 128]).
+        activation: activation between layers: "silu", "selu", "relu", "gelu" or "tanh" ("silu").
 
     Source:
         Lipman et al. 2023, "Flow Matching for Generative Modeling", arXiv:2210.02747, with σ_min = 0;
@@ -135,30 +135,30 @@ class FlowMatching(genloss.Model):
         return {"network": self.network}
 
     def velocity(self, x: Tensor, t: Float[Tensor, "batch"]) -> Tensor:
-        """The velocity at the points x `[batch, *event]`, scaled, at the times t."""
+        """Return the velocity at the scaled points x `[batch, *event]` and the times t."""
         velocity: Tensor = self.network(x, t)
         return velocity
 
     def sample(self, count: int) -> Tensor:
-        """Where the flow carries noise; see the class.
+        """Generate examples from noise; see the class.
 
         Raises:
-            DefinitionError: it was trained to carry sources.
+            DefinitionError: the flow was trained to transport source examples.
         """
         if self.data.source:
             raise DefinitionError(
-                "this flow begins at the data's sources, not at noise", hint="call `sample_from(source)`"
+                "this flow starts from the data's sources, not from noise", hint="call `sample_from(source)`"
             )
         with torch.no_grad():
             return self.flow(normal(next(self.parameters()), count, *self.data.event_shape))
 
     def sample_from(self, source: Tensor) -> Tensor:
-        """Where the flow carries sources `[count, *event]`, in data space."""
+        """Transport source examples `[count, *event]` to data, in data space."""
         with torch.no_grad():
             return self.flow(self.scale.enter(source))
 
     def flow(self, noise: Tensor) -> Tensor:
-        """Where the flow carries noise `[batch, *event]`, or what is in its place, to data space."""
+        """Transport noise, or scaled source examples, `[batch, *event]` to data space."""
         x, step = noise, 1 / self.sampling_steps
         for start in torch.arange(self.sampling_steps, device=x.device, dtype=x.dtype) * step:
             t = start.expand(len(x))
@@ -170,10 +170,10 @@ class FlowMatching(genloss.Model):
 
 
 def nearest_pairs(noise: Tensor, x: Tensor) -> Tensor:
-    """The noise in another order, so that the sum of its squared distances from x, pair by pair, is least."""
+    """Reorder the noise so that the sum of its squared distances from x, pair by pair, is minimal."""
     import ot
 
     distances = torch.cdist(x.detach().flatten(1), noise.flatten(1)).square()
-    # Between equally many points of equal weight, an optimal plan moves each as a whole.
+    # Between equally many points of equal weight, an optimal plan pairs each point with a single other.
     plan = ot.emd([], [], distances.cpu().numpy(), numItermax=1_000_000)
     return noise[torch.from_numpy(plan.argmax(1)).to(noise.device)]

@@ -22,7 +22,7 @@ from genloss_builtin.models.networks import (
 )
 
 Judged = tuple[Tensor, list[Tensor]]
-"""What the discriminator gives: logits and features."""
+"""The discriminator's output: logits and features."""
 
 LEAKY_RELU = partial(nn.LeakyReLU, negative_slope=0.2)
 
@@ -33,7 +33,7 @@ GRADIENTS = frozenset({"real_gradient", "fake_gradient"})
 
 
 class GANTurn(genloss.Turn["GAN"]):
-    """What both players of a GAN are offered."""
+    """Quantities offered to both players of a GAN."""
 
     @cached_property
     def _judged_real(self) -> Judged:
@@ -45,7 +45,7 @@ class GANTurn(genloss.Turn["GAN"]):
 
     @cached_property
     def z(self) -> Float[Tensor, "batch latent"]:
-        """The generator's noise, from N(0, I), drawn once a turn."""
+        """The generator's noise, from N(0, I), drawn once per turn."""
         return normal(self.x, len(self.x), self.model.latent_dim)
 
     @cached_property
@@ -60,12 +60,12 @@ class GANTurn(genloss.Turn["GAN"]):
 
     @cached_property
     def real_logits(self) -> Float[Tensor, "batch"]:
-        """The discriminator's raw logits of the data."""
+        """The discriminator's raw logits for the data."""
         return self._judged_real[0]
 
     @cached_property
     def fake_logits(self) -> Float[Tensor, "batch"]:
-        """The discriminator's raw logits of the generated examples."""
+        """The discriminator's raw logits for the generated examples."""
         return self._judged_fake[0]
 
     @cached_property
@@ -80,10 +80,10 @@ class GANTurn(genloss.Turn["GAN"]):
 
 
 class DiscriminatorTurn(GANTurn):
-    """What the discriminator is offered: no gradient flows to the generator.
+    """Quantities offered to the discriminator: no gradient flows to the generator.
 
-    `real_gradient` and `fake_gradient` can be had only where `needs` names them, since an input must track
-    gradients before it is judged. They are computed where the trainer has switched gradients off, too.
+    `real_gradient` and `fake_gradient` are available only if `needs` names them, since an input must require
+    gradients before it is judged. They are computed even if the trainer has disabled gradients.
     """
 
     @cached_property
@@ -94,7 +94,7 @@ class DiscriminatorTurn(GANTurn):
 
     @cached_property
     def _judged_both(self) -> tuple[Judged, Judged] | None:
-        """Data and generated examples, judged in one pass, which takes hardly longer than one of them."""
+        """Data and generated examples judged in one pass, which takes hardly longer than one of them."""
         if not (self.needs & REAL and self.needs & FAKE) or self.needs & GRADIENTS:
             return None
         logits, features = self.model.judge(torch.cat([self.real, self.fake]))
@@ -130,19 +130,19 @@ class DiscriminatorTurn(GANTurn):
 
     @cached_property
     def real_gradient(self) -> Float[Tensor, "batch *event"]:
-        """Gradient of the discriminator's logit by its input, at the data."""
+        """Gradient of the discriminator's logit with respect to its input, at the data."""
         return _input_gradient(self.real_logits, self._tracked_real)
 
     @cached_property
     def fake_gradient(self) -> Float[Tensor, "batch *event"]:
-        """Gradient of the discriminator's logit by its input, at the generated examples."""
+        """Gradient of the discriminator's logit with respect to its input, at the generated examples."""
         return _input_gradient(self.fake_logits, self._tracked_fake)
 
     @cached_property
     def interpolated_gradient(self) -> Float[Tensor, "batch *event"]:
-        """Gradient of the discriminator's logit by its input, between data and generated examples.
+        """Gradient of the discriminator's logit with respect to its input, between real and fake examples.
 
-        At ε·real + (1 − ε)·fake, with one uniform ε an example.
+        Evaluated at ε·real + (1 − ε)·fake, with one uniform ε per example.
         """
         one_each = (len(self.real), *[1] * (self.real.dim() - 1))
         epsilon = torch.rand(one_each, device=self.real.device, dtype=self.real.dtype)
@@ -153,7 +153,7 @@ class DiscriminatorTurn(GANTurn):
 
 
 class GeneratorTurn(GANTurn):
-    """What the generator is offered: gradients flow through the discriminator to the generated examples."""
+    """Quantities offered to the generator: gradients flow through the discriminator to generated examples."""
 
     @cached_property
     def _judged_real(self) -> Judged:
@@ -162,14 +162,14 @@ class GeneratorTurn(GANTurn):
 
 
 class Discriminator(nn.Module):
-    """A network from examples to one raw logit each; called D or critic in the papers."""
+    """A network that maps each example to one raw logit; called D or critic in papers."""
 
     def __init__(self, data: genloss.DataSpec, *, network: Network, hidden: tuple[int, ...]) -> None:
         super().__init__()
         self.layers = encoder(data, 1, network=network, hidden=hidden, activation=LEAKY_RELU)
 
     def forward(self, x: Tensor) -> Judged:
-        """The logits `[batch]`, and the features: each hidden layer after its activation."""
+        """Return the logits `[batch]` and the features: each hidden layer after its activation."""
         features = []
         for layer in self.layers:
             x = layer(x)
@@ -179,19 +179,19 @@ class Discriminator(nn.Module):
 
 
 class GAN(genloss.Model):
-    """A generator of examples, and a discriminator that tells them from data.
+    """A generator of examples, and a discriminator that distinguishes them from data.
 
-    The discriminator gives raw, unbounded logits, and neither network has normalisation layers, so that
-    every adversarial loss and gradient penalty applies as it is. The generator's last activation is logistic,
-    scaled to the data's range, where that is bounded. For images, weights are initialised as by He et al.
-    2015: with torch's smaller ones the generator starts with nearly one image for all noise, and mostly stays
-    there. Points keep torch's, whose smoother functions find more modes of a mixture.
+    The discriminator returns raw, unbounded logits, and neither network has normalisation layers, so that
+    every adversarial loss and gradient penalty can be used. For bounded data, the generator ends in a sigmoid
+    scaled to the data's range. For images, weights are initialised as in He et al. 2015: with torch's smaller
+    weights, the generator starts with almost the same image for all noise, and mostly stays there. For
+    points, torch's initialisation is kept, whose smoother functions find more modes of a mixture.
 
     Options:
-        latent_dim: dimensions of the generator's noise (32).
+        latent_dim: dimension of the generator's noise (32).
         network: "mlp", or "conv" for images ("mlp").
-        hidden: widths of the discriminator's hidden layers, which the generator has in reverse; with "conv"
-            the channels of layers that halve the image ([128, 128]).
+        hidden: widths of the discriminator's hidden layers, reversed in the generator; with "conv" the
+            channels of layers that halve the image ([128, 128]).
 
     Source:
         Goodfellow et al. 2014, "Generative Adversarial Networks", arXiv:1406.2661.
@@ -222,22 +222,22 @@ class GAN(genloss.Model):
         return {"discriminator": self.discriminator, "generator": self.generator}
 
     def generate(self, z: Tensor) -> Tensor:
-        """Examples `[batch, *event]` of noise `[batch, latent]`."""
+        """Generate examples `[batch, *event]` from noise `[batch, latent]`."""
         fake: Tensor = self.generator(z)
         return fake
 
     def judge(self, x: Tensor) -> Judged:
-        """The discriminator's logits `[batch]` and features of examples `[batch, *event]`."""
+        """Return the discriminator's logits `[batch]` and features for examples `[batch, *event]`."""
         judged: Judged = self.discriminator(x)
         return judged
 
     def sample(self, count: int) -> Tensor:
-        """What the generator makes of noise z ~ N(0, I)."""
+        """Generate examples from noise z ~ N(0, I)."""
         with torch.no_grad():
             return self.generate(normal(next(self.parameters()), count, self.latent_dim))
 
 
 def _input_gradient(logits: Tensor, x: Tensor) -> Tensor:
-    # An example's logit depends on that example alone, so ones give each row its own gradient.
+    # Each logit depends on its own example only, so a vector of ones yields per-example gradients.
     (gradient,) = torch.autograd.grad(logits, x, torch.ones_like(logits), create_graph=True)
     return gradient

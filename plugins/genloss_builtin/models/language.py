@@ -21,14 +21,14 @@ Hidden = Float[Tensor, "batch tokens features"]
 
 
 class Cache:
-    """Keys and values `[batch, heads, tokens, features]` of the tokens that a layer has read."""
+    """Keys and values `[batch, heads, tokens, features]` of the tokens a layer has processed."""
 
     def __init__(self) -> None:
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
 
     def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Keeps those of the next tokens; gives all."""
+        """Append the keys and values of the next tokens, and return all."""
         self.keys.append(key)
         self.values.append(value)
         return torch.cat(self.keys, 2), torch.cat(self.values, 2)
@@ -52,12 +52,12 @@ class Attention(nn.Module):
         )
 
     def step(self, h: Hidden, cache: Cache) -> Hidden:
-        """That of one more token to all that the cache holds and itself."""
+        """Attend from one new token to itself and all tokens in the cache."""
         query, key, value = self._heads(h)
         return self._merged(F.scaled_dot_product_attention(query, *cache.extend(key, value)))
 
     def _heads(self, h: Hidden) -> tuple[Tensor, ...]:
-        """Query, key and value, `[batch, heads, tokens, features]` each."""
+        """Return query, key and value, each `[batch, heads, tokens, features]`."""
         split: Tensor = self.query_key_value(h).unflatten(-1, (3, self.heads, -1))
         return split.permute(2, 0, 3, 1, 4).unbind()
 
@@ -67,7 +67,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and an MLP, each of which reads the normalised features and adds to them."""
+    """Attention and an MLP, each applied to normalised features and added to the residual stream."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -83,14 +83,14 @@ class Block(nn.Module):
         return out
 
     def step(self, h: Hidden, cache: Cache) -> Hidden:
-        """The same for one more token, without dropout."""
+        """Process one new token, without dropout."""
         h = h + self.attention.step(self.attention_norm(h), cache)
         out: Tensor = h + self.mlp(self.mlp_norm(h))
         return out
 
 
 class LanguageTurn(genloss.Turn["Language"]):
-    """What a language model offers to losses; nothing as large as the logits is computed unless asked for."""
+    """Quantities that a language model offers to losses; the large logits are computed only on demand."""
 
     @cached_property
     def targets(self) -> Int[Tensor, "batch tokens"]:
@@ -99,7 +99,7 @@ class LanguageTurn(genloss.Turn["Language"]):
 
     @cached_property
     def hidden(self) -> Float[Tensor, "batch tokens features"]:
-        """Features from which each token is predicted, given those before it."""
+        """Features from which each token is predicted given those before it."""
         return self.model.hidden(self.x)
 
     @cached_property
@@ -109,24 +109,24 @@ class LanguageTurn(genloss.Turn["Language"]):
 
     @cached_property
     def logits(self) -> Float[Tensor, "batch tokens vocabulary"]:
-        """Logits of each token, given those before it."""
+        """Logits of each token given those before it."""
         return F.linear(self.hidden, self.output_weight)
 
 
 class Language(genloss.Model):
-    """p(x) as a product over the tokens of x, each given those before it, by a causal transformer.
+    """A causal transformer: p(x) as a product over the tokens of x, each given those before it.
 
-    Pre-norm blocks of attention and an MLP four times as wide, with learned positions. A begin-of-text
-    vector is read before the first token, so that the first token has a probability as well. The output
-    layer has a weight of its own and no bias.
+    Pre-norm blocks of attention and an MLP four times as wide, with learned position embeddings. A
+    begin-of-text vector precedes the first token, so that the first token has a probability as well. The
+    output layer has its own weight and no bias.
 
     Options:
-        width: features of a token, a multiple of `heads` (64).
-        layers: blocks (2).
-        heads: of the attention (4).
-        dropout: share of the features and of the attention that training leaves out (0).
-        temperature: what the logits are divided by in `sample`; below 1, likely tokens get likelier, and
-            samples are no longer draws from p(x) (1).
+        width: number of features per token, a multiple of `heads` (64).
+        layers: number of blocks (2).
+        heads: number of attention heads (4).
+        dropout: dropout probability of features and attention weights (0).
+        temperature: divides the logits in `sample`; below 1, likely tokens become likelier, and samples are
+            no longer draws from p(x) (1).
 
     Source:
         Vaswani et al. 2017, "Attention Is All You Need", arXiv:1706.03762; pre-norm blocks and
@@ -146,13 +146,13 @@ class Language(genloss.Model):
         super().__init__(data)
         if data.kind != "tokens" or data.vocabulary is None:
             raise DefinitionError(
-                f"`language` models tokens of a known vocabulary, and this data is {data.kind}"
+                f"`language` models tokens of a known vocabulary, but this data is {data.kind}"
                 + (" without a `vocabulary`" if data.kind == "tokens" else ""),
-                hint="`autoregressive` models images of a known number of levels",
+                hint="use `autoregressive` for images with a known number of levels",
             )
         if width % heads:
             raise DefinitionError(
-                f"`width` is {width}, which {heads} heads cannot share evenly",
+                f"`width` is {width}, which is not divisible by {heads} heads",
                 hint=f"give a multiple of `heads`, such as {-(-width // heads) * heads}",
             )
         self.vocabulary = data.vocabulary
@@ -168,7 +168,7 @@ class Language(genloss.Model):
         self._initialise()
 
     def _initialise(self) -> None:
-        """Small weights; those that end in the residual stream smaller still, since they add up."""
+        """Initialise with small weights, even smaller where outputs accumulate in the residual stream."""
         for name, parameter in self.named_parameters():
             if name.endswith(("attention.output.weight", "mlp.2.weight")):
                 nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * len(self.blocks)))
@@ -184,8 +184,8 @@ class Language(genloss.Model):
         return {"network": self}
 
     def hidden(self, tokens: Int[Tensor, "batch tokens"]) -> Hidden:
-        """Features from which each token is predicted; those at t have seen the tokens before t."""
-        # Read one place later than they are predicted, after the begin-of-text vector.
+        """Return the features from which each token is predicted; those at t depend on tokens before t."""
+        # The input is shifted by one position, after the begin-of-text vector.
         begin = self.begin.expand(len(tokens), 1, -1)
         read = torch.cat([begin, self.embedding(tokens[:, :-1])], 1)
         h = self.dropout(read + self.positions.weight[: tokens.shape[1]])
@@ -195,14 +195,14 @@ class Language(genloss.Model):
         return normed
 
     def sample(self, count: int) -> Tensor:
-        """Sequences drawn token by token, each from its distribution given those before it."""
+        """Draw sequences token by token, each from its distribution given those before it."""
         blocks = [(block, Cache()) for block in cast("Sequence[Block]", self.blocks)]
         read = self.begin.expand(count, 1, -1)
         tokens = []
         with torch.no_grad():
             for t in range(self.length):
                 h = read + self.positions.weight[t]
-                # Not by `forward`, which torch.compile would compile for each length.
+                # `forward` is not used, since torch.compile would recompile it for each length.
                 for block, cache in blocks:
                     h = block.step(h, cache)
                 logits = self.output(self.norm(h[:, 0])) / self.temperature
@@ -211,7 +211,7 @@ class Language(genloss.Model):
         return torch.cat(tokens, 1)
 
     def log_likelihood(self, x: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch"]:
-        """log p(x), exact, in nats: a probability, since x is discrete."""
+        """Compute the exact log p(x) in nats; p is a probability, since x is discrete."""
         with torch.no_grad():
             logits: Tensor = self.output(self.hidden(x))
             return -F.cross_entropy(logits.flatten(0, 1), x.flatten(), reduction="none").view_as(x).sum(1)

@@ -1,8 +1,8 @@
-"""Small networks that the models share, and the masked layers of the autoregressive one.
+"""Small networks shared by the models, and the masked layers of the autoregressive model.
 
-`mlp` reads any shape, flattened. `conv` reads images: each entry of `hidden` is a strided convolution that
+`mlp` takes any shape, flattened. `conv` takes images: each entry of `hidden` is a strided convolution that
 halves height and width, as in DCGAN (Radford et al. 2016, arXiv:1511.06434), but without normalisation
-layers, which would couple the examples of a batch. A decoder has the encoder's widths in reverse.
+layers, which would couple the examples of a batch. A decoder has the encoder's widths in reverse order.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def encoder(
     hidden: Sequence[int],
     activation: Activation = nn.ReLU,
 ) -> nn.Sequential:
-    """From examples `[batch, *event]` to `[batch, outputs]`; an activation follows each hidden layer.
+    """Build a network from examples `[batch, *event]` to `[batch, outputs]`.
+
+    An activation follows each hidden layer.
 
     Raises:
         DefinitionError: the network does not fit the data.
@@ -58,10 +60,10 @@ def decoder(
     activation: Activation = nn.ReLU,
     per_element: int = 1,
 ) -> nn.Sequential:
-    """From `[batch, inputs]` to unbounded values `[batch, *event]`; an activation follows each hidden layer.
+    """Build a network from `[batch, inputs]` to unbounded values `[batch, *event]`.
 
-    `per_element` values for each element of an example come side by side in the event's first dimension, to
-    be parted by `chunk(per_element, dim=1)`.
+    An activation follows each hidden layer. The `per_element` values for each element of an example are
+    concatenated along the event's first dimension, to be split by `chunk(per_element, dim=1)`.
 
     Raises:
         DefinitionError: the network does not fit the data.
@@ -80,7 +82,7 @@ def decoder(
 
 
 def mlp(widths: Sequence[int], activation: Activation = nn.ReLU) -> list[nn.Module]:
-    """Linear layers between those widths, an activation between any two of them."""
+    """Return linear layers of the given widths, with activations in between."""
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
         layers += [nn.Linear(before, after), activation()]
@@ -90,10 +92,10 @@ def mlp(widths: Sequence[int], activation: Activation = nn.ReLU) -> list[nn.Modu
 def halving(
     data: genloss.DataSpec, hidden: Sequence[int], activation: Activation = nn.ReLU
 ) -> list[nn.Module]:
-    """Strided convolutions from images to a grid of features, as `smallest` says; each with its activation.
+    """Return strided convolutions, each with an activation, from images to the features of `smallest`.
 
     Raises:
-        DefinitionError: the data is no images, or too small ones.
+        DefinitionError: the data is not images, or the images are too small.
     """
     _check(data, "conv", hidden)
     layers: list[nn.Module] = []
@@ -105,11 +107,11 @@ def halving(
 def doubling(
     data: genloss.DataSpec, hidden: Sequence[int], outputs: int, activation: Activation = nn.ReLU
 ) -> list[nn.Module]:
-    """Transposed convolutions from such a grid back to `outputs` channels; each after an activation."""
+    """Return transposed convolutions, each after an activation, from the features of `smallest` to images."""
     layers: list[nn.Module] = []
     for stage, (before, after) in enumerate(pairwise([*reversed(hidden), outputs]), start=1):
         height, width = (size >> (len(hidden) - stage) for size in data.event_shape[1:])
-        # Halving an odd size lost a row; the transposed convolution is told to give it back.
+        # Halving an odd size dropped a row, which output_padding restores.
         odd = (height % 2, width % 2)
         layers += [
             activation(),
@@ -119,13 +121,13 @@ def doubling(
 
 
 def smallest(data: genloss.DataSpec, hidden: Sequence[int]) -> tuple[int, int, int]:
-    """Channels, height and width after the last halving."""
+    """Return channels, height and width after the last halving."""
     channels, height, width = data.event_shape
     return (hidden[-1] if hidden else channels, height >> len(hidden), width >> len(hidden))
 
 
 def initialise(network: nn.Sequential) -> None:
-    """Draws the weights anew so that values keep their scale from layer to layer; zeroes the biases.
+    """Reinitialise the weights so that values keep their scale from layer to layer; zero the biases.
 
     Source:
         He et al. 2015, "Delving Deep into Rectifiers", arXiv:1502.01852.
@@ -134,7 +136,7 @@ def initialise(network: nn.Sequential) -> None:
         if isinstance(layer, nn.Linear | nn.Conv2d):
             fan_in: float = layer.weight[0].numel()
         elif isinstance(layer, nn.ConvTranspose2d):
-            # Strides spread each input over several outputs, so that an output has that many fewer.
+            # Strides spread each input over several outputs, so each output has fewer inputs by that factor.
             fan_in = layer.weight[:, 0].numel() / math.prod(layer.stride)
         else:
             continue
@@ -144,7 +146,7 @@ def initialise(network: nn.Sequential) -> None:
 
 
 class Bounded(nn.Module):
-    """The real line to the open interval from `low` to `high`, by the logistic function."""
+    """Maps the real line to the open interval from `low` to `high` by the logistic function."""
 
     def __init__(self, low: float, high: float) -> None:
         super().__init__()
@@ -156,19 +158,19 @@ class Bounded(nn.Module):
 
 
 def to_value_range(data: genloss.DataSpec) -> nn.Module:
-    """The activation whose values are what the data's can be: logistic where they are bounded."""
+    """Return the activation whose range is that of the data: logistic if it is bounded."""
     if data.value_range is None:
         return nn.Identity()
     return nn.Sigmoid() if data.value_range == (0, 1) else Bounded(*data.value_range)
 
 
 def normal(like: Tensor, *shape: int) -> Tensor:
-    """Samples of N(0, I) on the device and in the dtype of `like`."""
+    """Draw from N(0, I) on the device and in the dtype of `like`."""
     return torch.randn(shape, device=like.device, dtype=like.dtype)
 
 
 class MaskedLinear(nn.Linear):
-    """A linear layer without the connections that `mask` `[outputs, inputs]` has zero."""
+    """A linear layer without the connections where `mask` `[outputs, inputs]` is zero."""
 
     mask: Tensor
 
@@ -181,11 +183,11 @@ class MaskedLinear(nn.Linear):
 
 
 class MaskedConv2d(nn.Conv2d):
-    """A convolution that sees only what comes before a pixel in raster order, row by row.
+    """A convolution that depends only on earlier pixels in raster order, row by row.
 
-    The channels stand for the `colours` of a pixel in turn (0, 1, 2, 0, 1, …). At the pixel itself a colour
-    sees the colours before it (mask A of the paper), and with `see_self` itself too (mask B, for layers whose
-    input is features that A has already masked).
+    Channels are assigned to the `colours` of a pixel in turn (0, 1, 2, 0, 1, …). At the pixel itself, a
+    colour depends on the colours before it (mask A of the paper), and with `see_self` also on itself (mask B,
+    for layers whose input has already been masked by A).
 
     Source:
         van den Oord, Kalchbrenner & Kavukcuoglu 2016, "Pixel Recurrent Neural Networks", arXiv:1601.06759.
@@ -209,10 +211,10 @@ class MaskedConv2d(nn.Conv2d):
 
 
 class MADE(nn.Module):
-    """A masked MLP: of `positions`, each `inputs` wide, position t's `outputs` see only those before t.
+    """A masked MLP in which the `outputs` at position t depend only on the `inputs` at positions before t.
 
-    From `[batch, positions · inputs]` to `[batch, positions · outputs]`. As in the paper, inputs are also
-    connected to outputs directly, since few hidden units see the last positions.
+    Maps `[batch, positions · inputs]` to `[batch, positions · outputs]`. As in the paper, inputs are also
+    connected directly to outputs, since few hidden units depend on the last positions.
 
     Source:
         Germain et al. 2015, "MADE: Masked Autoencoder for Distribution Estimation", arXiv:1502.03509.
@@ -220,7 +222,7 @@ class MADE(nn.Module):
 
     def __init__(self, positions: int, inputs: int, hidden: Sequence[int], outputs: int) -> None:
         super().__init__()
-        # A unit of degree m sees the positions 1 … m; the outputs at position t see the degrees below t.
+        # A unit of degree m depends on positions 1 … m; outputs at position t depend on degrees below t.
         first = degrees = torch.arange(positions).repeat_interleave(inputs) + 1
         last = torch.arange(positions).repeat_interleave(outputs)[:, None] + 1
         self.direct = MaskedLinear(last > first)
@@ -238,13 +240,13 @@ class MADE(nn.Module):
 
 
 def pixel_cnn(colours: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
-    """A masked CNN: each colour of a pixel sees only what comes before it in raster order.
+    """Build a masked CNN in which each colour of a pixel depends only on earlier ones in raster order.
 
-    From `[batch, colours, height, width]` to `[batch, outputs · colours, height, width]`: channel
+    Maps `[batch, colours, height, width]` to `[batch, outputs · colours, height, width]`: channel
     v · colours + c is output v of colour c.
 
-    The first layer is 7×7, the next are 3×3, the last is 1×1. As in the paper, a stack of such layers has a
-    blind spot to the upper right, which costs likelihood but not correctness.
+    The first layer is 7×7, the next ones are 3×3, the last is 1×1. As in the paper, a stack of such layers
+    has a blind spot to the upper right, which costs likelihood but not correctness.
     """
     layers: list[nn.Module] = []
     for index, (before, after) in enumerate(pairwise([colours, *hidden, outputs * colours])):
@@ -255,25 +257,26 @@ def pixel_cnn(colours: int, hidden: Sequence[int], outputs: int) -> nn.Sequentia
 
 
 def require_images(data: genloss.DataSpec) -> None:
-    """Raises DefinitionError unless an example is an image `(channels, height, width)`."""
+    """Raise DefinitionError unless an example is an image `(channels, height, width)`."""
     if data.kind != "image" or len(data.event_shape) != 3:
         raise DefinitionError(
-            f"`network: conv` needs images (channels, height, width), and this data is {data.kind} of shape "
+            f"`network: conv` needs images (channels, height, width), but this data is {data.kind} of shape "
             f"{data.event_shape}",
-            hint="`network: mlp` takes any shape",
+            hint="use `network: mlp`, which takes any shape",
         )
 
 
 def _check(data: genloss.DataSpec, network: Network, hidden: Sequence[int]) -> None:
     if data.kind == "tokens":
         raise DefinitionError(
-            "this model is for continuous data, and the data is tokens", hint="`autoregressive` models tokens"
+            "this model is for continuous data, but the data is tokens",
+            hint="use `autoregressive` for tokens",
         )
     if network == "conv":
         require_images(data)
         if min(smallest(data, hidden)) < 1:
             size = min(data.event_shape[1:])
             raise DefinitionError(
-                f"`hidden` has {len(hidden)} layers, and each halves the image, whose lesser side is {size}",
+                f"`hidden` has {len(hidden)} layers, each halving the image, whose shorter side is {size}",
                 hint=f"give at most {size.bit_length() - 1} with `network: conv`",
             )

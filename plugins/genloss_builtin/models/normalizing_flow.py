@@ -1,4 +1,4 @@
-"""The normalizing flow of affine coupling layers."""
+"""The normalizing flow with affine coupling layers."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from genloss.errors import DefinitionError
 from genloss_builtin.models.networks import Positive, mlp, normal
 
 MAX_LOG_SCALE = 2.0
-"""Bound of a coupling layer's log-scale: a network's first wild outputs cannot make a density infinite."""
+"""Bound on a coupling layer's log-scale, so that an untrained network cannot make a density infinite."""
 
 MARGIN = 0.05
-"""Share of the unit interval that stays free at either end before the logit, which is infinite there; RealNVP
-has it at one end."""
+"""Share of the unit interval left free at either end before the logit, which is infinite there; at only one
+end in RealNVP."""
 
 LOG_2PI = math.log(2 * math.pi)
 
 
 class NormalizingFlowTurn(genloss.Turn["NormalizingFlow"]):
-    """What a normalizing flow offers to losses."""
+    """Quantities that a normalizing flow offers to losses."""
 
     @cached_property
     def _normalized(self) -> tuple[Tensor, Tensor]:
@@ -34,7 +34,7 @@ class NormalizingFlowTurn(genloss.Turn["NormalizingFlow"]):
 
     @cached_property
     def z(self) -> Float[Tensor, "batch latent"]:
-        """What the flow makes of x, with as many elements."""
+        """The image of x under the flow, with as many elements."""
         return self._normalized[0]
 
     @cached_property
@@ -44,28 +44,28 @@ class NormalizingFlowTurn(genloss.Turn["NormalizingFlow"]):
 
     @cached_property
     def z_prior(self) -> Float[Tensor, "batch latent"]:
-        """A sample of the prior N(0, I)."""
+        """A sample from the prior N(0, I)."""
         return normal(self.x, len(self.x), self.model.dimensions)
 
 
 class NormalizingFlow(genloss.Model):
-    """An invertible map from data to N(0, I), whose density is therefore exact.
+    """An invertible map from data to N(0, I), with an exact density.
 
-    Each layer keeps every other element (for images, the fields of a checkerboard), and scales and shifts the
-    rest by what a network makes of those kept. The next layer changes what this one kept.
+    Each layer keeps every other element (for images, one colour of a checkerboard), and scales and shifts the
+    rest by the output of a network applied to the kept elements. The next layer swaps the roles.
 
-    Bounded data goes through a logit first, as in the paper, so that the flow itself is unbounded. Discrete
-    values have no density: a flow trained on them would heap it up there without end. So fresh noise spreads
-    them evenly over the spaces between ("uniform dequantisation"), and samples are rounded to the nearest.
+    Bounded data is first transformed by a logit, as in the paper, so that the flow itself is unbounded.
+    Discrete values have no density: a flow trained on them would concentrate it there without bound. So fresh
+    noise spreads them evenly over the gaps ("uniform dequantisation"), and samples are rounded.
 
     Options:
         couplings: number of coupling layers (8).
-        hidden: widths of the hidden layers of each one's network ([128, 128]).
+        hidden: widths of the hidden layers in each layer's network ([128, 128]).
 
     Attributes:
-        dimensions: elements of an example.
+        dimensions: number of elements of an example.
         spacing: distance between neighbouring values of discrete data; 0 for continuous data.
-        interval: least value and width of what bounded data can be once it is dequantised.
+        interval: lower end and width of the range of bounded data after dequantisation.
 
     Source:
         Dinh, Sohl-Dickstein & Bengio 2017, "Density Estimation using Real NVP", arXiv:1605.08803.
@@ -80,13 +80,13 @@ class NormalizingFlow(genloss.Model):
         self.dimensions = math.prod(data.event_shape)
         if data.kind == "tokens":
             raise DefinitionError(
-                "this model is for continuous data, and the data is tokens",
-                hint="`autoregressive` models tokens",
+                "this model is for continuous data, but the data is tokens",
+                hint="use `autoregressive` for tokens",
             )
         if self.dimensions < 2:
             raise DefinitionError(
-                "a coupling layer needs examples of at least two elements, and this data has one",
-                hint="`vae` takes data of one dimension",
+                "a coupling layer needs examples of at least two elements, but this data has one",
+                hint="use `vae` for data of one dimension",
             )
         self.spacing = _spacing(data)
         self.interval: tuple[float, float] | None = None
@@ -109,9 +109,9 @@ class NormalizingFlow(genloss.Model):
         return {"network": self}
 
     def normalize(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """z `[batch, latent]` of examples `[batch, *event]`, and log |det ∂z/∂x| `[batch]` in nats.
+        """Map examples `[batch, *event]` to z `[batch, latent]` and log |det ∂z/∂x| `[batch]`, in nats.
 
-        Discrete values are dequantised with noise of torch's generator.
+        Discrete values are dequantised with noise from torch's generator.
         """
         z, logdet = self._unbound(x.flatten(1))
         for mask, network in zip(self.masks, self.networks, strict=True):
@@ -121,14 +121,14 @@ class NormalizingFlow(genloss.Model):
         return z, logdet
 
     def generate(self, z: Tensor) -> Tensor:
-        """The inverse of `normalize`: examples `[batch, *event]` of z `[batch, latent]`."""
+        """Invert `normalize`: map z `[batch, latent]` to examples `[batch, *event]`."""
         for mask, network in zip(self.masks.flip(0), reversed(self.networks), strict=True):
             log_scale, shift = _coupling(network, mask, z)
             z = (z - shift) * (-log_scale).exp()
         return self._bound(z).reshape(-1, *self.data.event_shape)
 
     def sample(self, count: int) -> Tensor:
-        """What the flow makes of z ~ N(0, I); discrete values are rounded to the nearest."""
+        """Generate examples from z ~ N(0, I); discrete values are rounded to the nearest."""
         with torch.no_grad():
             x = self.generate(normal(self.masks, count, self.dimensions))
         if self.data.value_range is None:
@@ -139,10 +139,10 @@ class NormalizingFlow(genloss.Model):
         return x.clamp(low, high)
 
     def log_likelihood(self, x: Tensor) -> Float[Tensor, "batch"]:
-        """Log-density of x in nats: exact for continuous data.
+        """Compute the log-density of x in nats: exact for continuous data.
 
-        For discrete values it is that of the dequantised example, with one draw of the noise: in expectation
-        a lower bound of log P(x) − D log δ, for D elements of values δ apart.
+        For discrete values it is that of the example dequantised with one draw of noise: in expectation a
+        lower bound on log P(x) − D log δ, for D elements with spacing δ.
 
         Source:
             Theis et al. 2015, "A note on the evaluation of generative models", arXiv:1511.01844.
@@ -152,7 +152,7 @@ class NormalizingFlow(genloss.Model):
             return logdet - 0.5 * (z.square() + LOG_2PI).sum(1)
 
     def _unbound(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Values on the whole line for `[batch, elements]`, and the log determinant of that."""
+        """Map values `[batch, elements]` to the real line; return them and the log determinant."""
         if self.interval is None:
             return x, torch.zeros_like(x[:, 0])
         if self.spacing:
@@ -163,7 +163,7 @@ class NormalizingFlow(genloss.Model):
         return share.logit(), slope.sum(1)
 
     def _bound(self, y: Tensor) -> Tensor:
-        """The inverse of `_unbound`."""
+        """Invert `_unbound`."""
         if self.interval is None:
             return y
         low, width = self.interval
@@ -171,7 +171,7 @@ class NormalizingFlow(genloss.Model):
 
 
 def _spacing(data: genloss.DataSpec) -> float:
-    """Distance between neighbouring values of discrete data; 0 for continuous data."""
+    """Return the distance between neighbouring values of discrete data; 0 for continuous data."""
     if data.value_range is None or data.vocabulary is None or data.vocabulary < 2:
         return 0.0
     low, high = data.value_range
@@ -179,7 +179,7 @@ def _spacing(data: genloss.DataSpec) -> float:
 
 
 def _coupling(network: nn.Module, mask: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-scale and shift `[batch, elements]`, made of the elements that the mask keeps, 0 for those."""
+    """Compute log-scale and shift `[batch, elements]` from the elements kept by the mask; 0 for these."""
     log_scale, shift = network(value * mask).chunk(2, dim=1)
     changed = 1 - mask
     return changed * MAX_LOG_SCALE * (log_scale / MAX_LOG_SCALE).tanh(), changed * shift

@@ -1,4 +1,4 @@
-"""Networks of an example and a time, for diffusion and flow matching, and the scale that they work in."""
+"""Time-conditioned networks for diffusion and flow matching, and the scaling of their data."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ ACTIVATIONS: Mapping[ActivationName, Activation] = {
 }
 
 EMBEDDING = 32
-"""Length of the embedding of a time."""
+"""Length of a time embedding."""
 
 FASTEST = 100.0
-"""The embedding's greatest frequency, in radians from t = 0 to 1."""
+"""The embedding's highest frequency, in radians from t = 0 to 1."""
 
 
 def time_network(
@@ -41,19 +41,22 @@ def time_network(
     hidden: Sequence[int],
     activation: ActivationName = "silu",
 ) -> nn.Module:
-    """From examples `[batch, *event]` and times in [0, 1] `[batch]` to unbounded values `[batch, *event]`.
+    """Build a network from examples `[batch, *event]` and times `[batch]` in [0, 1] to `[batch, *event]`.
+
+    Its outputs are unbounded.
 
     Raises:
         DefinitionError: the network does not fit the data.
     """
     if data.kind == "tokens":
         raise DefinitionError(
-            "this model is for continuous data, and the data is tokens", hint="`autoregressive` models tokens"
+            "this model is for continuous data, but the data is tokens",
+            hint="use `autoregressive` for tokens",
         )
     if not hidden:
         raise DefinitionError(
-            "`hidden` is empty, and the time comes in through hidden layers",
-            hint="such as `hidden: [128, 128]`",
+            "`hidden` is empty, but the time enters through hidden layers",
+            hint="set, for example, `hidden: [128, 128]`",
         )
     if network == "mlp":
         return TimeMLP(data, hidden, ACTIVATIONS[activation])
@@ -77,9 +80,9 @@ class TimeEmbedding(nn.Module):
 
 
 class TimeMLP(nn.Module):
-    """A multilayer perceptron of the flattened example, the time added in each hidden layer.
+    """A multilayer perceptron on the flattened example, with the time added in each hidden layer.
 
-    From the second on, a hidden layer adds to what comes in, where that has its width.
+    From the second hidden layer on, layers have a residual connection if their input has the same width.
     """
 
     def __init__(self, data: genloss.DataSpec, hidden: Sequence[int], activation: Activation) -> None:
@@ -101,7 +104,7 @@ class TimeMLP(nn.Module):
 
 
 class PlainTimeMLP(nn.Module):
-    """A multilayer perceptron whose input is the flattened example with the time beside it."""
+    """A multilayer perceptron whose input is the flattened example concatenated with the time."""
 
     def __init__(self, data: genloss.DataSpec, hidden: Sequence[int], activation: Activation) -> None:
         super().__init__()
@@ -114,9 +117,9 @@ class PlainTimeMLP(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions, the time scaling and shifting the channels between them, and the input led around.
+    """Two convolutions with a residual connection; the time scales and shifts the channels in between.
 
-    Each example is normalised by itself, which couples none of a batch.
+    Each example is normalised separately, which does not couple the examples of a batch.
 
     Source:
         Dhariwal & Nichol 2021, arXiv:2105.05233, section 3.1.
@@ -138,7 +141,7 @@ class ResidualBlock(nn.Module):
 
 
 class UNet(nn.Module):
-    """A residual block for each of `hidden` on the way down, halving the image between them, and as many up.
+    """One residual block per entry of `hidden` on the way down, halving the image in between, and as many up.
 
     Source:
         Ronneberger, Fischer & Brox 2015, arXiv:1505.04597; with a time, Ho et al. 2020, arXiv:2006.11239.
@@ -170,7 +173,7 @@ class UNet(nn.Module):
 
 
 class UnitScale:
-    """The map from the data's range to [−1, 1] and back; unbounded data stays as it is."""
+    """Scales data from its range to [−1, 1] and back; unbounded data is unchanged."""
 
     def __init__(self, data: genloss.DataSpec) -> None:
         low, high = data.value_range or (-1.0, 1.0)
@@ -179,20 +182,20 @@ class UnitScale:
         self.half = (high - low) / 2
 
     def enter(self, x: Tensor) -> Tensor:
-        """Data in the scale of the networks."""
+        """Scale data to the networks' range."""
         return (x - self.centre) / self.half if self.bounded else x
 
     def leave(self, x: Tensor) -> Tensor:
-        """The inverse of `enter`."""
+        """Invert `enter`."""
         return x * self.half + self.centre if self.bounded else x
 
     def clip(self, x: Tensor) -> Tensor:
-        """The nearest values that the data can have, in the scale of the networks."""
+        """Clip scaled values to the range of the data."""
         return x.clamp(-1, 1) if self.bounded else x
 
 
 def per_example(values: Float[Tensor, "batch"], like: Tensor) -> Tensor:
-    """One number an example, shaped so that it multiplies `[batch, *event]`."""
+    """Reshape one number per example to broadcast against `[batch, *event]`."""
     return values.view(-1, *[1] * (like.dim() - 1))
 
 

@@ -20,16 +20,16 @@ from genloss_builtin.models.networks import Network, Positive, decoder, encoder,
 LOG_2PI = math.log(2 * math.pi)
 
 LIKELIHOOD_SAMPLES = 256
-"""Samples of the posterior for each example in `VAE.log_likelihood`."""
+"""Number of posterior samples per example in `VAE.log_likelihood`."""
 
 MIN_X_LOGVAR = -8.0
-"""Soft lower bound of a learned log variance. A pixel that never changes would otherwise drive its variance
-to zero and its density to infinity (the soft clipping of Rybkin et al. 2021, "Simple and Effective VAE
-Training with Calibrated Decoders")."""
+"""Soft lower bound on a learned log variance. Without it, a constant pixel would drive its variance to zero
+and its density to infinity (soft clipping as in Rybkin et al. 2021, "Simple and Effective VAE Training with
+Calibrated Decoders")."""
 
 
 class VAETurn(genloss.Turn["VAE"]):
-    """What a VAE offers to losses, whatever its decoder."""
+    """Quantities that any VAE offers to losses, whatever its decoder."""
 
     @cached_property
     def _posterior(self) -> tuple[Tensor, Tensor]:
@@ -50,7 +50,7 @@ class VAETurn(genloss.Turn["VAE"]):
 
     @cached_property
     def logvar(self) -> Float[Tensor, "batch latent"]:
-        """Log variance of the posterior; unbounded, since the divergence from the prior holds it."""
+        """Log variance of the posterior; not bounded, since the divergence from the prior controls it."""
         return self._posterior[1]
 
     @cached_property
@@ -60,7 +60,7 @@ class VAETurn(genloss.Turn["VAE"]):
 
     @cached_property
     def z_prior(self) -> Float[Tensor, "batch latent"]:
-        """A sample of the prior N(0, I)."""
+        """A sample from the prior N(0, I)."""
         return normal(self.x, len(self.x), self.model.latent_dim)
 
     @cached_property
@@ -77,7 +77,7 @@ class VAETurn(genloss.Turn["VAE"]):
     def log_weights(self) -> Float[Tensor, "batch samples"]:
         """log p(x, z_k) − log q(z_k | x) in nats, for `importance_samples` samples of the posterior.
 
-        The samples are of their own: `z` is none of them.
+        The samples are independent of `z`.
         """
         return self.model.log_weights(self.x, self._posterior, self.model.importance_samples)
 
@@ -88,7 +88,7 @@ class VAETurn(genloss.Turn["VAE"]):
 
 
 class BernoulliVAETurn(VAETurn):
-    """What a VAE with a Bernoulli decoder offers to losses."""
+    """Quantities that a VAE with a Bernoulli decoder offers to losses."""
 
     @cached_property
     def x_logits(self) -> Float[Tensor, "batch *event"]:
@@ -97,29 +97,29 @@ class BernoulliVAETurn(VAETurn):
 
 
 class GaussianVAETurn(VAETurn):
-    """What a VAE with a Gaussian decoder offers to losses."""
+    """Quantities that a VAE with a Gaussian decoder offers to losses."""
 
     @cached_property
     def x_logvar(self) -> Float[Tensor, "batch *event"]:
-        """Log variance of the Gaussian decoder given z, for each element; constant unless it is learned."""
+        """Log variance of the Gaussian decoder given z, for each element; constant unless learned."""
         return self.model.x_logvar(self._decoded)
 
 
 class VAE(genloss.Model):
     """A latent-variable model p(x|z) p(z) with an encoder for the posterior q(z|x).
 
-    The prior is N(0, I), the posterior a Gaussian with a diagonal covariance. `sample` gives the decoder's
-    means for z from the prior, as is customary for images; it adds no noise of the decoder.
+    The prior is N(0, I), the posterior a Gaussian with diagonal covariance. `sample` returns the decoder's
+    means for z from the prior, as is customary for images; it does not add decoder noise.
 
     Options:
-        latent_dim: dimensions of z (16).
+        latent_dim: dimension of z (16).
         likelihood: the decoder's distribution; "bernoulli" is for data in [0, 1] ("gaussian").
-        variance: of the Gaussian decoder, in the data's unit squared, or "learned": one for each element,
-            given z. It is offered as `x_logvar`, and `log_likelihood` has the same (1).
+        variance: variance of the Gaussian decoder, in the data's unit squared, or "learned": one per element,
+            given z. It is offered as `x_logvar`, and also used by `log_likelihood` (1).
         network: "mlp", or "conv" for images ("mlp").
-        hidden: widths of the encoder's hidden layers, which the decoder has in reverse; with "conv" the
-            channels of layers that halve the image ([128, 128]).
-        importance_samples: K, samples of the posterior in `log_weights`, where a loss asks for them (5).
+        hidden: widths of the encoder's hidden layers, reversed in the decoder; with "conv" the channels of
+            layers that halve the image ([128, 128]).
+        importance_samples: K, the number of posterior samples in `log_weights`, if a loss needs them (5).
 
     Source:
         Kingma & Welling 2014, "Auto-Encoding Variational Bayes", arXiv:1312.6114.
@@ -157,65 +157,65 @@ class VAE(genloss.Model):
         return {"network": self}
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance of q(z|x), each `[batch, latent]`."""
+        """Return mean and log variance of q(z|x), each `[batch, latent]`."""
         mu, logvar = self.encoder(x).chunk(2, dim=1)
         return mu, logvar
 
     def decode(self, z: Tensor) -> Tensor:
-        """The decoder's raw values for z `[batch, latent]`, from which `mean` and `x_logvar` follow."""
+        """Return the decoder's raw output for z `[batch, latent]`, the input of `mean` and `x_logvar`."""
         decoded: Tensor = self.decoder(z)
         return decoded
 
     def mean(self, decoded: Tensor) -> Tensor:
-        """Mean of p(x|z) `[batch, *event]`, from what the decoder gives for z."""
+        """Return the mean of p(x|z) `[batch, *event]`, from the decoder's raw output for z."""
         if self.variance == "learned":
             decoded = decoded.chunk(2, dim=1)[0]
         mean: Tensor = self.to_mean(decoded)
         return mean
 
     def x_logvar(self, decoded: Tensor) -> Tensor:
-        """Log variance of a Gaussian p(x|z) `[batch, *event]`, from what the decoder gives for z."""
+        """Return the log variance of a Gaussian p(x|z) `[batch, *event]`, from the decoder's raw output."""
         if not isinstance(self.variance, str):
             return torch.full_like(decoded, math.log(self.variance))
         return MIN_X_LOGVAR + F.softplus(decoded.chunk(2, dim=1)[1] - MIN_X_LOGVAR)
 
     def sample(self, count: int) -> Tensor:
-        """The decoder's means for z ~ N(0, I)."""
+        """Return the decoder's means for z ~ N(0, I)."""
         with torch.no_grad():
             return self.mean(self.decode(normal(next(self.parameters()), count, self.latent_dim)))
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """The decoder's means at the posterior's means, for examples `[batch, *event]`."""
+        """Return the decoder's means at the posterior means of examples `[batch, *event]`."""
         return self.mean(self.decode(self.posterior(x)[0]))
 
     def log_likelihood(self, x: Tensor) -> Float[Tensor, "batch"]:
-        """A lower bound of log p(x) in nats: importance-weighted with 256 samples of the posterior.
+        """Compute a lower bound on log p(x) in nats, importance-weighted with 256 posterior samples.
 
-        The bound is below log p(x) in expectation and nears it as the posterior does the true one. For a
-        Gaussian decoder it is a log-density, for a Bernoulli decoder a log-probability; the two cannot be
-        compared. With a Bernoulli decoder, a grey value stands for the probability of a one, and the value is
-        a bound of the expected log-probability of the image binarised at random.
+        The bound is below log p(x) in expectation, and tighter the closer q(z|x) is to the true posterior.
+        For a Gaussian decoder it is a log-density, for a Bernoulli decoder a log-probability; the two are not
+        comparable. With a Bernoulli decoder, a grey value is the probability of a one, and the bound is that
+        of the expected log-probability of the randomly binarised image.
 
         Source:
             Burda, Grosse & Salakhutdinov 2016, "Importance Weighted Autoencoders", arXiv:1509.00519.
         """
         with torch.no_grad():
             posterior = self.posterior(x)
-            # One at a time, since all at once would take 256 times the memory.
+            # One at a time, since drawing all at once would take 256 times the memory.
             log_weights = [self.log_weights(x, posterior, samples=1) for _ in range(LIKELIHOOD_SAMPLES)]
             return torch.cat(log_weights, 1).logsumexp(1) - math.log(LIKELIHOOD_SAMPLES)
 
     def log_weights(
         self, x: Tensor, posterior: tuple[Tensor, Tensor], samples: int
     ) -> Float[Tensor, "batch samples"]:
-        """log p(x, z_k) − log q(z_k | x) in nats, for fresh samples z_k of the posterior of each example.
+        """Compute log p(x, z_k) − log q(z_k | x) in nats, for fresh posterior samples z_k of each example.
 
-        Gradients flow through the samples to the posterior. All are decoded in one call.
+        Gradients flow through the samples to the posterior. All samples are decoded in one call.
 
         Args:
             x: examples `[batch, *event]`.
             posterior: mean and log variance of q(z|x), each `[batch, latent]`.
-            samples: how many z_k.
+            samples: the number of z_k.
         """
         mu, logvar = (value.repeat_interleave(samples, 0) for value in posterior)
         noise = torch.randn_like(mu)
@@ -232,7 +232,7 @@ class VAE(genloss.Model):
 
 
 def log_normal(standardised: Tensor, logvar: Tensor | float = 0.0) -> Tensor:
-    """Log-density in nats `[batch]` of a diagonal Gaussian, at (value − mean) / deviation `[batch, d]`."""
+    """Compute the log-density `[batch]`, in nats, of a diagonal Gaussian at standardised `[batch, d]`."""
     return -0.5 * (standardised.square() + (logvar + LOG_2PI)).sum(1)
 
 
@@ -240,11 +240,11 @@ def _check_bernoulli(data: genloss.DataSpec, variance: float | str) -> None:
     if data.value_range is None or data.value_range[0] < 0 or data.value_range[1] > 1:
         bounds = "unbounded" if data.value_range is None else f"in {list(data.value_range)}"
         raise DefinitionError(
-            f"`likelihood: bernoulli` needs data in [0, 1], and this data is {bounds}",
-            hint="`likelihood: gaussian` takes any values",
+            f"`likelihood: bernoulli` needs data in [0, 1], but this data is {bounds}",
+            hint="use `likelihood: gaussian`, which takes any values",
         )
     if variance != 1.0:
         raise DefinitionError(
-            f"`variance` is {variance!r}, and a Bernoulli decoder has none",
+            f"`variance` is {variance!r}, but a Bernoulli decoder has no variance",
             hint="leave it out, or set `likelihood: gaussian`",
         )

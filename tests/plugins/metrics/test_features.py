@@ -210,12 +210,12 @@ def test_requests_that_cannot_be_met(tmp_path, small):
     x, labels = small
     with pytest.raises(RequestError, match="need labels, which the data does not have") as raised:
         embed(x, x, x, None, tmp_path, "classifier")
-    assert raised.value.hint == "say `features: data`"
+    assert raised.value.hint == "set `features: data`"
     with pytest.raises(RequestError, match="nothing to classify"):
         embed(x, x, x, torch.zeros_like(labels), tmp_path, "auto")
-    with pytest.raises(RequestError, match=r"one integer label an example, got \[60\] of torch.float32"):
+    with pytest.raises(RequestError, match=r"one integer label per example, got \[60\] of torch.float32"):
         embed(x, x, x, labels.float(), tmp_path, "auto")
     with pytest.raises(
-        DefinitionError, match=r"samples have the shape \[16\], the data's examples \[1, 4, 4\]"
+        DefinitionError, match=r"samples have shape \[16\], but the data's examples \[1, 4, 4\]"
     ):
         embed(x.flatten(1), x, x, labels, tmp_path, "auto")

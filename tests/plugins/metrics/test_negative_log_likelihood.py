@@ -63,6 +63,6 @@ def test_impossible_examples_have_infinite_nll():
 
 @pytest.mark.parametrize("reduced", [lambda x: x.mean(), lambda x: x, lambda x: x.sum(0)])
 def test_a_model_that_gives_no_value_per_example_is_refused(reduced):
-    with pytest.raises(DefinitionError, match="`log_likelihood` gave the shape") as raised:
+    with pytest.raises(DefinitionError, match="`log_likelihood` returned shape") as raised:
         negative_log_likelihood(reduced, torch.ones(4, 3))
-    assert "one value an example" in raised.value.hint
+    assert "one value per example" in raised.value.hint

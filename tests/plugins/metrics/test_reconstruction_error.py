@@ -17,7 +17,7 @@ def test_the_errors_of_a_constant_shift() -> None:
 
 
 def test_tokens_have_no_errors() -> None:
-    with pytest.raises(RequestError, match="compares values, and this data is tokens"):
+    with pytest.raises(RequestError, match="compares values, but this data is tokens"):
         reconstruction_error(lambda batch: batch, torch.zeros(4, 6, dtype=torch.long))
 
 

@@ -159,7 +159,7 @@ def test_mmd_bandwidth_is_the_median_distance_of_held_out_data():
     assert measure(maximum_mean_discrepancy, x, y) == pytest.approx(expected, rel=1e-9)
     with pytest.raises(RequestError, match="more than half of the held-out examples are equal") as raised:
         measure(maximum_mean_discrepancy, x, torch.zeros(10, 2).double())
-    assert raised.value.hint == "give `bandwidth`"
+    assert raised.value.hint == "set `bandwidth`"
 
 
 @every_metric
@@ -244,10 +244,10 @@ def test_it_is_remarked_that_a_covariance_would_be_singular():
 @pytest.mark.parametrize(
     ("metric", "samples", "held_out", "message", "hint"),
     [
-        (frechet_distance, 1, 9, "at least 2 samples, got 1", "raise `evaluation.samples`"),
+        (frechet_distance, 1, 9, "at least 2 samples, got 1", "increase `evaluation.samples`"),
         (frechet_distance, 9, 1, "at least 2 held-out examples, got 1", "hold more data out"),
-        (precision_recall, 3, 9, "at least 4 samples, got 3", "raise `evaluation.samples`"),
-        (maximum_mean_discrepancy, 0, 9, "at least 2 samples, got 0", "raise `evaluation.samples`"),
+        (precision_recall, 3, 9, "at least 4 samples, got 3", "increase `evaluation.samples`"),
+        (maximum_mean_discrepancy, 0, 9, "at least 2 samples, got 0", "increase `evaluation.samples`"),
     ],
 )
 def test_too_few_examples(metric, samples, held_out, message, hint):

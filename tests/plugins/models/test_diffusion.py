@@ -233,7 +233,7 @@ def test_a_u_net_sees_the_whole_image() -> None:
 @pytest.mark.parametrize(
     ("data", "options", "message"),
     [
-        (TOKENS, {}, "this model is for continuous data, and the data is tokens"),
+        (TOKENS, {}, "this model is for continuous data, but the data is tokens"),
         (POINTS, {"network": "conv"}, "needs images"),
         (POINTS, {"hidden": ()}, "`hidden` is empty"),
     ],

@@ -221,7 +221,7 @@ def test_samples_are_made_of_sources_in_the_datas_scale() -> None:
     samples = model.sample_from(source)
     torch.testing.assert_close(samples, model.flow(scaled))
     assert not samples.requires_grad
-    with pytest.raises(DefinitionError, match="begins at the data's sources") as caught:
+    with pytest.raises(DefinitionError, match="starts from the data's sources") as caught:
         model.sample(2)
     assert "sample_from" in (caught.value.hint or "")
 
@@ -253,7 +253,7 @@ def test_the_activation_is_a_choice_and_silu_by_default(network: Any) -> None:
 @pytest.mark.parametrize(
     ("data", "options", "message"),
     [
-        (TOKENS, {}, "this model is for continuous data, and the data is tokens"),
+        (TOKENS, {}, "this model is for continuous data, but the data is tokens"),
         (POINTS, {"network": "conv"}, "needs images"),
         (POINTS, {"hidden": ()}, "`hidden` is empty"),
     ],

@@ -195,7 +195,7 @@ def test_it_learns_two_sequences_by_heart() -> None:
         ),
         (genloss.DataSpec((2,), "points", 10), {}, "this data is points", "`autoregressive`"),
         (genloss.DataSpec((4,), "tokens", 10), {}, "tokens without a `vocabulary`", "`autoregressive`"),
-        (TOKENS, {"width": 10, "heads": 4}, "`width` is 10, which 4 heads cannot share evenly", "such as 12"),
+        (TOKENS, {"width": 10, "heads": 4}, "`width` is 10, which is not divisible by 4 heads", "such as 12"),
     ],
 )
 def test_what_does_not_fit_is_refused(

@@ -95,7 +95,7 @@ def test_the_range_from_minus_one_to_one_is_tanh() -> None:
     [
         (POINTS, "conv", (4,), r"`network: conv` needs images .* points of shape \(2,\)", "mlp"),
         (image(8, 8), "conv", (4,), r"`network: conv` needs images .* image of shape \(8, 8\)", "mlp"),
-        (image(1, 8, 9), "conv", (4,) * 4, "has 4 layers, .* lesser side is 8", "at most 3"),
+        (image(1, 8, 9), "conv", (4,) * 4, "has 4 layers, .* shorter side is 8", "at most 3"),
         (TOKENS, "mlp", (4,), "continuous data", "autoregressive"),
     ],
 )

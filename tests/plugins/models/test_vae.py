@@ -279,13 +279,13 @@ def test_the_likelihood_is_the_one_that_the_losses_train(options: dict[str, Any]
 @pytest.mark.parametrize(
     ("data", "options", "message"),
     [
-        (POINTS, {}, r"needs data in \[0, 1\], and this data is unbounded"),
+        (POINTS, {}, r"needs data in \[0, 1\], but this data is unbounded"),
         (
             genloss.DataSpec((1, 8, 8), "image", 10, value_range=(-1.0, 1.0)),
             {},
-            r"needs data in \[0, 1\], and this data is in \[-1.0, 1.0\]",
+            r"needs data in \[0, 1\], but this data is in \[-1.0, 1.0\]",
         ),
-        (DIGITS, {"variance": "learned"}, "`variance` is 'learned', and a Bernoulli decoder has none"),
+        (DIGITS, {"variance": "learned"}, "`variance` is 'learned', but a Bernoulli decoder has no variance"),
     ],
 )
 def test_a_bernoulli_decoder_that_does_not_fit_is_refused(

@@ -1,4 +1,4 @@
-"""Optimal transport as losses and metrics, for genloss."""
+"""Optimal transport losses and metrics for genloss."""
 
 from __future__ import annotations
 

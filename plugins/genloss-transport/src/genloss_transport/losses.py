@@ -1,6 +1,6 @@
-"""Costs of carrying one sample to another, as losses. Each couples the examples of a batch: a scalar.
+"""Costs of transporting one sample to another, as losses. Each couples the examples of a batch: a scalar.
 
-A generator is trained by them on `real` and `fake`. For the codes of an autoencoder, bind the two to `z` and
+They train a generator on `real` and `fake`. For the codes of an autoencoder, bind the two to `z` and
 `z_prior`.
 """
 
@@ -21,9 +21,9 @@ from genloss_transport import solvers
     unit="data",
     source="Feydy et al. 2019, arXiv:1810.08278",
     exempt={
-        "gradcheck": "the gradient is the one at convergence, before which the iterations stop",
-        "gradgradcheck": "by the envelope theorem it is a first derivative only",
-        "magnitudes": "distances far below `blur` are not told apart: the costs that it subtracts are larger",
+        "gradcheck": "the gradient is that at convergence, but the iterations stop earlier",
+        "gradgradcheck": "the envelope theorem yields only a first derivative",
+        "magnitudes": "distances far below `blur` are not resolved: the subtracted costs are larger",
     },
 )
 def sinkhorn_divergence(
@@ -34,26 +34,25 @@ def sinkhorn_divergence(
     scaling: Annotated[float, Gt(0), Le(0.99)] = 0.5,
     diameter: Annotated[float, Gt(0)] = 10.0,
 ) -> Float[Tensor, ""]:
-    """Entropic cost of transport without its bias: it goes from transport (no blur) to a kernel's MMD (much).
+    """Debiased entropic transport cost, between exact transport (no blur) and a kernel MMD (large blur).
 
-    The cost of a pair has the factor ½, as in GeomLoss, which computes it: with little blur the value is
-    half of the squared 2-Wasserstein distance. Gradients are those at convergence (envelope theorem), which
-    the few iterations come near; `scaling` buys more of them.
+    The cost of a pair has a factor ½, as in GeomLoss, which computes it: with little blur the value is half
+    the squared 2-Wasserstein distance. Gradients are those at convergence (envelope theorem), approximated
+    by a few iterations; increase `scaling` for more.
 
     Formula:
         OT(α, β) − ½ OT(α, α) − ½ OT(β, β), α and β uniform over the two samples,
         OT(α, β) = min_π Σ_ij π_ij ½‖xᵢ − yⱼ‖² + ε KL(π ‖ α ⊗ β), ε = blur²
 
     Quantities:
-        real: `[batch, *event]`, x: the one sample.
-        fake: `[batch, *event]`, y: the other.
+        real: `[batch, *event]`, x: one sample.
+        fake: `[batch, *event]`, y: the other sample.
 
     Options:
-        blur: default 0.05, √ε, in the data's unit: finer detail is not told apart.
-        scaling: default 0.5, the ratio of one iteration's blur to that of the one before; 0.9 is slow and
-            accurate.
-        diameter: default 10.0, the blur to begin with, in the data's unit: about the greatest distance
-            between examples.
+        blur: default 0.05, √ε, in the data's unit: finer detail is not resolved.
+        scaling: default 0.5, the ratio of the blur between successive iterations; 0.9 is slow and accurate.
+        diameter: default 10.0, the initial blur, in the data's unit: about the largest distance between
+            examples.
 
     Source:
         Feydy et al. 2019, arXiv:1810.08278, equation 3; Genevay, Peyré & Cuturi 2018, arXiv:1706.00292.
@@ -76,17 +75,17 @@ def sliced_wasserstein(
     *,
     projections: Annotated[int, Gt(0)] = 50,
 ) -> Float[Tensor, ""]:
-    """Squared 2-Wasserstein distance of both samples' projections on a line, in the mean over random lines.
+    """Squared 2-Wasserstein distance between projections onto a line, averaged over random lines.
 
-    On a line, the sorted examples are paired. The lines are drawn anew for each value.
+    On a line, the sorted examples are paired. New lines are drawn for each value.
 
     Formula:
         mean_θ 1/n Σᵢ (⟨θ, x⟩₍ᵢ₎ − ⟨θ, y⟩₍ᵢ₎)², θ uniform on the unit sphere, ₍ᵢ₎ the i-th in order, n the
-        batch's size
+        batch size
 
     Quantities:
-        real: `[batch, *event]`, x: the one sample.
-        fake: `[batch, *event]`, y: the other.
+        real: `[batch, *event]`, x: one sample.
+        fake: `[batch, *event]`, y: the other sample.
 
     Options:
         projections: default 50, the number of lines.
@@ -97,7 +96,7 @@ def sliced_wasserstein(
         codes: Kolouri et al. 2018, arXiv:1804.01947.
 
     Example:
-        On a line there is but one line to project on: the mean of 3² and 3².
+        In one dimension there is only one line to project onto: the mean of 3² and 3².
 
         >>> import torch
         >>> from genloss_transport.losses import sliced_wasserstein
@@ -111,30 +110,30 @@ def sliced_wasserstein(
     family="transport",
     unit="data",
     source="Peyré & Cuturi 2019, arXiv:1803.00567",
-    exempt=dict.fromkeys(("host_reads", "device", "vmap", "compile"), "POT solves it outside of torch"),
+    exempt=dict.fromkeys(("host_reads", "device", "vmap", "compile"), "POT solves it outside torch"),
 )
 def wasserstein(
     real: Float[Tensor, "batch *event"], fake: Float[Tensor, "batch *event"]
 ) -> Float[Tensor, ""]:
-    """Squared 2-Wasserstein distance of the batch's two samples, solved exactly.
+    """Exact squared 2-Wasserstein distance between the two samples of a batch.
 
-    POT solves it on the CPU: the distances go there, and the pairing comes back. The gradient is the one
-    with the pairing held, which is that of the value (envelope theorem) wherever the best pairing is
-    unique. In expectation over batches it is greater than the distance of the distributions, and even the
-    best generator is not the data's distribution: Bellemare et al. 2017, arXiv:1705.10743.
+    POT solves it on the CPU, so the distances are copied there and the pairing is copied back. The gradient
+    is that for a fixed pairing, which is the gradient of the value (envelope theorem) wherever the optimal
+    pairing is unique. In expectation over batches the value exceeds the distance between the distributions,
+    and its minimum is not at the data's distribution: Bellemare et al. 2017, arXiv:1705.10743.
 
     Formula:
-        min_s 1/n Σᵢ ‖xᵢ − y_s(i)‖², over the orders s; n the batch's size
+        min_s 1/n Σᵢ ‖xᵢ − y_s(i)‖², over permutations s; n the batch size
 
     Quantities:
-        real: `[batch, *event]`, x: the one sample.
-        fake: `[batch, *event]`, y: the other.
+        real: `[batch, *event]`, x: one sample.
+        fake: `[batch, *event]`, y: the other sample.
 
     Source:
         Peyré & Cuturi 2019, Computational Optimal Transport, arXiv:1803.00567, sections 2.2 and 9.1.
 
     Example:
-        The nearer pairs: (1² + 2²) / 2.
+        The closer pairs: (1² + 2²) / 2.
 
         >>> import torch
         >>> from genloss_transport.losses import wasserstein

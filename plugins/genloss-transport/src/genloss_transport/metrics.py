@@ -1,4 +1,4 @@
-"""Costs of carrying the samples of a model to held-out data, as metrics."""
+"""Costs of transporting a model's samples to held-out data, as metrics."""
 
 from __future__ import annotations
 
@@ -23,20 +23,19 @@ def sinkhorn_divergence(
     scaling: Annotated[float, Gt(0), Le(0.99)] = 0.9,
     size: Annotated[int, Ge(1)] = 1000,
 ) -> float:
-    """Entropic cost of transport between samples and held-out examples, without its bias.
+    """Debiased entropic transport cost between samples and held-out examples.
 
-    Formula: as of the loss `sinkhorn_divergence`; with little blur half of the squared 2-Wasserstein
-    distance.
+    Formula: as for the loss `sinkhorn_divergence`; with little blur, half the squared 2-Wasserstein distance.
 
-    Unit: the data's own, squared. Direction: lower is better; 0 where both are the same points.
+    Unit: the data's own, squared. Direction: lower is better; 0 if both are the same points.
     Reference: training data against held-out data. It is above 0, but less so than that of the exact
-    `wasserstein_distance`, the more blur the less.
+    `wasserstein_distance`, and decreases with more blur.
 
     Options:
-        blur: √ε, in the data's unit: finer detail is not told apart; 0.05 by default.
-        scaling: the ratio of one iteration's blur to that of the one before; 0.9 by default.
-        size: the greatest number of points of either kind, 1,000 by default; memory grows with its square.
-            Beyond it, held-out examples are drawn by lot, always the same ones.
+        blur: √ε, in the data's unit: finer detail is not resolved; 0.05 by default.
+        scaling: the ratio of the blur between successive iterations; 0.9 by default.
+        size: maximum number of points of either kind, 1,000 by default; memory grows with its square.
+            Beyond it, held-out examples are sampled at random, always the same ones.
 
     Source: Feydy et al. 2019 (arXiv:1810.08278); solved by GeomLoss.
     """
@@ -55,14 +54,15 @@ def sliced_wasserstein_distance(
     *,
     projections: Annotated[int, Ge(1)] = 500,
 ) -> float:
-    """2-Wasserstein distance along random lines, between as many samples as held-out examples.
+    """2-Wasserstein distance along random lines, between equally many samples and held-out examples.
 
-    Formula: √ mean_θ 1/n Σᵢ (⟨θ, x⟩₍ᵢ₎ − ⟨θ, y⟩₍ᵢ₎)², as of the loss `sliced_wasserstein`; of the more
-    numerous kind, the first n samples, or n held-out examples by lot. The lines are always the same ones.
+    Formula: √ mean_θ 1/n Σᵢ (⟨θ, x⟩₍ᵢ₎ − ⟨θ, y⟩₍ᵢ₎)², as for the loss `sliced_wasserstein`; n is the smaller
+    number, and the larger set is reduced to the first n samples, or to n random held-out examples. The lines
+    are always the same.
 
-    Unit: the data's own. Direction: lower is better; 0 where both are the same points.
-    Reference: training data against held-out data. It is above 0, and goes down as n rises in any number of
-    dimensions alike.
+    Unit: the data's own. Direction: lower is better; 0 if both are the same points.
+    Reference: training data against held-out data. It is above 0, and decreases with n at a rate that does
+    not depend on the number of dimensions.
 
     Options:
         projections: the number of lines; 500 by default.
@@ -75,7 +75,7 @@ def sliced_wasserstein_distance(
 
 
 def _subsets(samples: Tensor, held_out: Tensor, ours: int, theirs: int) -> tuple[Tensor, Tensor]:
-    """The first of the samples, and held-out examples by a lot that is always the same; in float64, flat."""
+    """Return the first samples and random, always the same, held-out examples; flattened, in float64."""
     order = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(0))[:theirs]
     return (
         samples[:ours].flatten(1).cpu().double(),

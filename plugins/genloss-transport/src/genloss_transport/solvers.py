@@ -1,4 +1,4 @@
-"""What losses and metrics have in common, for samples `[n, d]` of equal weights."""
+"""Solvers shared by losses and metrics, for samples `[n, d]` with equal weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 def sinkhorn(
     x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], blur: float, scaling: float, diameter: float
 ) -> Float[Tensor, ""]:
-    """The Sinkhorn divergence for the cost ½‖x − y‖², by GeomLoss."""
+    """Compute the Sinkhorn divergence for the cost ½‖x − y‖², with GeomLoss."""
     from geomloss import SamplesLoss
 
     solve = SamplesLoss(
@@ -22,14 +22,14 @@ def sinkhorn(
         cost=half_squared_distances,
         backend="tensorized",
     )
-    # GeomLoss switches gradients off and, whatever they were before, on.
+    # GeomLoss disables gradients and then enables them, whatever their state before.
     with torch.set_grad_enabled(torch.is_grad_enabled()):
         value: Tensor = solve(_full(x), _full(y))
     return value.to(x.dtype)
 
 
 def half_squared_distances(x: Float[Tensor, "*b n d"], y: Float[Tensor, "*b m d"]) -> Float[Tensor, "*b n m"]:
-    """½‖x − y‖² of all pairs; exactly 0 for equal ones, which GeomLoss's own shortcut does not keep."""
+    """Compute ½‖x − y‖² of all pairs; exactly 0 for equal points, unlike GeomLoss's own computation."""
     distances: Tensor = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
     return distances.square() / 2
 
@@ -40,7 +40,7 @@ def sliced(
     projections: int,
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, ""]:
-    """The mean squared 2-Wasserstein distance along random directions."""
+    """Compute the mean squared 2-Wasserstein distance along random directions."""
     directions = torch.randn(x.shape[1], projections, generator=generator, device=x.device, dtype=x.dtype)
     directions = directions / directions.norm(dim=0)
     along_x, along_y = ((points @ directions).sort(dim=0).values for points in (x, y))
@@ -49,15 +49,15 @@ def sliced(
 
 
 def pairing(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"]) -> Int[Tensor, "n"]:
-    """For each of x the index of its partner in y, so that the sum of the squared distances is least."""
+    """Return the index in y of the partner of each x, minimising the sum of squared distances."""
     import ot
 
     costs = half_squared_distances(x.detach().double(), y.detach().double())
-    # Between equally many points of equal weight, an optimal plan moves each as a whole.
+    # Between equally many points of equal weight, an optimal plan pairs each point with a single other.
     plan = ot.emd([], [], costs.cpu().numpy(), numItermax=1_000_000)
     return torch.from_numpy(plan.argmax(1)).to(x.device)
 
 
 def _full(x: Tensor) -> Tensor:
-    """In float32 at least: the distances have no half precision."""
+    """Convert to float32 at least: torch.cdist has no half precision."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
