@@ -111,7 +111,7 @@ def test_a_tiny_run_carries_held_out_sources(
     assert isinstance(model, FlowMatching)
     assert model.data.source
     assert model.sample_from(torch.zeros(3, 2)).shape == (3, 2)
-    with pytest.raises(DefinitionError, match="begins at the data's sources"):
+    with pytest.raises(DefinitionError, match="starts from the data's sources"):
         model.sample(3)
 
 
