@@ -1,12 +1,12 @@
-"""Runs the experiments of this folder, and says how far what comes out is from what is to be expected.
+"""Run the experiments of this folder and compare their results with published or exact numbers.
 
     python experiments/published/check.py [NAME …] [--full] [--set KEY=VALUE] [--workers N] [--keep FOLDER]
 
-Without names, all of them. Each is run by `genloss.run` in a folder of its own. The table is printed, and it
-replaces the section of that name in RESULTS.md, with command, machine, versions and date. `--full` takes the
-budget of the source, where the default is a shortened one, and has a section of its own. With `--set`,
-nothing is written: it is for trials. The exit code is 1 if something that must hold does not. How a check is
-added: see `checks`.
+Without names, run all of them. Each is run by `genloss.run` in a separate folder. The table is printed, and
+replaces the section of that name in RESULTS.md, with command, machine, versions and date. `--full` uses the
+source's budget where the default is shorter, and has a separate section. With `--set`, which is meant for
+trials, nothing is written. The exit code is 1 if a required property does not hold. To add a check, see
+`checks`.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ import genloss
 HERE = Path(__file__).parent
 RESULTS = HERE / "RESULTS.md"
 HEAD = """\
-# How far genloss is from published and exact results
+# genloss compared with published and exact results
 
-Written by `python experiments/published/check.py`, which replaces the sections that it ran; each says where
-and when. Where the truth is known, the verdict is a bound that must be kept. Where the number to expect is
-somebody's measurement with another network, the verdict says how far ours is, and claims nothing more.
-Intervals are Student's t over seeds.
+Written by `python experiments/published/check.py`, which replaces the sections of the checks it ran; each
+states where and when it was run. If the true value is known, the verdict is whether a required bound is met.
+If the expected number was measured by others with another network, the verdict only reports how far ours is
+from it. Intervals are 95% confidence intervals (Student's t) over seeds.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; gives the exit code."""
+    """Run the command and return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     checks = all_checks()
     parser = argparse.ArgumentParser(description="Compares genloss with published and exact results.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(checks)}")
-    parser.add_argument("--full", action="store_true", help="the source's budget, where the default is less")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for a trial")
-    parser.add_argument("--workers", type=int, help="processes that train")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the studies are kept")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(checks)}")
+    parser.add_argument("--full", action="store_true", help="use the source's budget if the default is less")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for trials")
+    parser.add_argument("--workers", type=int, help="number of training processes")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the studies in this folder")
     asked = parser.parse_args(arguments)
     if wrong := [name for name in asked.names if name not in checks]:
-        parser.error(f"there is no check {', '.join(wrong)}; there are {', '.join(checks)}")
+        parser.error(f"unknown check {', '.join(wrong)}; known checks: {', '.join(checks)}")
     missed = False
     for name in asked.names or checks:
         check = checks[name]
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         minutes, computed = (time.monotonic() - begin) / 60, (processor_seconds() - computed) / 60
         title = f"{name} --full" if asked.full and check.full else name
         said = f"`python experiments/published/check.py {title}`"
-        said += f", {minutes:.1f} minutes, {computed:.1f} of processor time; {here()}"
+        said += f", {minutes:.1f} minutes, {computed:.1f} minutes of CPU time; {here()}"
         text = section(title, check, rows, result, said)
         print(text, end="\n\n")  # noqa: T201 - it is a command
         if not asked.set:
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(
     check: Check, overrides: Sequence[str] | Mapping[str, Any] = (), keep: Path | None = None
 ) -> tuple[genloss.StudyResult, Sequence[Row]]:
-    """The study of an experiment, in a folder of its own, and the rows that its check makes of it."""
+    """Run an experiment in a separate folder; return its study and the rows of its check."""
     with contextlib.ExitStack() as stack:
         if keep is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -90,7 +90,7 @@ def run(
 
 
 def section(title: str, check: Check, rows: Sequence[Row], result: genloss.StudyResult, said: str) -> str:
-    """A part of RESULTS.md."""
+    """Return a section of RESULTS.md."""
     sources = "Source: " + "; ".join(map(str, check.sources)) + "."
     failed = [f"**{result.summary()}.**"] if result.exit_code else []
     parts = [f"## {title}", check.about, sources, table(rows), *failed, *check.notes, f"*{said}*"]
@@ -98,7 +98,7 @@ def section(title: str, check: Check, rows: Sequence[Row], result: genloss.Study
 
 
 def merged(text: str, section: str) -> str:
-    """The file's text with this section in the place of the one with its heading; in the checks' order."""
+    """Return the file's text with the section of this heading replaced, in the order of the checks."""
     sections = {heading(part): part.strip() for part in re.split(r"^(?=## )", text, flags=re.MULTILINE)[1:]}
     sections[heading(section)] = section.strip()
     order = [f"## {name}{full}" for name in all_checks() for full in ("", " --full")]
@@ -106,18 +106,18 @@ def merged(text: str, section: str) -> str:
 
 
 def heading(section: str) -> str:
-    """A section's first line."""
+    """Return a section's first line."""
     return section.strip().partition("\n")[0]
 
 
 def processor_seconds() -> float:
-    """Of this process and of its children that have ended."""
+    """Return the CPU time of this process and its finished children."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 
 
 def here() -> str:
-    """Machine, versions and date, in a line."""
+    """Return machine, versions and date, in one line."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     about = Path("/proc/cpuinfo")
     found = re.search(r"^model name\s*:\s*(.+)$", about.read_text(), re.MULTILINE) if about.exists() else None

@@ -1,4 +1,4 @@
-"""The Dirac-GAN: the smallest adversarial game, with one parameter for each player.
+"""The Dirac-GAN: the smallest adversarial game, with one parameter per player.
 
 Source: Mescheder, Geiger & Nowozin 2018, arXiv:1801.04406, section 2.
 """
@@ -25,7 +25,7 @@ def dirac(*, size: Annotated[int, Ge(1)] = 1) -> genloss.Data:
     Fields: `x` `[batch, 1]`.
 
     Options:
-        size: examples in the training set, and as many held out; 1 by default.
+        size: number of training examples, and of held-out ones; 1 by default.
 
     Source: Mescheder et al. 2018, arXiv:1801.04406, definition 2.1.
     """
@@ -37,35 +37,35 @@ def dirac(*, size: Annotated[int, Ge(1)] = 1) -> genloss.Data:
 
 
 class DiracTurn(genloss.Turn["DiracGAN"]):
-    """What both players are offered. The discriminator is linear: its gradient is the same everywhere."""
+    """Quantities offered to both players. The discriminator is linear, so its gradient is constant."""
 
     @cached_property
     def fake(self) -> Float[Tensor, "batch dimensions"]:
-        """Generated examples: θ each."""
+        """Generated examples, all equal to θ."""
         return self.model.generate(len(self.x))
 
     @cached_property
     def real_logits(self) -> Float[Tensor, "batch"]:
-        """The discriminator's logits of the data."""
+        """The discriminator's logits for the data."""
         return self.model.judge(self.x)
 
     @cached_property
     def fake_logits(self) -> Float[Tensor, "batch"]:
-        """The discriminator's logits of the generated examples."""
+        """The discriminator's logits for the generated examples."""
         return self.model.judge(self.fake)
 
 
 class DiracGeneratorTurn(DiracTurn):
-    """What the generator is offered: gradients flow through the discriminator to the generated examples."""
+    """Quantities offered to the generator: gradients flow through the discriminator to generated examples."""
 
     @cached_property
     def real_logits(self) -> Float[Tensor, "batch"]:
-        """The discriminator's logits of the data, detached."""
+        """The discriminator's logits for the data, detached."""
         return super().real_logits.detach()
 
 
 class DiracDiscriminatorTurn(DiracTurn):
-    """What the discriminator is offered: no gradient flows to the generator."""
+    """Quantities offered to the discriminator: no gradient flows to the generator."""
 
     @cached_property
     def fake(self) -> Float[Tensor, "batch dimensions"]:
@@ -74,17 +74,17 @@ class DiracDiscriminatorTurn(DiracTurn):
 
     @cached_property
     def real_gradient(self) -> Float[Tensor, "batch dimensions"]:
-        """Gradient of the logit by its input, at the data: −ψ."""
+        """Gradient of the logit with respect to its input, at the data: −ψ."""
         return -self.model.discriminator.psi.expand_as(self.x)
 
     @cached_property
     def interpolated_gradient(self) -> Float[Tensor, "batch dimensions"]:
-        """Gradient of the logit by its input, between data and generated examples: −ψ."""
+        """Gradient of the logit with respect to its input, between data and generated examples: −ψ."""
         return self.real_gradient
 
 
 class DiracGenerator(nn.Module):
-    """θ `[dimensions]`, the place of all generated examples."""
+    """θ `[dimensions]`, the position of all generated examples."""
 
     def __init__(self, dimensions: int) -> None:
         super().__init__()
@@ -100,11 +100,11 @@ class DiracDiscriminator(nn.Module):
 
 
 class DiracGAN(genloss.Model):
-    """The generator gives θ, the discriminator is D(x) = ψ·x; both begin at 1, the equilibrium is at 0.
+    """The generator outputs θ, the discriminator is D(x) = ψ·x; both start at 1, the equilibrium is at 0.
 
-    In the paper D is high where an example is generated, and losses want a logit that is high where it is
-    real; so the logit is −ψ·x, and θ and ψ are the paper's. The generator has its update first, as in the
-    authors' simulation.
+    In the paper, D is high for generated examples, while losses expect a logit that is high for real ones; so
+    the logit is −ψ·x, and θ and ψ are as in the paper. The generator is updated first, as in the authors'
+    simulation.
 
     Source:
         Mescheder et al. 2018, arXiv:1801.04406, definition 2.1.
@@ -112,8 +112,8 @@ class DiracGAN(genloss.Model):
 
     name = "dirac_gan"
     exempt: ClassVar = {
-        "seed": "both parameters begin at 1, as in the source",
-        "sample_seed": "the generator gives one point, always the same",
+        "seed": "both parameters start at 1, as in the source",
+        "sample_seed": "the generator always returns the same point",
     }
 
     def __init__(self, data: genloss.DataSpec) -> None:
@@ -131,27 +131,27 @@ class DiracGAN(genloss.Model):
         return {"generator": self.generator, "discriminator": self.discriminator}
 
     def generate(self, count: int) -> Tensor:
-        """Examples `[count, dimensions]`."""
+        """Generate examples `[count, dimensions]`."""
         return self.generator.theta.expand(count, -1)
 
     def judge(self, x: Tensor) -> Tensor:
-        """Logits `[batch]` of examples `[batch, dimensions]`."""
+        """Return the logits `[batch]` of examples `[batch, dimensions]`."""
         return -(x * self.discriminator.psi).sum(1)
 
     def sample(self, count: int) -> Tensor:
-        """θ, so many times."""
+        """Return `count` copies of θ."""
         return self.generate(count).detach()
 
 
 @genloss.loss(family="states", unit="1", source="Mescheder et al. 2018, arXiv:1801.04406")
 def theta(fake: Float[Tensor, "batch dimensions"]) -> Float[Tensor, "batch"]:
-    """θ itself: nothing to be minimised, but a term of weight 0 that records where the generator is.
+    """θ itself: not to be minimised, but used as a term of weight 0 that records the generator's state.
 
     Formula:
         θ
 
     Quantities:
-        fake: `[batch, dimensions]`, θ each; of several dimensions, their sum is taken.
+        fake: `[batch, dimensions]`, θ in each row; several dimensions are summed.
 
     Source:
         Mescheder et al. 2018, arXiv:1801.04406, definition 2.1.
@@ -165,13 +165,13 @@ def theta(fake: Float[Tensor, "batch dimensions"]) -> Float[Tensor, "batch"]:
 
 @genloss.loss(family="states", unit="1", source="Mescheder et al. 2018, arXiv:1801.04406")
 def psi(real_gradient: Float[Tensor, "batch dimensions"]) -> Float[Tensor, "batch"]:
-    """ψ itself: nothing to be minimised, but a term of weight 0 that records where the discriminator is.
+    """ψ itself: not to be minimised, but used as a term of weight 0 that records the discriminator's state.
 
     Formula:
         ψ
 
     Quantities:
-        real_gradient: `[batch, dimensions]`, −ψ each; of several dimensions, their sum is taken.
+        real_gradient: `[batch, dimensions]`, −ψ in each row; several dimensions are summed.
 
     Source:
         Mescheder et al. 2018, arXiv:1801.04406, definition 2.1.
@@ -189,17 +189,17 @@ def psi(real_gradient: Float[Tensor, "batch dimensions"]) -> Float[Tensor, "batc
     example=lambda: {"model": DiracGAN(genloss.DataSpec((1,), "points", size=1)).eval()},
 )
 def distance(model: genloss.Model) -> float:
-    """How far a Dirac-GAN is from its equilibrium.
+    """Distance of a Dirac-GAN from its equilibrium.
 
     Formula: √(θ² + ψ²)
 
     Unit: none.
     Direction: lower is better.
-    Reference: none; the equilibrium has 0.
+    Reference: none; 0 at the equilibrium.
     Source: Mescheder et al. 2018, arXiv:1801.04406.
 
     Raises:
-        DefinitionError: the model is no `dirac_gan`.
+        DefinitionError: the model is not a `dirac_gan`.
     """
     if not isinstance(model, DiracGAN):
         raise DefinitionError("metric `distance` is for the model `dirac_gan`")

@@ -1,4 +1,4 @@
-"""A latent-variable model whose likelihood is known, with a posterior that is too wide by a known amount.
+"""A latent-variable model with a known likelihood, and a posterior that is too wide by a known amount.
 
 Source: Rainforth et al. 2018, arXiv:1802.04537, section 4.
 """
@@ -19,10 +19,10 @@ import genloss
 from genloss.errors import DefinitionError
 
 PROPOSAL_VARIANCE = 2 / 3
-"""Of q(z|x); that of the true posterior is ½."""
+"""Variance of q(z|x); that of the true posterior is ½."""
 
 LIKELIHOOD_VARIANCE = 2.0
-"""Of p(x): the prior's and the decoder's."""
+"""Variance of p(x): the prior's plus the decoder's."""
 
 
 @genloss.dataset
@@ -34,15 +34,15 @@ def shifted_gaussian(
     held_out: Annotated[int, Ge(1)] = 2_000,
     seed: int = 0,
 ) -> genloss.Data:
-    """Points from N(mean, 2 I): what `linear_gaussian` can give, if it finds the mean.
+    """Points from N(mean, 2 I), which `linear_gaussian` can model exactly.
 
     Fields: `x` `[batch, dimensions]`. Truth: `log_density`.
 
     Options:
-        dimensions: of a point; 20 by default.
-        mean: in each dimension; 1 by default.
-        size, held_out: examples to train on and examples held out; 10,000 and 2,000 by default.
-        seed: of the drawing; 0 by default.
+        dimensions: dimension of a point; 20 by default.
+        mean: mean in each dimension; 1 by default.
+        size, held_out: number of training and held-out examples; 10,000 and 2,000 by default.
+        seed: random seed; 0 by default.
 
     Source: Rainforth et al. 2018, arXiv:1802.04537, section 4.
     """
@@ -51,7 +51,7 @@ def shifted_gaussian(
     def draw(count: int) -> Tensor:
         return mean + math.sqrt(LIKELIHOOD_VARIANCE) * torch.randn(count, dimensions, generator=generator)
 
-    # The held-out points first: they stay the same when the training set grows.
+    # Draw the held-out points first, so that they do not depend on the training set's size.
     unseen, train = draw(held_out), draw(size)
     return genloss.Data(
         genloss.DataSpec((dimensions,), "points", size=size),
@@ -62,11 +62,11 @@ def shifted_gaussian(
 
 
 class LinearGaussianTurn(genloss.Turn["LinearGaussian"]):
-    """What the model offers to losses."""
+    """Quantities that the model offers to losses."""
 
     @cached_property
     def mu(self) -> Float[Tensor, "batch latent"]:
-        """Mean of q(z|x): (x + μ)/2, which is that of the true posterior."""
+        """Mean of q(z|x): (x + μ)/2, the same as that of the true posterior."""
         return self.model.proposal_mean(self.x)
 
     @cached_property
@@ -81,7 +81,7 @@ class LinearGaussianTurn(genloss.Turn["LinearGaussian"]):
 
     @cached_property
     def z(self) -> Float[Tensor, "batch latent"]:
-        """A sample of q(z|x), through which gradients flow."""
+        """A sample from q(z|x), through which gradients flow."""
         return self.mu + math.sqrt(PROPOSAL_VARIANCE) * torch.randn_like(self.mu)
 
     @cached_property
@@ -101,26 +101,24 @@ class LinearGaussianTurn(genloss.Turn["LinearGaussian"]):
 
     @cached_property
     def log_weights(self) -> Float[Tensor, "batch samples"]:
-        """log p(x, z_k) − log q(z_k|x) in nats, for `importance_samples` samples of q(z|x)."""
+        """log p(x, z_k) − log q(z_k|x) in nats, for `importance_samples` samples from q(z|x)."""
         return self.model.log_weights(self.x)
 
 
 class LinearGaussian(genloss.Model):
     """p(z) = N(μ, I), p(x|z) = N(z, I), q(z|x) = N((x + μ)/2, ⅔ I); μ is trained, from 0.
 
-    log p(x) is that of N(μ, 2 I), and the posterior is N((x + μ)/2, ½ I). So each bound's gap to log p(x) is
-    the same for all x and all μ, however far training has come: q differs from the posterior in its variance
-    alone.
+    p(x) is N(μ, 2 I), and the posterior is N((x + μ)/2, ½ I). So the gap of each bound to log p(x) is the
+    same for all x and μ, at any stage of training: q differs from the posterior only in its variance.
 
     Options:
-        importance_samples: K, samples of q in `log_weights` (1).
+        importance_samples: K, the number of samples from q in `log_weights` (1).
 
     Source:
-        Rainforth et al. 2018, arXiv:1802.04537, section 4, with the best of its linear encoders, A = ½ I and
-        b = μ/2.
+        Rainforth et al. 2018, arXiv:1802.04537, section 4, with its best linear encoder, A = ½ I and b = μ/2.
     """
 
-    exempt: ClassVar = {"seed": "μ begins at 0"}
+    exempt: ClassVar = {"seed": "μ starts at 0"}
 
     def __init__(self, data: genloss.DataSpec, *, importance_samples: Annotated[int, Ge(1)] = 1) -> None:
         super().__init__(data)
@@ -136,11 +134,11 @@ class LinearGaussian(genloss.Model):
         return {"network": self}
 
     def proposal_mean(self, x: Tensor) -> Tensor:
-        """Mean of q(z|x) `[batch, latent]`."""
+        """Return the mean of q(z|x) `[batch, latent]`."""
         return (x + self.mean) / 2
 
     def log_weights(self, x: Tensor) -> Float[Tensor, "batch samples"]:
-        """log p(x, z_k) − log q(z_k|x) in nats, for fresh samples z_k of q; gradients flow through them."""
+        """Compute log p(x, z_k) − log q(z_k|x) in nats for fresh, differentiable samples z_k from q."""
         mean, x = self.proposal_mean(x).unsqueeze(1), x.unsqueeze(1)
         noise = torch.randn(len(x), self.importance_samples, x.shape[2], device=x.device, dtype=x.dtype)
         scaled = math.sqrt(PROPOSAL_VARIANCE) * noise
@@ -149,11 +147,11 @@ class LinearGaussian(genloss.Model):
         return log_joint - log_normal(scaled, PROPOSAL_VARIANCE)
 
     def log_likelihood(self, x: Tensor) -> Float[Tensor, "batch"]:
-        """log p(x) in nats, exact."""
+        """Compute the exact log p(x) in nats."""
         return log_normal(x - self.mean, LIKELIHOOD_VARIANCE)
 
     def sample(self, count: int) -> Tensor:
-        """Samples of p(x)."""
+        """Draw samples from p(x)."""
         mean = self.mean.detach()
         return mean + math.sqrt(LIKELIHOOD_VARIANCE) * torch.randn(
             count, *mean.shape, device=mean.device, dtype=mean.dtype
@@ -174,21 +172,21 @@ def bound_gap(
     *,
     batch_size: Annotated[int, Ge(1)] = 100,
 ) -> float:
-    """How far the bound of K importance-weighted samples is below log p(x), in the mean over held-out data.
+    """Mean gap between log p(x) and the bound with K importance-weighted samples, over held-out data.
 
     Formula: mean of ŵ − 1 − log ŵ, ŵ = (1/K) Σ_k p(x, z_k) / (q(z_k|x) p(x)). The gap is the expectation of
-    −log ŵ; since that of ŵ is 1, ŵ − 1 changes nothing but the spread, which is far less with it.
+    −log ŵ; since that of ŵ is 1, the control variate ŵ − 1 only reduces the variance.
 
     Unit: nats.
     Direction: lower is better.
-    Reference: none; the posterior in the place of q has the gap 0.
+    Reference: none; with the posterior as q, the gap is 0.
     Options:
-        batch_size: held-out examples that are evaluated at once; 100 by default.
+        batch_size: number of held-out examples evaluated at once; 100 by default.
 
     Source: Burda et al. 2016, arXiv:1509.00519.
 
     Raises:
-        DefinitionError: the model is no `linear_gaussian`.
+        DefinitionError: the model is not a `linear_gaussian`.
     """
     if not isinstance(model, LinearGaussian):
         raise DefinitionError("metric `bound_gap` is for the model `linear_gaussian`")
@@ -202,7 +200,7 @@ def bound_gap(
 
 
 def log_normal(deviation: Tensor, variance: float = 1.0) -> Tensor:
-    """Log-density in nats of N(0, variance I) over the last dimension."""
+    """Compute the log-density in nats of N(0, variance I) over the last dimension."""
     dimensions = deviation.shape[-1]
     return -0.5 * (deviation.square().sum(-1) / variance + dimensions * math.log(2 * math.pi * variance))
 

@@ -87,7 +87,7 @@ def test_an_ordering_is_shown_by_paired_seeds_alone(module: Import) -> None:
     worse = {0: 1.0, 1: 5.0, 2: 9.0}
     assert not ordering("x", {seed: value - 1 - seed / 10 for seed, value in worse.items()}, worse).missed
     assert ordering("x", {seed: value + 1 + seed / 10 for seed, value in worse.items()}, worse).missed
-    assert ordering("x", {0: 0.0, 1: 6.0, 2: 8.0}, worse).verdict == "**not decided** by so many seeds"
+    assert ordering("x", {0: 0.0, 1: 6.0, 2: 8.0}, worse).verdict == "**inconclusive** with this many seeds"
     assert ordering("x", {0: 0.0}, worse).missed
 
 
@@ -111,7 +111,7 @@ def test_a_section_replaces_the_one_of_its_name(module: Import) -> None:
     text = ""
     for section in (f"{full}\n\nfull", f"{default}\n\nold", f"{other}\n\nother", f"{default}\n\nnew\n"):
         text = check.merged(text, section)
-    assert text.startswith("# How far genloss is")
+    assert text.startswith("# genloss compared with")
     assert text.endswith(f"{other}\n\nother\n\n{default}\n\nnew\n\n{full}\n\nfull\n")
     assert "old" not in text
 
@@ -125,7 +125,7 @@ def test_an_unknown_check_is_a_mistake_with_the_names() -> None:
         timeout=300,
     )
     assert done.returncode == 2
-    assert "there is no check dirak; there are dirac_gan" in done.stderr
+    assert "unknown check dirak; known checks: dirac_gan" in done.stderr
 
 
 @pytest.mark.slow

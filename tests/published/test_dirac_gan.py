@@ -79,7 +79,7 @@ def test_the_simulation_follows_theory(module: Import) -> None:
     assert [row for row in dirac_gan.theory_rows(games) if row.missed] == []
     converging = games | {"wgan_gp_alternating": games["r1_alternating"]}
     assert [row.what for row in dirac_gan.theory_rows(converging) if row.missed] == [
-        "`wgan_gp_alternating`: least distance, last 100 steps"
+        "`wgan_gp_alternating`: minimum distance, last 100 steps"
     ]
 
 
@@ -94,7 +94,7 @@ def test_the_simulation_follows_theory(module: Import) -> None:
 def test_a_wrong_factor_is_found(wrong: str, module: Import) -> None:
     ours = trajectories(wrong, "training.steps=10")
     missed = [row.what for row in module("checks.dirac_gan").trajectory_rows(ours) if row.missed]
-    assert missed == [f"`{wrong.split('.')[1]}`: from the simulation, at most"]
+    assert missed == [f"`{wrong.split('.')[1]}`: maximum deviation from the simulation"]
 
 
 @pytest.mark.parametrize("alternating", [False, True])

@@ -52,9 +52,9 @@ def test_intervals_end_at_the_number_of_modes(
     assert ends == {
         f"`{objective}`: {what}": end
         for objective in ("non_saturating", "minimax")
-        for what, end in (("modes", f"{modes}.0]"), ("good samples, share", "1.0]"))
+        for what, end in (("modes", f"{modes}.0]"), ("share of good samples", "1.0]"))
     }
-    (minimax,) = (row.ours for row in rows if row.what == "`minimax`: good samples, share")
+    (minimax,) = (row.ours for row in rows if row.what == "`minimax`: share of good samples")
     assert minimax == "0.6 [0.0, 1.0]"
 
 

@@ -1,4 +1,4 @@
-"""The numbers to expect, each with its source. What can be computed is computed by the checks themselves."""
+"""The expected numbers, each with its source. Computable numbers are computed by the checks themselves."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ TIGHTER_BOUNDS = Source(
 )
 IWAE_BIAS = Source(
     "Nowozin 2018, Debiasing Evidence Approximations",
-    "ICLR 2018: the gap of K samples nears Var(w) / (2 K p(x)²)",
+    "ICLR 2018: the gap of K samples approaches Var(w) / (2 K p(x)²)",
 )
 ELBO_GAP = 0.4565126
 """nats: KL(N(m, ⅔ I₂₀) ‖ N(m, ½ I₂₀)) = 10 (4/3 − 1 − ln 4/3)."""
 IWAE_GAP_TIMES_K = 0.4534
-"""nats, what the gap times K nears: ½ ((E_q (p/q)²) − 1), with the posterior p and the proposal q above."""
+"""nats, the limit of the gap times K: ½ ((E_q (p/q)²) − 1), with the posterior p and the proposal q above."""
 
 PACGAN = Source(
     "Lin, Khetan, Fanti & Oh 2018, PacGAN: The power of two samples in generative adversarial networks",
     "arXiv:1712.04086, Table 1",
 )
 PACGAN_RING_MODES = (6.3, 0.5)
-"""Modes of eight that its GAN captures, with the error given there: 10 runs of 400,000 steps."""
+"""Modes out of eight captured by its GAN, with the reported error: 10 runs of 400,000 steps."""
 PACGAN_GRID_MODES = (17.3, 0.8)
-"""Modes of 25, likewise."""
+"""Modes out of 25, likewise."""
 
 FLOW_2D = Source(
     "Tong et al. 2023, Simulation-free Schrödinger bridges via score and flow matching",

@@ -1,13 +1,13 @@
-"""What a check is made of: where its numbers come from, rows of a table, and the section that holds them.
+"""The parts of a check: the sources of its numbers, the rows of its table, and the table itself.
 
-A row says what was expected, what came out, the difference, and a verdict in words. There are five kinds,
-and what they claim differs:
+A row states what was expected, the result, the difference, and a verdict. There are five kinds of rows, which
+claim different things:
 
-    bound      a number must keep a bound: an identity, or a theorem
-    exact      the truth is known; ours must lie within its Monte Carlo error
+    bound      a number must satisfy a bound: an identity, or a theorem
+    exact      the true value is known; ours must be within its Monte Carlo error
     ordering   one objective must be better than another, over paired seeds
-    measured   somebody's measurement, with another network: the row says how far we are, and claims nothing
-    seen       there is nothing to compare it with
+    measured   a published measurement with another network: reports the difference without a claim
+    seen       a result without anything to compare it with
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from scipy import stats
 import genloss
 
 STANDARD_ERRORS = 5.0
-"""Within how many standard errors of the truth an estimate must lie. With eight seeds, an estimate without
-any error of ours lies further away in 2 of 1,000 cases: it must not, since there are many of them."""
+"""Maximum distance of an estimate from the truth, in standard errors. With eight seeds, a correct estimate is
+further away in 2 of 1,000 cases, which is low enough for the number of estimates."""
 
 ANY = (-math.inf, math.inf)
-"""Where a number may be anything."""
+"""The range of an unbounded number."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where the numbers to expect come from.
+    """The source of expected numbers.
 
     Attributes:
         title: authors, year and title.
-        place: arXiv number, and the table or the section.
+        place: arXiv number, and table or section.
     """
 
     title: str
@@ -51,8 +51,8 @@ class Row:
     """A line of a check's table.
 
     Attributes:
-        what: what is looked at.
-        missed: whether something that must hold does not.
+        what: what is compared.
+        missed: whether a required property does not hold.
     """
 
     what: str
@@ -65,15 +65,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Check:
-    """What is to be expected of an experiment.
+    """The expected results of an experiment.
 
     Attributes:
-        experiment: the YAML file's name in `experiments/published`, without its ending.
-        sources: of the numbers to expect.
-        about: what is done, in a few sentences; Markdown.
-        rows: the table's lines, of the study that was run.
-        full: what `--full` sets, as `--set` would; where there is nothing, the default is the full budget.
-        notes: what must be known to read the table, such as why published numbers do not transfer; Markdown.
+        experiment: name of the YAML file in `experiments/published`, without suffix.
+        sources: sources of the expected numbers.
+        about: short description; Markdown.
+        rows: makes the table's rows from the study.
+        full: what `--full` sets, as with `--set`; empty if the default is the full budget.
+        notes: explanations needed to read the table, such as why published numbers do not transfer; Markdown.
     """
 
     experiment: str
@@ -86,11 +86,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over seeds with its 95% confidence interval, of Student's t; without one where there is a single
-    seed.
+    """A mean over seeds with its 95% confidence interval (Student's t); a single seed has none.
 
     Attributes:
-        possible: the least and the greatest value that there can be, at which the interval ends.
+        possible: smallest and largest possible value, to which the interval is clipped.
     """
 
     mean: float
@@ -100,13 +99,13 @@ class Interval:
 
     @classmethod
     def of(cls, values: Sequence[float], possible: tuple[float, float] = ANY) -> Interval:
-        """Of one value a seed."""
+        """Compute the interval from one value per seed."""
         error = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
         return cls(float(np.mean(values)), error, len(values), possible)
 
     @property
     def half(self) -> float:
-        """Half its width."""
+        """Half the interval's width."""
         return float(stats.t.ppf(0.975, self.count - 1)) * self.error if self.count > 1 else math.nan
 
     @property
@@ -128,7 +127,7 @@ class Interval:
 
 
 def values(result: genloss.StudyResult, objective: str, metric: str) -> dict[int, float]:
-    """An objective's last values of a metric by seed, of the runs that finished."""
+    """Return an objective's last values of a metric by seed, from finished runs."""
     return {
         run.seed: run.metrics[metric]
         for run in result.runs
@@ -137,19 +136,19 @@ def values(result: genloss.StudyResult, objective: str, metric: str) -> dict[int
 
 
 def bound(what: str, expected: str, ours: str, *, keeps: bool, difference: str = "") -> Row:
-    """A number that must keep a bound."""
-    return Row(what, expected, ours, difference, "kept" if keeps else "**not kept**", missed=not keeps)
+    """Return a row for a number that must satisfy a bound."""
+    return Row(what, expected, ours, difference, "holds" if keeps else "**does not hold**", missed=not keeps)
 
 
 def exact(what: str, truth: float, ours: Sequence[float]) -> Row:
-    """A number whose truth is known, against one independent estimate a seed."""
+    """Return a row that compares a known true value with one independent estimate per seed."""
     if len(ours) < 2:
-        return Row(what, f"{truth:.4g}", "–", "", "**no error is known** without two seeds", missed=True)
+        return Row(what, f"{truth:.4g}", "–", "", "**no error estimate** without two seeds", missed=True)
     found = Interval.of(ours)
     apart = found.mean - truth
     away = apart / found.error if found.error else math.copysign(math.inf, apart) if apart else 0.0
     keeps = abs(away) <= STANDARD_ERRORS
-    said = "within Monte Carlo error" if keeps else "**not the truth**"
+    said = "within Monte Carlo error" if keeps else "**differs from the true value**"
     return Row(
         what,
         f"{truth:.{max(4, decimals(found.half))}f}",
@@ -161,15 +160,15 @@ def exact(what: str, truth: float, ours: Sequence[float]) -> Row:
 
 
 def ordering(what: str, better: Mapping[int, float], worse: Mapping[int, float], unit: str = "") -> Row:
-    """That one objective's metric is lower than the other's; values by seed, paired by it."""
+    """Return a row that requires one objective's metric to be lower than another's, paired by seed."""
     seeds = sorted(better.keys() & worse.keys())
     found = Interval.of([better[seed] - worse[seed] for seed in seeds])
     if found.high < 0:
-        verdict, missed = "shown", False
+        verdict, missed = "significant", False
     elif found.low > 0:
-        verdict, missed = "**the other way round**", True
+        verdict, missed = "**significant in the opposite direction**", True
     else:
-        verdict, missed = "**not decided** by so many seeds", True
+        verdict, missed = "**inconclusive** with this many seeds", True
     return Row(what, "below 0", f"{found}{unit}", "", verdict, missed=missed)
 
 
@@ -182,15 +181,15 @@ def measured(
     spread_of: str,
     possible: tuple[float, float] = ANY,
 ) -> Row:
-    """Somebody's measurement beside ours; nothing is claimed.
+    """Return a row that compares a published measurement with ours, without a claim.
 
     Args:
-        what: what is looked at.
-        expected: what they found.
-        spread: what they give behind ±.
-        ours: a value a seed.
-        spread_of: what their spread is, such as `standard deviation over five seeds`.
-        possible: the least and the greatest value that there can be.
+        what: what is compared.
+        expected: the published value.
+        spread: the published ± value.
+        ours: one value per seed.
+        spread_of: what the published spread is, such as `standard deviation over five seeds`.
+        possible: smallest and largest possible value.
     """
     found = Interval.of(ours, possible)
     difference = found.mean - expected
@@ -204,13 +203,13 @@ def measured(
 
 
 def seen(what: str, ours: Sequence[float], possible: tuple[float, float] = ANY) -> Row:
-    """What came out where there is nothing to compare it with."""
+    """Return a row for a result without anything to compare it with."""
     return Row(what, "–", str(Interval.of(ours, possible)), "", "")
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows in Markdown, readable as text too."""
-    head = ["", "expected", "ours, with 95 % interval", "difference", "verdict"]
+    """Format the rows as a Markdown table that is also readable as text."""
+    head = ["", "expected", "ours, with 95% CI", "difference", "verdict"]
     cells = [[row.what, row.expected, row.ours, row.difference, row.verdict] for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
     rule = ["-" * max(3, width) for width in widths]
@@ -221,17 +220,17 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def decimals(spread: float) -> int:
-    """After the point, so that a spread has two digits; at most nine."""
+    """Return the number of decimals that shows two digits of a spread; at most nine."""
     if not math.isfinite(spread) or spread == 0:
         return 4
     return min(max(1 - math.floor(math.log10(abs(spread))), 0), 9)
 
 
 def number(value: float) -> str:
-    """Four significant digits."""
+    """Format a number with four significant digits."""
     return f"{value:.4g}"
 
 
 def signed(value: float) -> str:
-    """Two significant digits, with its sign."""
+    """Format a number with two significant digits and its sign."""
     return f"{value:+.2g}"

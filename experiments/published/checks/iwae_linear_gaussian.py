@@ -1,12 +1,11 @@
-"""The bounds of a linear Gaussian model, against their gaps in closed form and by quadrature.
+"""The bounds of a linear Gaussian model, compared with their gaps in closed form and by quadrature.
 
 With u = z − (x + μ)/2, in D = 20 dimensions, the normalised weight is
 
     p(z|x) / q(z|x) = (4/3)^(D/2) e^(−‖u‖²/4),   ‖u‖² = ⅔·χ²_D under q,
 
-so that a gap depends on one chi-squared variable a sample, and on nothing else. The gap of K samples is
-−E log of the mean of K such weights. From log s = ∫ (e^−t − e^−ts) dt/t it is a quadrature in two dimensions,
-whatever K is.
+so that a gap depends only on one chi-squared variable per sample. The gap of K samples is −E log of the mean
+of K such weights. With log s = ∫ (e^−t − e^−ts) dt/t it is a two-dimensional quadrature for any K.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ SAMPLES = {"elbo": 1, "elbo_monte_carlo": 1, "iwae_1": 1, "iwae_8": 8, "iwae_64"
 
 
 def gap(samples: int) -> float:
-    """log p(x) − the bound of that many samples, in nats; to nine digits.
+    """Return log p(x) − the bound with the given number of samples, in nats; to nine digits.
 
-    Trapezoids over the whole line: both integrands are smooth, and vanish at both ends.
+    Uses the trapezoidal rule on the whole line: both integrands are smooth and vanish at both ends.
     """
     half, step = DIMENSIONS / 2, 0.05
     halved = np.arange(1, 4001) * step  # χ²/2, which is Gamma(D/2, 1)
@@ -42,20 +41,20 @@ def gap(samples: int) -> float:
 
 
 def elbo_gap() -> float:
-    """KL(q ‖ posterior) in closed form, in nats."""
+    """Return KL(q ‖ posterior) in closed form, in nats."""
     return DIMENSIONS / 2 * (1 / 3 - math.log(4 / 3))
 
 
 def gap_times_k() -> float:
-    """What K times the gap nears: half the variance of the normalised weight, in nats."""
+    """Return the limit of K times the gap: half the variance of the normalised weight, in nats."""
     second_moment = math.sqrt(2 / 3) / 0.5 / math.sqrt(2 / 0.5 - 1 / (2 / 3))  # ∫ p²/q in one dimension
     return (second_moment**DIMENSIONS - 1) / 2
 
 
 def bounds(result: genloss.StudyResult, objective: str) -> list[float]:
-    """log p(x) less the objective's own bound, on held-out data: a value a seed.
+    """Return log p(x) minus the objective's own bound on held-out data, one value per seed.
 
-    The bound is the sum of the terms that genloss recorded there; log p(x) is the exact one of the model.
+    The bound is the sum of the terms recorded by genloss; log p(x) is the model's exact one.
     """
     found = []
     for run in result.runs:
@@ -67,11 +66,11 @@ def bounds(result: genloss.StudyResult, objective: str) -> list[float]:
 
 
 def rows(result: genloss.StudyResult) -> list[Row]:
-    """The gaps of the losses, those of the same bounds with less noise, and how they fall."""
+    """Compare the gaps of the losses, those of the same bounds with less noise, and their decrease with K."""
     found = []
     for objective, samples in SAMPLES.items():
         found.append(
-            exact(f"`{objective}`: gap of the losses, nats", gap(samples), bounds(result, objective))
+            exact(f"`{objective}`: gap from the losses, nats", gap(samples), bounds(result, objective))
         )
     for objective, samples in SAMPLES.items():
         if objective.startswith("iwae"):
@@ -84,7 +83,7 @@ def rows(result: genloss.StudyResult) -> list[Row]:
             apart = abs(times_k / IWAE_GAP_TIMES_K - 1)
             found.append(
                 bound(
-                    f"`{objective}`: K·gap, which nears {IWAE_GAP_TIMES_K}",
+                    f"`{objective}`: K·gap, limit {IWAE_GAP_TIMES_K}",
                     f"{number(gap(samples) * samples)}",
                     number(times_k),
                     difference=f"{apart:.1%} from {IWAE_GAP_TIMES_K}",
@@ -98,11 +97,11 @@ CHECKS: Sequence[Check] = (
     Check(
         "iwae_linear_gaussian",
         (TIGHTER_BOUNDS, IWAE_BIAS),
-        "The gap of each bound to the exact log p(x): once from the loss values that genloss recorded on "
-        "held-out data, once by the metric `bound_gap`, which has the same expectation and less noise.",
+        "The gap of each bound to the exact log p(x): from the loss values that genloss recorded on held-out "
+        "data, and from the metric `bound_gap`, which has the same expectation but less noise.",
         rows,
         notes=(
-            f"The expected gaps are computed by quadrature; for one sample in closed form, {ELBO_GAP} nats.",
+            f"The expected gaps are computed by quadrature; for one sample, in closed form, {ELBO_GAP} nats.",
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Modes of a mixture that adversarial objectives capture, beside those of PacGAN's GAN."""
+"""Modes of a mixture captured by adversarial objectives, compared with those of PacGAN's GAN."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .expected import PACGAN, PACGAN_GRID_MODES, PACGAN_RING_MODES
 from .frame import Check, Row, measured, number, seen, values
 
 THEIRS = "non_saturating"
-"""The objective that PacGAN's GAN has, too."""
+"""The objective of PacGAN's GAN."""
 
 ABOUT = """\
 Six adversarial objectives with the same network, data, budget and seeds. Of 2,500 samples, one is good if it
@@ -20,22 +20,22 @@ is within three standard deviations of its nearest mode; a mode is captured if i
 as in PacGAN."""
 
 WHY = """\
-**Published numbers do not transfer.** How many modes "the GAN" captures depends on what a table seldom says:
-PacGAN's has a generator of four layers of 400 with batch normalisation, a discriminator of three maxout
-layers of 200, batches of 100, Adam with learning rate 1e-4 and β₁ 0.8, and 400,000 steps (its code,
-`synthetic_data_experiments`); another table has a GAN that captures 1 of the ring's 8 modes (Srivastava et
-al. 2017, VEEGAN, arXiv:1705.07761). What can be compared are objectives within one protocol, as in the rows
-of this table."""
+**Published numbers do not transfer.** How many modes "the GAN" captures depends on details that tables seldom
+report: PacGAN's has a generator of four layers of 400 with batch normalisation, a discriminator of three
+maxout layers of 200, batches of 100, Adam with learning rate 1e-4 and β₁ 0.8, and 400,000 steps (its code,
+`synthetic_data_experiments`); in another table, a GAN captures 1 of the ring's 8 modes (Srivastava et al.
+2017, VEEGAN, arXiv:1705.07761). Only objectives within one protocol can be compared, as in the rows of this
+table."""
 
 READ = """\
-A single good sample captures a mode, so that the number of modes is to be read with the share of good
-samples, and with both for points that are scattered evenly over the square around the modes. Intervals end at
-0 and at the number of modes, where Student's t, which knows of no bounds, goes beyond."""
+A single good sample captures a mode, so read the number of modes together with the share of good samples, and
+compare both with those of points distributed uniformly over the square around the modes. Student's t does not
+respect bounds, so intervals are clipped to 0 and the number of modes."""
 
 UNDECIDED = """\
-The default's five seeds can decide none of the five comparisons with `non_saturating`: the exact test of
-`genloss compare` needs eight for that (`--set seeds=8`; `--full` takes ten). With five, what differs in the
-table is seen, not shown."""
+With the default's five seeds, none of the five comparisons with `non_saturating` can be significant: the
+exact test of `genloss compare` needs eight (`--set seeds=8`; `--full` uses ten). With five, differences in
+the table are observed, not significant."""
 
 SAMPLES = 2500
 THRESHOLD = 3
@@ -44,13 +44,13 @@ THRESHOLD = 3
 
 @dataclass(frozen=True)
 class Mixture:
-    """Modes that all are alike.
+    """A mixture of identical modes.
 
     Attributes:
-        modes: how many.
-        scale: standard deviation of each.
-        side: of a square that has all of them inside, by half the distance of neighbours.
-        theirs: modes that PacGAN's GAN captures, and the error given there.
+        modes: number of modes.
+        scale: standard deviation of each mode.
+        side: side of a square around all modes, with a margin of half the distance between neighbours.
+        theirs: number of modes captured by PacGAN's GAN, and the reported error.
     """
 
     modes: int
@@ -59,7 +59,7 @@ class Mixture:
     theirs: tuple[float, float]
 
     def scattered(self) -> tuple[float, float]:
-        """Modes captured, in expectation, and share of good samples, of points scattered evenly there."""
+        """Return expected captured modes and share of good samples for uniform points in the square."""
         each = math.pi * (THRESHOLD * self.scale) ** 2 / self.side**2
         return self.modes * (1 - (1 - each) ** SAMPLES), self.modes * each
 
@@ -69,7 +69,7 @@ GRID = Mixture(25, 0.05, 10.0, PACGAN_GRID_MODES)
 
 
 def rows_of(mixture: Mixture) -> Callable[[genloss.StudyResult], Sequence[Row]]:
-    """The rows, beside what PacGAN's GAN captures and what chance would."""
+    """Return a function that compares the objectives with PacGAN's GAN and with uniform points."""
 
     def rows(result: genloss.StudyResult) -> list[Row]:
         objectives = list(dict.fromkeys(run.objective for run in result.runs))
@@ -85,9 +85,9 @@ def rows_of(mixture: Mixture) -> Callable[[genloss.StudyResult], Sequence[Row]]:
                 for name, ours in modes.items()
                 if ours
             ),
-            Row("scattered evenly: modes", "–", number(by_chance), "", "computed"),
-            *(seen(f"`{name}`: good samples, share", ours, (0, 1)) for name, ours in good.items() if ours),
-            Row("scattered evenly: good samples, share", "–", number(good_by_chance), "", "computed"),
+            Row("uniform points: modes", "–", number(by_chance), "", "computed"),
+            *(seen(f"`{name}`: share of good samples", ours, (0, 1)) for name, ours in good.items() if ours),
+            Row("uniform points: share of good samples", "–", number(good_by_chance), "", "computed"),
         ]
 
     return rows
