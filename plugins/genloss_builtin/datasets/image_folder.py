@@ -80,9 +80,9 @@ def image_folder(
         path: the folder, relative to the experiment.
         size: side of an image, in pixels; 64 by default.
         colour: "rgb" or "grey"; "rgb" by default.
-        held_out: share of the images to hold out at random, or the path of a folder of held-out images,
-            whose sub-folders must have the same names as those of `path`. By default the folder's own
-            held-out split, or else 0.25.
+        held_out: share of the images to hold out at random, or the path of a folder of held-out images, each
+            sub-folder of which must also be in `path`. By default the folder's own held-out split, or else
+            0.25.
         seed: seed for drawing held-out images; 0 by default.
 
     Raises:
