@@ -23,8 +23,8 @@ def unite(
 ) -> tuple[StudyRuns, tuple[str, ...]]:
     """The runs of several studies as if they were of one; and what differs among them, in words.
 
-    Objectives of the same name and configuration are joined: their seeds are united. Of a seed that several
-    studies have, the newest run counts that has ended. Metrics that not all studies have are left out.
+    The seeds of objectives with the same name and configuration are pooled. If several studies have the same
+    seed, the newest run that has ended is used. Metrics that not all studies have are left out.
 
     Args:
         studies: one at least, in their order.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveFloat
 
@@ -74,10 +74,10 @@ class Schedule(Frozen):
     cyclical: Cycle | None = None
 
     @property
-    def start(self) -> float:
-        """The value at step 0."""
-        (form,) = (form for form in (self.linear, self.cosine, self.cyclical) if form is not None)
-        return form.start
+    def ramp(self) -> Ramp | Cycle:
+        """The form that is set."""
+        (ramp,) = (ramp for _, ramp in self if ramp is not None)
+        return cast(Ramp | Cycle, ramp)
 
 
 Number = FiniteFloat | Schedule

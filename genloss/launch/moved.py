@@ -16,8 +16,8 @@ AS_WRITTEN = frozenset({"text", "description", "reproduce", "overrides", "chosen
 def relocated(content: Mapping[str, Any], given: Sequence[Code]) -> dict[str, Any]:
     """What study.json says, with the paths that files have now.
 
-    Files that lay in the working folder of then are those of this one, where it has them; a plugin file that
-    is gone is the one of its name that was given.
+    Files from the original working directory are looked up in the current one. A missing plugin file is
+    replaced by the given file of the same name.
 
     Args:
         content: of study.json.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genloss.experiment.schema import Retry, Run
 from genloss.launch import failure
@@ -20,9 +20,6 @@ from genloss.launch.signals import Signals
 from genloss.launch.study import Study
 from genloss.launch.tracker_process import TrackerProcess
 from genloss.record.events import Status
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass

@@ -1,7 +1,7 @@
-"""A trial before anything is trained: a few examples go through the losses, the models and the metrics.
+"""A dry run before training: a few examples go through the losses, the models and the metrics.
 
-It runs on the CPU, with weights as they are at the beginning. What fails with a few examples is tried again
-with as many as the experiment says, since it may need more of them than a trial has.
+It runs on the CPU, with initial weights. What fails with a few examples is tried again with as many as the
+experiment has, since it may need more of them than a dry run uses.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def dry_run(
         experiment: checked.
         catalogue: of what it names.
         data: the experiment's.
-        devices: that it trains on. Where the CPU is none of them, what torch cannot do there is no
-            mistake.
+        devices: that it trains on. If the CPU is not among them, operations that torch does not
+            support on the CPU are not errors.
 
     Raises:
         RequestError: what failed, with its place.

@@ -88,7 +88,7 @@ def _build(loss: Loss[Any], options: Mapping[str, Any], where: Location) -> None
     first = dict(options)
     for name, value in options.items():
         if isinstance(value, Schedule):
-            first[name] = value.start
+            first[name] = value.ramp.start
     with calling(loss, "built", where):
         build_on_meta(loss.configured(first))
 

@@ -58,6 +58,10 @@ class Picture:
     path: str
 
 
+_EVENTS: dict[str, type[Event]] = {}
+"""The classes of events by their names in the journal."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Event:
     """Something that happened to a run.
@@ -68,6 +72,9 @@ class Event:
 
     NAME: ClassVar[str] = ""
     time: int = 0
+
+    def __init_subclass__(cls) -> None:
+        _EVENTS[cls.NAME] = cls
 
     @property
     def last(self) -> int:
@@ -256,11 +263,6 @@ class Unknown(Event):
         return {}
 
 
-_EVENTS: dict[str, type[Event]] = {
-    kind.NAME: kind for kind in (Started, ColumnsDeclared, Evaluated, ArtifactWritten, Warned, Ended)
-}
-
-
 def encode(event: Event) -> bytes:
     """The event as the journal holds it."""
     name = event.name if isinstance(event, Unknown) else event.NAME
@@ -279,5 +281,5 @@ def decode(payload: bytes) -> Event:
         raise RecordError(f"its event is not JSON: {error}") from error
     said = Fields(content, "its event")
     name, time = said.text("event"), said.time("time")
-    kind = _EVENTS.get(name)
+    kind = _EVENTS.get(name) if name else None
     return (Unknown(name=name) if kind is None else kind.read(said)).at(time)

@@ -25,7 +25,7 @@ from genloss.record.files import Descriptor
 from genloss.record.parsing import Fields, read_json
 
 LOCK_SECONDS = 5.0
-"""How long to wait for a lock: who only looks whether it is held takes it for a moment."""
+"""Seconds to wait for a lock. Even checking whether it is held takes it briefly."""
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -100,10 +100,10 @@ def is_held(path: Path) -> bool:
 
 @contextmanager
 def held(path: Path, what: str, patience: float = 0.0) -> Iterator[Callable[[], None]]:
-    """Hold a lock file and report in it who does.
+    """Hold a lock file, and write its owner into it.
 
-    Gives a function to call where the work begins: an error after that is not an orderly end, and leaves the
-    words. One before it leaves what the file said: whoever was not able to begin has not put it in order.
+    Yields a function to call when work begins. An error after that call leaves this owner in the file, as the
+    end was not orderly. An error before it leaves the previous content unchanged.
 
     Args:
         path: the file; made where there is none.

@@ -72,7 +72,7 @@ class Delivery:
     def attempt(self, function: Callable[[], object], check: Callable[[], None]) -> Exception | None:
         """Call once, and again after a moment where that may help; return the error that it ends with.
 
-        For what goes elsewhere than to the store, such as files: nothing else is to wait for it.
+        For things not sent to the store, such as files, so that nothing else waits for them.
 
         Args:
             function: what is tried; it may raise anything, as the stores of artifacts do.

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from genloss.training import seeds
 
 Place = int | tuple[int, int]
-"""An example's index; with a seed where the same example is to come otherwise each time."""
+"""An example's index, with a seed if the same example is drawn differently each time."""
 
 
 class SeededItems(Dataset[Any]):

@@ -32,7 +32,7 @@ NAMED = 3
 """Parameters that a remark names; it counts the others."""
 
 FACTOR = 10
-"""From which on something that weighs more, or is clipped, is remarked: less may be meant."""
+"""Ratio from which a larger weight or a clipped gradient draws a remark, since less may be intended."""
 
 
 def of_parameters(model: Model) -> Iterator[Finding]:
@@ -142,8 +142,7 @@ def _means(terms: Sequence[Term], losses: Mapping[str, Loss[Any]], size: int) ->
 def _greatest(weight: Number) -> float:
     """A weight's magnitude, or the greatest that a schedule gives it."""
     if isinstance(weight, Schedule):
-        ramps = [ramp for ramp in (weight.linear, weight.cosine, weight.cyclical) if ramp is not None]
-        return max(abs(end) for ramp in ramps for end in (ramp.start, ramp.to))
+        return max(abs(weight.ramp.start), abs(weight.ramp.to))
     return abs(weight)
 
 

@@ -25,7 +25,7 @@ def render(comparison: Comparison, artifacts: Artifacts) -> str:
 
     Args:
         comparison: what it reports.
-        source: where curves, samples and the configuration come from.
+        artifacts: where curves, samples and the configuration come from.
     """
     from genloss.comparison.report.page import page
 
@@ -37,7 +37,7 @@ def write(comparison: Comparison, artifacts: Artifacts, folder: Path) -> Path:
 
     Args:
         comparison: what it reports.
-        source: where curves, samples and the configuration come from.
+        artifacts: where curves, samples and the configuration come from.
         folder: gets `report.html` and `plots/`; plots of an earlier report go.
 
     Raises:
